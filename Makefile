@@ -1,0 +1,38 @@
+# make live · test · lab · bench · check: each sets up what it needs on first use, in .venv, from the lock.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: live test lab bench check lock strip
+
+live: .venv/ready  ## a session on the simulated market, through papermill, in a few minutes
+	@$(BIN)/qt live --params params/sim.yaml
+
+test: .venv/ready  ## every test that this machine has the means for
+	@$(BIN)/python -m pytest -n 2
+
+lab: .venv/ready  ## JupyterLab, on the tour
+	@$(BIN)/qt lab
+
+bench: .venv/ready  ## how fast it is, as a table and as JSON under runs/
+	@$(BIN)/python -m tests.bench
+
+check: .venv/ready  ## format, lint, types
+	@$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy
+
+strip: .venv/ready  ## outputs and run metadata out of the notebooks
+	@$(BIN)/python -m tests.notebook_form notebooks/*.ipynb
+
+lock: .venv/ready  ## resolve pyproject.toml anew into the lock file
+	@$(BIN)/uv pip compile pyproject.toml --universal --extra postgres --group dev --generate-hashes \
+		--no-emit-index-url --no-header --python-version 3.11 --upgrade -q -o requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on the path" >&2; exit 2; }
+	@echo "setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Quantum Trader: research to live money on perpetual futures."""

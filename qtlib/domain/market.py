@@ -1,0 +1,117 @@
+"""Instruments and bars: what is traded, and what its price did.
+
+Conventions used everywhere in qtlib:
+
+* `Decimal` for anything that touches an order or the account; `float` for anything a model computes.
+  The two meet only in `Instrument.price` and `Instrument.quantity`.
+* `ts` is an aware UTC datetime. A bar's `ts` is its close: the first moment its contents are known.
+* Money and prices are in quote unless a name says otherwise; `*_frac` is a fraction (0.03), never percent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from math import ceil, floor
+from typing import NamedTuple
+
+NOISE = 1e-9  # of a step: what binary fractions leave over when a decimal is divided by its own step
+
+
+def steps_down(raw: float, step: float) -> int:
+    """The whole steps in `raw`, rounded down.
+
+    >>> steps_down(0.3, 0.1), steps_down(0.2999, 0.1)
+    (3, 2)
+    """
+    return floor(raw / step + NOISE)
+
+
+def steps_up(raw: float, step: float) -> int:
+    """The whole steps in `raw`, rounded up."""
+    return ceil(raw / step - NOISE)
+
+
+def steps_near(raw: float, step: float) -> int:
+    """The whole steps nearest to `raw`."""
+    return round(raw / step)
+
+
+@dataclass(frozen=True, slots=True)
+class MarginBracket:
+    """Up to `notional_cap` [quote] a position needs `maintenance_frac` of its notional, less `cum` [quote]."""
+
+    notional_cap: Decimal
+    maintenance_frac: Decimal
+    max_leverage: int
+    cum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A perpetual future, the steps in which its venue counts, and what trading it costs there."""
+
+    symbol: str  # as the venue writes it, "BTCUSDT"
+    tick: Decimal  # smallest price step, in quote
+    lot: Decimal  # smallest quantity step, in base
+    min_notional: Decimal = Decimal(5)  # smallest order worth, in quote
+    max_quantity: Decimal = Decimal(1_000_000_000)  # of one limit order, in base
+    max_market_quantity: Decimal = Decimal(1_000_000_000)  # of one market order, in base
+    price_band_frac: Decimal = Decimal("0.05")  # limit prices, and sweeps of market orders, stay this near the mark
+    maker_fee_frac: Decimal = Decimal("0.0002")  # of notional
+    taker_fee_frac: Decimal = Decimal("0.0005")  # of notional
+    liquidation_fee_frac: Decimal = Decimal("0.0125")  # of notional
+    funding_interval_h: int = 8
+    brackets: tuple[MarginBracket, ...] = (
+        MarginBracket(Decimal(1_000_000), Decimal("0.01"), 50, Decimal(0)),
+        MarginBracket(Decimal(1_000_000_000), Decimal("0.5"), 1, Decimal(490_000)),
+    )
+
+    def price(self, raw: float, rounded: str = "near") -> Decimal:
+        """The tick nearest to `raw`, or the one `"down"` or `"up"` from it.
+
+        >>> Instrument("BTCUSDT", tick=Decimal("0.10"), lot=Decimal("0.001")).price(60_000.06, rounded="down")
+        Decimal('60000.00')
+        """
+        count = {"near": steps_near, "down": steps_down, "up": steps_up}[rounded]
+        return count(raw, float(self.tick)) * self.tick
+
+    def quantity(self, raw: float, at: float) -> Decimal:
+        """`raw` in whole lots, rounded toward zero: rounding never adds risk. 0 if worth too little `at` that price.
+
+        >>> btc = Instrument("BTCUSDT", tick=Decimal("0.1"), lot=Decimal("0.001"))
+        >>> btc.quantity(-0.0019, at=60_000)
+        Decimal('-0.001')
+        >>> btc.quantity(0.0019, at=4_000)
+        Decimal('0.000')
+        """
+        lots = steps_down(abs(raw), float(self.lot)) * self.lot
+        if float(lots) * at < float(self.min_notional):
+            return 0 * self.lot
+        return lots if raw > 0 else -lots
+
+    def bracket(self, notional: Decimal) -> MarginBracket:
+        """The margin bracket that holds a position worth `notional` [quote, positive]."""
+        return next((b for b in self.brackets if notional <= b.notional_cap), self.brackets[-1])
+
+
+class Bar(NamedTuple):  # a tuple, because one is made for every bar of every symbol
+    """One closed bar: prices in quote, volume in base."""
+
+    ts: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the market did up to `ts`: what a venue lives through. A trader never sees it, only what it becomes."""
+
+    ts: datetime
+    bars: Mapping[str, Bar]  # of last prices, by symbol
+    marks: Mapping[str, Bar] = field(default_factory=dict)  # of mark prices; where missing, last prices stand in
+    funding: Mapping[str, float] = field(default_factory=dict)  # rate settled at `ts`, by symbol; positive: longs pay
+    nexts: Mapping[str, float] = field(default_factory=dict)  # the first price after `ts`: what a taker meets there

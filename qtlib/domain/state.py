@@ -1,0 +1,441 @@
+"""The state of trading, the events that change it, and how each one does.
+
+`state = advance(state, event)` is the only way state changes, in backtest and live alike. The
+journal stores the events, so the state of any moment is a fold over a prefix of the journal. Each
+event has a `key`; the journal keeps one event per key, so hearing a thing twice is one fact.
+
+A state holds what the next decision needs and nothing else: it does not grow with history.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from qtlib.domain.account import Account, Position
+from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.market import Bar
+from qtlib.domain.orders import ZERO, ExitPlan, Fill, Order, OrderIntent, OrderStatus, Role
+
+START = datetime(1970, 1, 1, tzinfo=UTC)  # before the first event
+
+
+class TradingStatus(Enum):
+    ACTIVE = "active"
+    REDUCING = "reducing"  # positions may shrink, not grow
+    HALTED = "halted"  # every target is flat
+
+
+# --- what happens -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """A run of the engine begins; its predecessor, if it died, left no `SessionClosed`."""
+
+    ts: datetime  # venue time
+    session_id: str
+    run_id: str
+    mode: str
+    params_hash: str
+
+    @property
+    def key(self) -> str:
+        return f"session:{self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    ts: datetime
+    run_id: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"closed:{self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CashMoved:
+    """A deposit (positive), a withdrawal, or a correction of the wallet by the venue."""
+
+    ts: datetime
+    amount: Decimal  # in quote
+    reason: str
+    ref: str  # the venue's own name for it
+
+    @property
+    def key(self) -> str:
+        return f"cash:{self.ref}"
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    ts: datetime
+    symbol: str
+    amount: Decimal  # in quote; positive: received
+    rate_frac: float  # of notional, positive: longs pay
+
+    @property
+    def key(self) -> str:
+        return f"funding:{self.symbol}:{self.ts.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class BarClosed:
+    ts: datetime
+    bars: Mapping[str, Bar]
+    marks: Mapping[str, float] = field(default_factory=dict)  # where missing, positions are valued at the last price
+
+    @property
+    def key(self) -> str:
+        return f"bar:{self.ts.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionMade:
+    ts: datetime
+    decision: Decision
+
+    @property
+    def key(self) -> str:
+        return f"decision:{self.ts.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequested:
+    """Written down before the exchange is asked."""
+
+    ts: datetime
+    intent: OrderIntent
+
+    @property
+    def key(self) -> str:
+        return f"request:{self.intent.client_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged:
+    ts: datetime
+    client_id: str
+    status: OrderStatus
+    reason: str = ""  # the venue's words, where it gave any
+
+    @property
+    def key(self) -> str:
+        return f"order:{self.client_id}:{self.status.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    ts: datetime
+    fill: Fill
+
+    @property
+    def key(self) -> str:
+        return f"fill:{self.fill.symbol}:{self.fill.fill_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAdopted:
+    """The exchange holds what the journal cannot explain; now both hold it. Quantity 0: it is gone there."""
+
+    ts: datetime
+    position: Position
+    exits: ExitPlan | None
+    evidence: str  # both sides of the disagreement, in words
+
+    @property
+    def key(self) -> str:
+        return f"adopted:{self.position.symbol}:{self.ts.isoformat()}:{self.position.quantity}"
+
+
+@dataclass(frozen=True, slots=True)
+class CashCorrected:
+    """The venue's wallet differs from the journal's by `amount`, unexplained; now they agree."""
+
+    ts: datetime
+    amount: Decimal
+
+    @property
+    def key(self) -> str:
+        return f"correction:{self.ts.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSet:
+    ts: datetime
+    status: TradingStatus
+    cause: str
+    by: str = "engine"  # or who asked: a command's actor
+
+    @property
+    def key(self) -> str:
+        return f"status:{self.ts.isoformat()}:{self.status.value}:{self.by}"
+
+
+Event = (
+    SessionOpened
+    | SessionClosed
+    | CashMoved
+    | FundingPaid
+    | BarClosed
+    | DecisionMade
+    | OrderRequested
+    | OrderChanged
+    | Filled
+    | PositionAdopted
+    | CashCorrected
+    | StatusSet
+)
+
+
+# --- what they add up to ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What we know of an open position beyond its size: from its first fill until it is flat."""
+
+    trade_id: str  # client id of the order that opened it
+    symbol: str
+    opened: datetime
+    best: float  # most favourable price since then, in quote
+    worst: float
+    exits: ExitPlan | None  # None: nothing is known, the static fallback holds
+    confidence: float | None = None
+    model_version: str = ""
+    partial_taken: bool = False
+    recovered: bool = False
+    naked_since: datetime | None = None  # None: a working stop of full size is confirmed
+    stop_refused: bool = False  # the venue would not take a stop: out at market
+
+
+@dataclass(frozen=True)
+class State:
+    account: Account = field(default_factory=Account)
+    orders: Mapping[str, Order] = field(default_factory=dict)  # working orders by client id
+    trades: Mapping[str, Trade] = field(default_factory=dict)  # one per open position, by symbol
+    targets: Mapping[str, Target] = field(default_factory=dict)  # wishes that still stand, by symbol
+    prices: Mapping[str, float] = field(default_factory=dict)  # what positions are valued at: mark, else last price
+    left: Mapping[str, datetime] = field(default_factory=dict)  # when a symbol was last closed
+    requests: int = 0  # orders ever requested: the next client id's number
+    decided: datetime = START  # the last decision
+    ts: datetime = START  # the last bar's close
+    peak_equity: Decimal = ZERO
+    day_equity: Decimal = ZERO  # equity at the day's first bar, UTC
+    day_fees: Decimal = ZERO  # paid since then
+    status: TradingStatus = TradingStatus.ACTIVE
+    cause: str = ""  # of the status
+
+    @property
+    def equity(self) -> Decimal:
+        return self.account.equity(self.prices)
+
+    def but(self, **changes: Any) -> "State":
+        """A copy with `changes`. `dataclasses.replace` costs ten times as much, twice a bar."""
+        new = object.__new__(State)
+        new.__dict__.update(self.__dict__)
+        new.__dict__.update(changes)
+        return new
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSnapshot:
+    """The venue's whole word at `ts`: balance, positions, plain *and* conditional orders."""
+
+    ts: datetime
+    cash: Decimal
+    positions: Mapping[str, Position] = field(default_factory=dict)  # the open ones
+    orders: Mapping[str, OrderIntent] = field(default_factory=dict)  # open ones of both books, by client id
+
+
+def advance(state: State, event: Event) -> State:
+    """The state after `event`."""
+    after: State = _ADVANCE[type(event)](state, event)
+    return after
+
+
+def _bar_closed(state: State, event: BarClosed) -> State:
+    closes = {symbol: bar.close for symbol, bar in event.bars.items()}
+    prices = {**state.prices, **closes, **event.marks}
+    equity = state.account.equity(prices)
+    changes: dict[str, Any] = {"ts": event.ts, "prices": prices}
+    if equity > state.peak_equity:
+        changes["peak_equity"] = equity
+    if event.ts.date() != state.ts.date():
+        changes |= {"day_equity": equity, "day_fees": ZERO}
+    if state.trades:
+        trades = {symbol: _seen(trade, event.bars.get(symbol), state) for symbol, trade in state.trades.items()}
+        changes["trades"] = trades
+    return state.but(**changes)
+
+
+def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
+    """`trade`, with its extremes widened by a bar that closed after it opened."""
+    if bar is None or bar.ts <= trade.opened or (trade.worst <= bar.low and bar.high <= trade.best):
+        return trade
+    long = state.account.positions[trade.symbol].quantity > 0
+    best = max(trade.best, bar.high) if long else min(trade.best, bar.low)
+    worst = min(trade.worst, bar.low) if long else max(trade.worst, bar.high)
+    return trade if (best, worst) == (trade.best, trade.worst) else replace(trade, best=best, worst=worst)
+
+
+def _decision_made(state: State, event: DecisionMade) -> State:
+    targets = event.decision.targets
+    if not targets:
+        return state.but(decided=event.ts)
+    return state.but(decided=event.ts, targets={**state.targets, **targets})
+
+
+def _order_requested(state: State, event: OrderRequested) -> State:
+    order = Order(event.intent, since=event.ts)
+    return state.but(orders={**state.orders, event.intent.client_id: order}, requests=state.requests + 1)
+
+
+def _order_changed(state: State, event: OrderChanged) -> State:
+    order = state.orders.get(event.client_id)
+    if order is None:
+        return state
+    intent = order.intent
+    state = _with(state, replace(order, status=event.status))
+    if event.status.working:
+        return _sheltered(state, intent.symbol, event.ts)
+    if intent.role is Role.ENTRY and event.status is not OrderStatus.LOST:
+        state = _content(state, intent.symbol)
+    if intent.role is Role.STOP_LOSS:
+        trade = state.trades.get(intent.symbol)
+        if trade and event.status is OrderStatus.REJECTED:
+            state = _tracking(state, replace(trade, stop_refused=True))
+        state = _sheltered(state, intent.symbol, event.ts)
+    return state
+
+
+def _filled(state: State, event: Filled) -> State:
+    fill, before = event.fill, state.account.position(event.fill.symbol)
+    account = state.account.after(fill)
+    after = account.position(fill.symbol)
+    order = state.orders.get(fill.client_id)
+    state = state.but(account=account, day_fees=state.day_fees + fill.fee)
+    state = state if order is None else _with(state, order.after(fill))
+
+    if not after.quantity:
+        state = _without_trade(state, fill.symbol, event.ts)
+    elif not before.quantity * after.quantity > 0:  # opened, or turned over
+        state = _tracking(state, _opened(fill, order, event.ts))
+    elif abs(after.quantity) < abs(before.quantity) and order is not None and order.intent.role is Role.TAKE_PROFIT:
+        state = _tracking(state, replace(state.trades[fill.symbol], partial_taken=True))
+    if abs(after.quantity) < abs(before.quantity):
+        state = _content(state, fill.symbol)
+    return _sheltered(state, fill.symbol, event.ts)
+
+
+def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
+    price = float(fill.price)
+    intent = order.intent if order else None
+    return Trade(
+        trade_id=fill.client_id,
+        symbol=fill.symbol,
+        opened=ts,
+        best=price,
+        worst=price,
+        exits=intent.exits if intent else None,
+        confidence=intent.confidence if intent else None,
+        model_version=intent.model_version if intent else "",
+    )
+
+
+def _adopted(state: State, event: PositionAdopted) -> State:
+    position = event.position
+    state = state.but(account=state.account.holding(position))
+    if not position.quantity:
+        return _without_trade(state, position.symbol, event.ts)
+    price = float(position.entry_price)
+    found = Trade(
+        trade_id=f"found-{position.symbol}-{event.ts:%Y%m%dT%H%M%S}",
+        symbol=position.symbol,
+        opened=event.ts,
+        best=price,
+        worst=price,
+        exits=event.exits,
+        recovered=True,
+    )
+    state = state.but(prices={position.symbol: price, **state.prices})
+    return _sheltered(_content(_tracking(state, found), position.symbol), position.symbol, event.ts)
+
+
+def _with(state: State, order: Order) -> State:
+    """`state` with `order` as it is now; an order that no longer works leaves."""
+    orders = {**state.orders, order.intent.client_id: order}
+    if not order.status.working:
+        del orders[order.intent.client_id]
+    return state.but(orders=orders)
+
+
+def _tracking(state: State, trade: Trade) -> State:
+    return state.but(trades={**state.trades, trade.symbol: trade})
+
+
+def _without_trade(state: State, symbol: str, ts: datetime) -> State:
+    trades = {s: trade for s, trade in state.trades.items() if s != symbol}
+    return _content(state.but(trades=trades, left={**state.left, symbol: ts}), symbol)
+
+
+def _content(state: State, symbol: str) -> State:
+    """`state` wishing no more than it has: a wish is made once, and a stop that fired is not bought back."""
+    if symbol not in state.targets:
+        return state
+    return state.but(targets={s: target for s, target in state.targets.items() if s != symbol})
+
+
+def _sheltered(state: State, symbol: str, ts: datetime) -> State:
+    """`state` knowing since when, if at all, the position in `symbol` lacks a confirmed stop of its full size."""
+    trade = state.trades.get(symbol)
+    if trade is None:
+        return state
+    size = abs(state.account.positions[symbol].quantity)
+    covered = any(
+        o.status is OrderStatus.OPEN and o.intent.role is Role.STOP_LOSS and o.remaining >= size
+        for o in state.orders.values()
+        if o.intent.symbol == symbol
+    )
+    if covered == (trade.naked_since is None):
+        return state
+    return _tracking(state, replace(trade, naked_since=None if covered else ts))
+
+
+def _moved(state: State, event: CashMoved | CashCorrected) -> State:
+    moved = state.but(account=state.account.with_cash(event.amount))
+    return moved.but(
+        peak_equity=max(ZERO, state.peak_equity + event.amount), day_equity=max(ZERO, state.day_equity + event.amount)
+    )
+
+
+def _funded(state: State, event: FundingPaid) -> State:
+    return state.but(account=state.account.with_cash(event.amount))
+
+
+def _status_set(state: State, event: StatusSet) -> State:
+    return state.but(status=event.status, cause=event.cause)
+
+
+def _unchanged(state: State, event: SessionOpened | SessionClosed) -> State:
+    return state
+
+
+_ADVANCE: dict[type, Any] = {
+    SessionOpened: _unchanged,
+    SessionClosed: _unchanged,
+    CashMoved: _moved,
+    CashCorrected: _moved,
+    FundingPaid: _funded,
+    BarClosed: _bar_closed,
+    DecisionMade: _decision_made,
+    OrderRequested: _order_requested,
+    OrderChanged: _order_changed,
+    Filled: _filled,
+    PositionAdopted: _adopted,
+    StatusSet: _status_set,
+}

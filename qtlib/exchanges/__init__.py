@@ -1,0 +1,1 @@
+"""The world: where orders go, and where facts come from. An exchange never decides."""

@@ -1,0 +1,48 @@
+"""What trading needs from an exchange.
+
+Three calls. The simulated exchange and every real one pass the same tests, so the engine cannot
+tell them apart. These promises hold for all of them:
+
+* a `client_id` is accepted once; submitting it again changes nothing;
+* cancelling what is already gone is no error;
+* `events` repeats what it is unsure of, and forgets nothing (the journal drops repeats);
+* a venue's "no" to one order is an event (`OrderChanged` to REJECTED, with its words), not an exception.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from qtlib.domain.orders import Action
+from qtlib.domain.state import Event, ExchangeSnapshot
+
+
+class Exchange(Protocol):
+    def carry_out(self, actions: Sequence[Action]) -> Sequence[Event]:
+        """Ask for orders and for orders' ends, in this order; the events that followed at once."""
+
+    def events(self, since: datetime) -> Sequence[Event]:
+        """Fills, order changes, funding and cash moves at or after `since`, oldest first."""
+
+    def snapshot(self) -> ExchangeSnapshot:
+        """What is open and held now."""
+
+
+class ExchangeError(Exception):
+    """Base of what an adapter raises, by what the caller should do."""
+
+
+class Unavailable(ExchangeError):
+    """Nothing is known to have happened: wait, then recover."""
+
+
+class Unknown(ExchangeError):
+    """It may have happened: ask by client id, never resend."""
+
+
+class Refused(ExchangeError):
+    """The exchange understood and said no: do not send it again."""
+
+
+class Untrusted(ExchangeError):
+    """The answer makes no sense (unknown symbol, wrong account mode): reduce, and ask a person."""

@@ -1,0 +1,13 @@
+"""How large a position a signal deserves, before any limit is asked. In notional: leverage plays no part in it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SizingParams:
+    profile: str = "seed"  # seed: by confidence, from a base · risk: by what the stop would cost
+    base_notional: float = 200.0  # quote, seed profile
+    risk_frac: float = 0.01  # of equity, lost at the stop, risk profile (0.005 .. 0.015)
+    confidence_threshold: float = 0.55  # weaker beliefs are not traded
+    entry_slippage_frac: float = 0.005  # an entry pays at most this much more than the price it was decided at
+    leverage: int = 5  # enters margin and the liquidation price, never the size
