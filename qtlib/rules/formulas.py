@@ -1,0 +1,109 @@
+"""The arithmetic of trading, as plain scalar functions: every formula stands here once.
+
+The event loop calls them, and so does everything else that must agree with it to the last digit.
+Arguments are floats; `sign` is +1 for long (or buy) and -1 for short (or sell); `*_frac` is a fraction,
+everything else is in quote unless it says otherwise. A number that is absent is `nan`.
+"""
+
+from math import isnan
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """`value`, moved into `low .. high`.
+
+    >>> clamp(1.5, 0.0, 1.0), clamp(-1.0, 0.0, 1.0)
+    (1.0, 0.0)
+    """
+    return min(max(value, low), high)
+
+
+# --- size -------------------------------------------------------------------------------------------------
+
+
+def seed_notional(confidence: float, base_notional: float) -> float:
+    """The notional of the seed profile: a base, scaled by confidence twice over.
+
+    >>> [round(seed_notional(c, 200.0), 1) for c in (0.50, 0.55, 0.60, 0.643, 0.65, 0.70, 0.75)]
+    [100.0, 115.5, 132.0, 147.0, 149.5, 168.0, 187.5]
+    """
+    return base_notional * confidence * clamp(0.5 + confidence, 0.3, 2.0)
+
+
+def risk_notional(equity: float, risk_frac: float, stop_frac: float) -> float:
+    """The notional that loses `risk_frac` of `equity` over a stop `stop_frac` away (fixed fraction, Vince 1990).
+
+    >>> risk_notional(10_000.0, risk_frac=0.01, stop_frac=0.02)
+    5000.0
+    """
+    return equity * risk_frac / stop_frac
+
+
+# --- brackets ---------------------------------------------------------------------------------------------
+
+
+def round_trip_cost_frac(fee_frac: float, slippage_frac: float) -> float:
+    """What entering and leaving at market costs, as a fraction of notional.
+
+    >>> round(round_trip_cost_frac(0.0005, 0.0002), 6)
+    0.0014
+    """
+    return 2.0 * (fee_frac + slippage_frac)
+
+
+def seed_levels(confidence: float, score: float, volatility_frac: float) -> tuple[float, float, float, float]:
+    """Target, stop and trailing distance (fractions of price) and partial fraction of the seed exit profile.
+
+    >>> [round(100 * x, 2) for x in seed_levels(0.75, 0.65, 0.025)]
+    [6.75, 3.75, 2.5, 60.0]
+    """
+    if confidence > 0.8:
+        m_tp, m_sl, m_trail, partial = 1.5, 0.8, 1.2, 0.50
+    elif confidence > 0.6:
+        m_tp, m_sl, m_trail, partial = 1.2, 1.0, 1.0, 0.60
+    elif confidence > 0.4:
+        m_tp, m_sl, m_trail, partial = 1.0, 1.0, 0.8, 0.75
+    else:
+        m_tp, m_sl, m_trail, partial = 0.8, 1.2, 0.5, 1.0
+    strength = clamp(0.8 + 0.5 * abs(score), 0.8, 1.3)
+    heat = clamp(1.0 + (volatility_frac - 0.02) / 0.02, 0.8, 1.5)
+    take_profit = clamp(0.05 * m_tp * strength, 0.02, 0.15)
+    stop = clamp(0.03 * m_sl * heat, 0.01, 0.05)
+    trail = clamp(0.02 * m_trail * heat, 0.005, 0.04)
+    return take_profit, stop, trail, partial
+
+
+def level(sign: int, entry: float, distance_frac: float) -> float:
+    """The price `distance_frac` of `entry` away, in the position's favour; a stop's distance is negative.
+
+    >>> level(+1, 100.0, 0.02), level(-1, 100.0, 0.02), level(-1, 100.0, -0.03)
+    (102.0, 98.0, 103.0)
+    """
+    return entry * (1.0 + sign * distance_frac)
+
+
+def nearer(sign: int, stop: float, other: float) -> float:
+    """The tighter of two stops: the higher one of a long position, the lower one of a short.
+
+    >>> nearer(+1, 95.0, 97.0), nearer(-1, 105.0, 103.0)
+    (97.0, 103.0)
+    """
+    return max(stop, other) if sign > 0 else min(stop, other)
+
+
+def ratchet(sign: int, entry: float, best: float, stop_frac: float, trail_frac: float, breakeven_frac: float) -> float:
+    """Where the working stop belongs: the tightest of the initial stop, the trail behind `best`, and breakeven.
+
+    `trail_frac` and `breakeven_frac` are `nan` while they do not hold yet. As `best` only improves and the others
+    only begin to hold, the stop only tightens.
+
+    >>> ratchet(+1, 100.0, 110.0, stop_frac=0.04, trail_frac=0.04, breakeven_frac=0.001)
+    106.0
+    >>> ratchet(-1, 100.0, 99.0, stop_frac=0.04, trail_frac=float("nan"), breakeven_frac=float("nan"))
+    104.0
+    """
+    stop = level(sign, entry, -stop_frac)
+    if not isnan(trail_frac):
+        stop = nearer(sign, stop, best - sign * trail_frac * entry)
+    if not isnan(breakeven_frac):
+        stop = nearer(sign, stop, level(sign, entry, breakeven_frac))
+    return stop
