@@ -39,7 +39,8 @@ class Target:
 
     symbol: str
     quantity: Decimal  # signed, in base
-    worst_price: Decimal | None = None  # an entry does not pay (or, short, get) worse than this
+    limit_price: Decimal | None = None  # an entry does not pay more (or, short, get less) than this
+    worst_price: Decimal | None = None  # the dearest it may turn out: what limits count it at
     exits: ExitPlan | None = None
     reason: ExitReason | None = None  # of a target that closes
     confidence: float | None = None

@@ -210,7 +210,7 @@ class Trade:
     partial_taken: bool = False
     recovered: bool = False
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
-    stop_refused: bool = False  # the venue would not take a stop: out at market
+    refused: tuple[Role, ...] = ()  # orders that the venue would not take: done at market, or done without
 
 
 @dataclass(frozen=True)
@@ -284,10 +284,10 @@ def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
 
 
 def _decision_made(state: State, event: DecisionMade) -> State:
-    targets = event.decision.targets
-    if not targets:
+    if not (state.targets or event.decision.targets):
         return state.but(decided=event.ts)
-    return state.but(decided=event.ts, targets={**state.targets, **targets})
+    leaving = {symbol: target for symbol, target in state.targets.items() if not target.quantity}
+    return state.but(decided=event.ts, targets={**leaving, **event.decision.targets})  # an entry not renewed lapses
 
 
 def _order_requested(state: State, event: OrderRequested) -> State:
@@ -305,12 +305,12 @@ def _order_changed(state: State, event: OrderChanged) -> State:
         return _sheltered(state, intent.symbol, event.ts)
     if intent.role is Role.ENTRY and event.status is not OrderStatus.LOST:
         state = _content(state, intent.symbol)
-    if intent.role is Role.STOP_LOSS:
-        trade = state.trades.get(intent.symbol)
-        if trade and event.status is OrderStatus.REJECTED:
-            state = _tracking(state, replace(trade, stop_refused=True))
-        state = _sheltered(state, intent.symbol, event.ts)
-    return state
+    trade = state.trades.get(intent.symbol)
+    if trade and intent.role.protects and event.status is OrderStatus.REJECTED:
+        state = _tracking(state, replace(trade, refused=(*trade.refused, intent.role)))
+    elif trade and intent.role is Role.TAKE_PROFIT and order.filled:
+        state = _tracking(state, replace(trade, partial_taken=True))  # as much of it as there was to have
+    return _sheltered(state, intent.symbol, event.ts)
 
 
 def _filled(state: State, event: Filled) -> State:
@@ -325,7 +325,7 @@ def _filled(state: State, event: Filled) -> State:
         state = _without_trade(state, fill.symbol, event.ts)
     elif not before.quantity * after.quantity > 0:  # opened, or turned over
         state = _tracking(state, _opened(fill, order, event.ts))
-    elif abs(after.quantity) < abs(before.quantity) and order is not None and order.intent.role is Role.TAKE_PROFIT:
+    elif order is not None and order.intent.role is Role.TAKE_PROFIT and order.after(fill).status is OrderStatus.FILLED:
         state = _tracking(state, replace(state.trades[fill.symbol], partial_taken=True))
     if abs(after.quantity) < abs(before.quantity):
         state = _content(state, fill.symbol)
@@ -349,9 +349,12 @@ def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
 
 def _adopted(state: State, event: PositionAdopted) -> State:
     position = event.position
+    known = state.account.position(position.symbol)
     state = state.but(account=state.account.holding(position))
     if not position.quantity:
         return _without_trade(state, position.symbol, event.ts)
+    if known.quantity * position.quantity > 0:  # corrected: what we know of the trade still holds
+        return _sheltered(_content(state, position.symbol), position.symbol, event.ts)
     price = float(position.entry_price)
     found = Trade(
         trade_id=f"found-{position.symbol}-{event.ts:%Y%m%dT%H%M%S}",

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from qtlib.domain.decisions import Signal
+from qtlib.domain.orders import ExitPlan
+from qtlib.rules import formulas
+from qtlib.rules.tpsl import ExitParams
+
 
 @dataclass(frozen=True, slots=True)
 class SizingParams:
@@ -11,3 +16,14 @@ class SizingParams:
     confidence_threshold: float = 0.55  # weaker beliefs are not traded
     entry_slippage_frac: float = 0.005  # an entry pays at most this much more than the price it was decided at
     leverage: int = 5  # enters margin and the liquidation price, never the size
+
+
+def size(signal: Signal, plan: ExitPlan, equity: float, params: SizingParams, exits: ExitParams) -> float:
+    """The notional to want, positive, in quote. Under one_r a stop never costs more than `max_loss_r` R."""
+    if params.profile == "risk":
+        notional = formulas.risk_notional(equity, params.risk_frac, plan.stop_frac)
+    else:
+        notional = formulas.seed_notional(signal.confidence, params.base_notional)
+    if plan.profile == "one_r":
+        notional = min(notional, formulas.risk_notional(equity, exits.max_loss_r * exits.r_frac, plan.stop_frac))
+    return max(notional, 0.0)

@@ -1,6 +1,20 @@
-"""Where a position's protective orders belong."""
+"""Where a position's protective orders belong.
 
-from dataclasses import dataclass
+An `ExitPlan` is made once, at the decision, in fractions of price; the levels follow from the fill. From
+then on nobody needs a signal to leave a position: `protective` reads the trade, and nothing else.
+A stop is never moved away, lies on the losing side of the entry at first, and always this side of liquidation.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import nan
+
+from qtlib.domain.account import Position
+from qtlib.domain.decisions import Reason, Signal
+from qtlib.domain.market import Instrument
+from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, ProtectiveOrders
+from qtlib.domain.state import Trade
+from qtlib.rules import formulas
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +32,139 @@ class ExitParams:
     min_target_atr: float = 0.5  # nearer targets are noise: no trade
     min_stop_atr: float = 0.5
     min_cost_multiple: float = 3.0  # a target is at least this many round-trip costs away
+    min_ratchet_frac: float = 0.0005  # of price: a smaller move of the stop is not worth an order
     liquidation_margin_frac: float = 0.01  # of entry: a stop stays this far on our side of the liquidation price
     protect_timeout_s: float = 3.0  # a position without a confirmed stop for longer is flattened
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a rule reckons trading costs."""
+
+    taker_fee_frac: float = 0.0005  # of notional
+    slippage_frac: float = 0.0002  # of price
+
+    @property
+    def round_trip_frac(self) -> float:
+        return formulas.round_trip_cost_frac(self.taker_fee_frac, self.slippage_frac)
+
+
+def exit_plan(signal: Signal, params: ExitParams, costs: Costs) -> ExitPlan:
+    """How a position opened on `signal` is to be left, by the profile in `params`."""
+    if params.profile == "one_r":
+        stop = params.atr_multiple * signal.volatility_frac
+        return _sourced(
+            signal,
+            ExitPlan(
+                stop_frac=stop,
+                take_profit_frac=stop,
+                trail_frac=stop,
+                partial_frac=params.partial_frac,
+                trail_from_start=False,
+                breakeven_frac=costs.round_trip_frac,
+                time_stop_s=params.time_stop_s,
+                net_frac=stop * (1.0 + params.net_r),
+                profile="one_r",
+            ),
+        )
+    if params.profile == "seed":
+        target, stop, trail, partial = formulas.seed_levels(signal.confidence, signal.score, signal.volatility_frac)
+        return _sourced(
+            signal,
+            ExitPlan(
+                stop_frac=stop,
+                take_profit_frac=target,
+                trail_frac=trail,
+                partial_frac=partial,
+                breakeven_frac=costs.round_trip_frac,
+                net_frac=stop * (1.0 + params.net_r),
+                profile="seed",
+            ),
+        )
+    return static_plan(params, ExitSource.STATIC)
+
+
+def static_plan(params: ExitParams, source: ExitSource) -> ExitPlan:
+    """The fallback's levels: what holds when nothing better is known, and for a position that was found."""
+    return ExitPlan(
+        stop_frac=params.sl_frac,
+        take_profit_frac=params.tp_frac,
+        trail_frac=params.trail_frac,
+        net_frac=params.sl_frac * (1.0 + params.net_r),
+        source=source,
+    )
+
+
+def _sourced(signal: Signal, plan: ExitPlan) -> ExitPlan:
+    """Only a model's levels are called AI: a rule of thumb's are static, whatever profile made them."""
+    return replace(plan, source=ExitSource.AI) if signal.model_version else plan
+
+
+def vet(
+    plan: ExitPlan, signal: Signal, instrument: Instrument, leverage: int, params: ExitParams, costs: Costs
+) -> tuple[ExitPlan, Reason]:
+    """`plan` moved to where it may lie, or the reason why no trade can be left that way."""
+    noise = signal.volatility_frac
+    if plan.take_profit_frac < max(params.min_cost_multiple * costs.round_trip_frac, params.min_target_atr * noise):
+        return plan, Reason.TARGET_TOO_CLOSE
+    nearest = max(params.min_stop_atr * noise, 2.0 * float(instrument.tick) / signal.price)
+    if plan.stop_frac < nearest:
+        return plan, Reason.STOP_TOO_CLOSE
+    room = stop_room_frac(1 if signal.score > 0 else -1, instrument, leverage, params)
+    if nearest > room:
+        return plan, Reason.LIQUIDATION
+    if plan.stop_frac > room:
+        plan = replace(plan, stop_frac=room, source=ExitSource.CLAMPED)
+    return plan, Reason.NONE
+
+
+def stop_room_frac(sign: int, instrument: Instrument, leverage: int, params: ExitParams) -> float:
+    """The widest stop, as a fraction of entry, that is hit before liquidation comes near."""
+    maintenance = float(instrument.brackets[0].maintenance_frac)
+    return formulas.liquidation_room_frac(sign, leverage, maintenance) - params.liquidation_margin_frac
+
+
+def protective(
+    trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams
+) -> ProtectiveOrders:
+    """The prices at which the orders of `position` should rest now, in ticks rounded toward the position."""
+    plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
+    sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
+    room = stop_room_frac(sign, instrument, leverage, params)
+    stop_frac = min(plan.stop_frac, room)
+    trails = plan.trail_frac is not None and (plan.trail_from_start or trade.partial_taken)
+    secured = plan.breakeven_frac is not None and trade.partial_taken
+    stop = formulas.ratchet(
+        sign,
+        entry,
+        trade.best,
+        stop_frac,
+        plan.trail_frac if trails and plan.trail_frac is not None else nan,
+        plan.breakeven_frac if secured and plan.breakeven_frac is not None else nan,
+    )
+    toward = "up" if sign > 0 else "down"
+    net_frac = min(plan.net_frac, room) if plan.net_frac is not None else None
+    return ProtectiveOrders(
+        stop_loss=instrument.price(stop, toward),
+        take_profit=None
+        if trade.partial_taken
+        else instrument.price(formulas.level(sign, entry, plan.take_profit_frac)),
+        net_stop=instrument.price(formulas.level(sign, entry, -net_frac), toward)
+        if net_frac is not None and net_frac > stop_frac
+        else None,
+    )
+
+
+def tighten(resting: Decimal, stop: Decimal, sign: int, min_move_frac: float) -> Decimal:
+    """`resting`, or `stop` if that is nearer by enough to be worth an order: a stop is never moved away."""
+    gain = sign * (stop - resting)
+    return stop if gain > 0 and float(gain) >= min_move_frac * float(resting) else resting
+
+
+def stop_reason(trade: Trade, position: Position, stop: Decimal, params: ExitParams) -> ExitReason:
+    """What being taken out at `stop` is called: a loss at the initial level, trailing anywhere nearer."""
+    plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
+    sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
+    initial = formulas.level(sign, entry, -plan.stop_frac)
+    nearer = sign * (float(stop) - initial) > params.min_ratchet_frac * entry
+    return ExitReason.TRAILING if nearer else ExitReason.STOP_LOSS
