@@ -1,0 +1,7 @@
+"""Bars on disk: read with checks, stored whole, simulated where none are wanted. Bad bars never trade."""
+
+from qtlib.market.market import BadData, Market, aggregate
+from qtlib.market.quality import Finding, Severity, check
+from qtlib.market.store import Store, read
+
+__all__ = ["BadData", "Finding", "Market", "Severity", "Store", "aggregate", "check", "read"]

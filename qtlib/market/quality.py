@@ -1,0 +1,169 @@
+"""Quality: what may be wrong with bars, said before money hangs on it. Bad bars never trade.
+
+`check` looks at one frame and leaves one `Finding` for each kind of fault. A finding that refuses makes the frame
+unfit to be read at all; one that warns is for the eyes, and `usable` marks the single bars that may not be traded.
+Frames are indexed by the bar's close (aware UTC), prices are in quote, volume in base.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from qtlib.market.timeframes import Micros, datetime_at, micros_at, micros_in, micros_of
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+OUTAGE = 3  # so many bars in a row without a trade are an outage, and what follows them starts anew
+JUMP = 2.0  # a price that moves by this factor from one bar to the next deserves a look
+MAX_FUNDING = 0.05  # no venue settles more than this fraction at once; more means percent
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Severity(Enum):
+    REFUSE = "refuse"  # must not be read
+    WARN = "warn"  # may be read, should be known
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of fault in one symbol's bars: how often, from when to when, and in words."""
+
+    symbol: str
+    series: str  # the one concerned, named as its file is: BTCUSDT-1h, BTCUSDT-1h-mark, BTCUSDT-funding
+    kind: str  # order, duplicate, grid, missing value, ohlc, gap, no volume, jump, stale end, funding
+    severity: Severity
+    count: int
+    first: datetime
+    last: datetime
+    words: str
+
+    @property
+    def refuses(self) -> bool:
+        return self.severity is Severity.REFUSE
+
+    def __str__(self) -> str:
+        return f"{self.series}: {self.words}"
+
+
+def check(
+    bars: pd.DataFrame, timeframe: str, symbol: str, *, traded: bool = True, until: datetime | str | None = None
+) -> tuple[Finding, ...]:
+    """What is wrong with `bars`, worst first; nothing is found in good ones.
+
+    `traded=False` is for mark prices, which have no volume. `until` is when the bars should reach.
+    """
+    if not len(bars):
+        return ()
+    ts, span = micros_in(bars.index), micros_of(timeframe)
+    o, h, low, c, volume = (bars[name].to_numpy(np.float64) for name in COLUMNS)
+    step = np.diff(ts)
+    series = f"{symbol}-{timeframe}" if traded else f"{symbol}-{timeframe}-mark"
+    later, here = _Where(symbol, series, ts[1:], 1), _Where(symbol, series, ts, 0)
+
+    numbers = np.isfinite(o) & np.isfinite(h) & np.isfinite(low) & np.isfinite(c) & np.isfinite(volume)
+    sane = (h >= np.maximum(o, c)) & (low <= np.minimum(o, c)) & (low > 0) & (volume >= 0)
+    found = [
+        later.refuse("order", step < 0, "bars that stand after a later one"),
+        later.refuse("duplicate", step == 0, "bars that stand twice"),
+        here.refuse("grid", ts % span != 0, f"bars that do not close on the grid of {timeframe}"),
+        here.refuse("missing value", ~numbers, "bars with a value that is no finite number"),
+        here.refuse("ohlc", numbers & ~sane, "bars that break 0 < low <= open, close <= high, 0 <= volume"),
+        later.refuse("gap", step > span, f"{_missing(step, span)} bars are missing, in gaps"),
+    ]
+    if traded:
+        found.append(here.warn("no volume", volume == 0, "bars without a trade" + _longest(volume == 0)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = c[1:] / c[:-1]
+        jumped = (ratio > JUMP) | (ratio < 1 / JUMP)
+    found.append(later.warn("jump", jumped, f"bars that close beyond {JUMP:g} or 1/{JUMP:g} times the close before"))
+    if until is not None and ts[-1] < (due := micros_at(until)):
+        last = datetime_at(ts[-1])
+        words = f"bars end {(due - ts[-1]) // span} before {_when(due)}, at {_when(ts[-1])}"
+        found.append(Finding(symbol, series, "stale end", Severity.WARN, 1, last, last, words))
+    return tuple(sorted((f for f in found if f), key=lambda f: not f.refuses))
+
+
+def check_funding(rates: "pd.Series[float]", symbol: str) -> tuple[Finding, ...]:
+    """What is wrong with funding rates by settlement time: order, duplicates, numbers, and percent for fractions."""
+    if not len(rates):
+        return ()
+    ts, values = micros_in(rates.index), rates.to_numpy(np.float64)
+    step = np.diff(ts)
+    series = f"{symbol}-funding"
+    later, here = _Where(symbol, series, ts[1:], 1), _Where(symbol, series, ts, 0)
+    with np.errstate(invalid="ignore"):
+        huge = np.abs(values) > MAX_FUNDING
+    found = (
+        later.refuse("order", step < 0, "funding rates that stand after a later one"),
+        later.refuse("duplicate", step == 0, "funding rates that stand twice"),
+        here.refuse("missing value", ~np.isfinite(values), "funding rates that are no finite number"),
+        here.refuse("funding", huge, f"funding rates beyond {MAX_FUNDING} (percent, perhaps, where fractions belong)"),
+    )
+    return tuple(f for f in found if f)
+
+
+def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]":
+    """Which bars may be traded on: those that traded, and whose last `refill` bars hold no gap and no outage.
+
+    Each answer reads only the bars up to its own.
+    """
+    ts = micros_in(bars.index)
+    silent = bars["volume"].to_numpy(np.float64) == 0
+    anew = np.zeros(len(ts), dtype=np.bool_)  # bars that follow an interruption
+    anew[1:] = np.diff(ts) > micros_of(timeframe)
+    ends = np.flatnonzero(silent[:-1] & ~silent[1:])  # the last bar of each stretch without a trade
+    anew[1 + ends[_stretches(silent)[ends] >= OUTAGE]] = True
+
+    row = np.arange(len(ts))
+    since = row - np.maximum.accumulate(np.where(anew, row, -refill))
+    return pd.Series(~silent & (since >= refill - 1), index=bars.index, name="usable")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Turns masks over rows into findings that say which rows."""
+
+    symbol: str
+    series: str
+    at: Micros  # of the rows that the masks speak of
+    offset: int  # the row number of the first of them
+
+    def refuse(self, kind: str, mask: Mask, what: str) -> Finding | None:
+        return self._finding(kind, Severity.REFUSE, mask, what)
+
+    def warn(self, kind: str, mask: Mask, what: str) -> Finding | None:
+        return self._finding(kind, Severity.WARN, mask, what)
+
+    def _finding(self, kind: str, severity: Severity, mask: Mask, what: str) -> Finding | None:
+        rows = np.flatnonzero(mask)
+        if not len(rows):
+            return None
+        first, last = int(rows[0]), int(rows[-1])
+        words = f"{what}: {len(rows)}, first {_when(self.at[first])} (row {first + self.offset})"
+        words += f", last {_when(self.at[last])} (row {last + self.offset})" if len(rows) > 1 else ""
+        begins, ends = datetime_at(self.at[first]), datetime_at(self.at[last])
+        return Finding(self.symbol, self.series, kind, severity, len(rows), begins, ends, words)
+
+
+def _when(micros: int) -> str:
+    return f"{datetime_at(micros):%Y-%m-%d %H:%M} UTC"
+
+
+def _missing(step: Micros, span: int) -> int:
+    wide = step[step > span]
+    return int(np.sum(wide // span - 1)) if len(wide) else 0
+
+
+def _stretches(mask: Mask) -> Micros:
+    """For each row, how many rows in a row up to it are set."""
+    row = np.arange(1, len(mask) + 1)
+    return row - np.maximum.accumulate(np.where(mask, 0, row))
+
+
+def _longest(mask: Mask) -> str:
+    longest = int(_stretches(mask).max(initial=0))
+    return f" (up to {longest} in a row)" if longest > 1 else ""
