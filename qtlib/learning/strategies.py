@@ -1,0 +1,72 @@
+"""Strategies: from bars to beliefs. Each gives a row of score, confidence, price and volatility for each bar.
+
+`signals(bars)` has the columns `score` (-1 surely down .. +1 surely up), `confidence` (0 .. 1), `price` (the last
+close, in quote) and `volatility_frac` (average true range of a bar, as a fraction of price). A row reads its own bar
+and the `lookback - 1` before it, to the same bits as if there were no others. All but the price are NaN in the rows
+before, and where prices stood still so long that there is nothing to compare with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from qtlib.learning.features import Array, changes, columns, momentum, true_range_frac, volatility
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What went up goes on: the mean of momentum over three horizons. The baseline that any model has to beat.
+
+    Moskowitz, Ooi, Pedersen, "Time series momentum" (2012), several horizons as in Hurst, Ooi, Pedersen, "A century
+    of evidence on trend-following investing" (2017). It is a rule of thumb and no model: its confidence is
+    `0.5 + 0.3 |score|`, monotone in the score and calibrated by nothing.
+    """
+
+    fast: int = 24  # bars; of an hour, a day
+    medium: int = 72
+    slow: int = 168
+    volatility_span: int = 168  # bars over which volatility is measured
+    range_span: int = 14  # bars over which the true range is averaged
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fast <= self.medium <= self.slow:
+            raise ValueError(
+                f"horizons must ascend from 1 bar: fast {self.fast}, medium {self.medium}, slow {self.slow}"
+            )
+        if min(self.volatility_span, self.range_span) < 1:
+            raise ValueError(f"spans are of 1 bar at least: {self.volatility_span=}, {self.range_span=}")
+
+    @property
+    def name(self) -> str:
+        return "trend"
+
+    @property
+    def lookback(self) -> int:
+        return 1 + max(self.slow, self.volatility_span, self.range_span)
+
+    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """A row of beliefs for each row of `bars`, from that row and the `lookback - 1` before it."""
+        c = columns(bars)
+        change = changes(c)
+        typical = volatility(change, self.volatility_span)
+        fast, medium, slow = (_squashed(momentum(change, n, typical)) for n in (self.fast, self.medium, self.slow))
+        score = (fast + medium + slow) / 3.0
+        volatility_frac = true_range_frac(c, self.range_span)
+        volatility_frac[: self.lookback - 1] = np.nan
+        beliefs = {
+            "score": score,
+            "confidence": 0.5 + 0.3 * np.abs(score),
+            "price": c.close,
+            "volatility_frac": volatility_frac,
+        }
+        return pd.DataFrame(beliefs, index=bars.index)
+
+
+STRATEGIES: Mapping[str, type[Trend]] = {"trend": Trend}
+
+
+def _squashed(z: Array) -> Array:
+    """`z` pressed into -1 .. +1, with slope one at zero."""
+    return z / np.sqrt(1.0 + z * z)
