@@ -1,11 +1,15 @@
 """The arithmetic of trading, as plain scalar functions: every formula stands here once.
 
 The event loop calls them, and so does everything else that must agree with it to the last digit.
-Arguments are floats; `sign` is +1 for long (or buy) and -1 for short (or sell); `*_frac` is a fraction,
+Arguments are plain numbers, floats or Decimals, one kind per call; `sign` is +1 for long (or buy) and -1 for short (or sell); `*_frac` is a fraction,
 everything else is in quote unless it says otherwise. A number that is absent is `nan`.
 """
 
+from decimal import Decimal
 from math import isnan
+from typing import TypeVar
+
+Number = TypeVar("Number", float, Decimal)
 
 
 def clamp(value: float, low: float, high: float) -> float:
@@ -121,3 +125,87 @@ def liquidation_room_frac(sign: int, leverage: float, maintenance_frac: float) -
     0.1881
     """
     return abs(1.0 - (1.0 - sign / leverage) / (1.0 - sign * maintenance_frac))
+
+
+# --- fills ------------------------------------------------------------------------------------------------
+
+
+def taker_price(reference: Number, sign: int, slippage_frac: Number) -> Number:
+    """What a taker pays or gets who meets `reference`: never better than it.
+
+    >>> taker_price(100.0, +1, 0.002), taker_price(100.0, -1, 0.002)
+    (100.2, 99.8)
+    """
+    return reference * (1 + sign * slippage_frac)
+
+
+def fee(quantity: Number, price: Number, fee_frac: Number) -> Number:
+    """The fee of a fill: a fraction of its notional, whichever way it went.
+
+    >>> fee(Decimal("-0.5"), Decimal(60_000), Decimal("0.0005"))
+    Decimal('15.00000')
+    """
+    return abs(quantity) * price * fee_frac
+
+
+# --- margin -----------------------------------------------------------------------------------------------
+
+
+def initial_margin(quantity: Number, price: Number, leverage: int) -> Number:
+    """What a position must be backed with when it is opened.
+
+    >>> initial_margin(-2.0, 100.0, 5)
+    40.0
+    """
+    return abs(quantity) * price / leverage
+
+
+def maintenance_margin(quantity: Number, mark: Number, maintenance_frac: Number, cum: Number) -> Number:
+    """What must be left of a position's backing, or the venue closes it. `cum` makes neighbouring brackets meet.
+
+    >>> maintenance_margin(100.0, 8_000.0, 0.005, 300.0)
+    3700.0
+    """
+    return abs(quantity) * mark * maintenance_frac - cum
+
+
+def liquidation_price(
+    wallet: float, quantity_signed: float, entry: float, maintenance_frac: float, cum: float
+) -> float:
+    """The mark price at which `wallet` plus open profit no longer exceeds the maintenance margin; 0.0 if there is none.
+
+    Isolated form (the venue's published formula, with no other position's profit or margin in it). `wallet` is what
+    backs this position: for a position opened at leverage L, `abs(quantity) * entry / L`.
+
+    >>> round(liquidation_price(20.0, 1.0, 100.0, 0.005, 0.0), 4)  # long, five times
+    80.402
+    >>> round(liquidation_price(20.0, -1.0, 100.0, 0.005, 0.0), 4)
+    119.403
+    >>> liquidation_price(200.0, 1.0, 100.0, 0.005, 0.0)  # backed in full
+    0.0
+    """
+    slope = abs(quantity_signed) * maintenance_frac - quantity_signed
+    if slope == 0.0:
+        return 0.0
+    return max(0.0, (wallet + cum - quantity_signed * entry) / slope)
+
+
+def bankruptcy_price(mark: float, sign: int, balance_share_frac: float) -> float:
+    """The price at which nothing is left: `balance_share_frac`, what is left now per notional, further against us.
+
+    >>> bankruptcy_price(100.0, +1, 0.01), bankruptcy_price(100.0, -1, 0.01)
+    (99.0, 101.0)
+    """
+    return mark * (1 - sign * balance_share_frac)
+
+
+# --- funding ----------------------------------------------------------------------------------------------
+
+
+def funding_payment(quantity: Number, mark: Number, rate_frac: Number) -> Number:
+    """What the holder of `quantity` receives when `rate_frac` is settled: longs pay a positive rate, shorts get it.
+
+    >>> funding_payment(Decimal(2), Decimal(100), Decimal("0.0001"))
+    Decimal('-0.0200')
+    """
+    return -quantity * mark * rate_frac
