@@ -1,0 +1,229 @@
+"""One connection to a journal's database, SQLite or PostgreSQL, and everything in which the two differ.
+
+* What `transaction` wrote survives the death of this process as soon as it returns; with `synced`, that of the
+  machine too.
+* The driver's errors leave here as the journal's own, in sentences.
+* The connection commits by itself, statement by statement, and `transaction` begins and ends in so many words.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, CursorResult, Executable, create_engine, inspect, make_url
+from sqlalchemy import text as sql
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from qtlib.journal.errors import Corrupt, JournalError, Locked, NewerSchema, Unreachable, Unwritable
+from qtlib.journal.schema import HEAD, METADATA, VERSION_TABLE
+
+log = logging.getLogger(__name__)
+
+BUSY_MS = 5_000  # how long we wait for another process that is writing
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The words of one kind of database."""
+
+    connect: tuple[str, ...]  # said once per connection
+    begin: tuple[str, ...]
+    begin_synced: tuple[str, ...]
+    commit: tuple[str, ...]
+    commit_synced: tuple[str, ...]
+    migrate: tuple[str, ...]  # said first in a migration's transaction: one at a time
+    options: Mapping[str, Any]
+
+
+SQLITE = Dialect(
+    connect=(
+        f"PRAGMA busy_timeout = {BUSY_MS}",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA wal_autocheckpoint = 4000",
+    ),
+    begin=("BEGIN IMMEDIATE",),
+    begin_synced=("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
+    commit=("COMMIT",),
+    commit_synced=("COMMIT", "PRAGMA synchronous = NORMAL"),
+    migrate=(),
+    options={"paramstyle": "named"},
+)
+POSTGRES = Dialect(
+    connect=("SET synchronous_commit TO off", f"SET lock_timeout TO {BUSY_MS}"),
+    begin=("BEGIN",),
+    begin_synced=("BEGIN", "SET LOCAL synchronous_commit TO on"),
+    commit=("COMMIT",),
+    commit_synced=("COMMIT",),
+    migrate=("SELECT pg_advisory_xact_lock(hashtext('qtlib.journal'))",),
+    options={},
+)
+
+
+class Database:
+    """A journal's database, at the schema that this qtlib knows; made or migrated on opening."""
+
+    def __init__(self, url: str | Path):
+        self.url = _url(url)
+        self.where = self.url.database if self._is_sqlite else self.url.render_as_string(hide_password=True)
+        self._words = SQLITE if self._is_sqlite else POSTGRES
+        with self.spoken():
+            self._open()
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, statement: Executable, **parameters: Any) -> CursorResult[Any]:
+        """Execute a statement of SQLAlchemy's, which commits by itself unless in a transaction."""
+        with self.spoken():
+            return self._connection.execute(statement, parameters)
+
+    def text(self, statement: Any) -> str:
+        """`statement` as the driver takes it, with named parameters: compiled once, executed often by `cursor`."""
+        return str(statement.compile(dialect=self._engine.dialect))
+
+    @contextmanager
+    def transaction(self, synced: bool = False) -> Iterator[None]:
+        """All of it or nothing; on the platter before returning if `synced`."""
+        words, say = self._words, self.cursor.execute
+        with self.spoken():
+            try:
+                for word in words.begin_synced if synced else words.begin:
+                    say(word)
+                yield
+                for word in words.commit_synced if synced else words.commit:
+                    say(word)
+            except BaseException:
+                self._undo(synced)
+                raise
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """Errors of the driver and of SQLAlchemy become the journal's."""
+        try:
+            yield
+        except Exception as error:
+            raise self.translated(error) from error
+
+    def translated(self, error: Exception) -> Exception:
+        """`error` as the journal's own, where it is one of the database's."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, JournalError) or cause is None:
+            return error
+        name = getattr(cause, "sqlite_errorname", None)
+        if name is not None:
+            return self._from_sqlite(name, cause)
+        if type(cause).__module__.startswith("psycopg"):
+            return self._from_postgres(getattr(cause, "sqlstate", None) or "", cause)
+        return error
+
+    def close(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    def _open(self) -> None:
+        if self._is_sqlite:
+            try:
+                Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as why:
+                raise Unwritable(f"{self.where}: its folder can't be made ({why.strerror}): choose another") from why
+        try:
+            self._engine = create_engine(self.url, isolation_level="AUTOCOMMIT", **self._words.options)
+        except ModuleNotFoundError as why:
+            raise Unreachable(f"{self.where} needs the package {why.name}: install qtlib[postgres]") from why
+
+        self._connection = self._engine.connect()
+        driver = self._connection.connection.driver_connection
+        assert driver is not None
+        self.cursor: Any = driver.cursor()
+        for word in self._words.connect:
+            self.cursor.execute(word)
+
+    def _undo(self, synced: bool) -> None:
+        try:
+            self.cursor.execute("ROLLBACK")
+            if synced and self._is_sqlite:
+                self.cursor.execute("PRAGMA synchronous = NORMAL")
+        except Exception as why:  # it has rolled back by itself already; the first error is the one to tell
+            log.debug("%s: rolling back: %s", self.where, why)
+
+    def _bring_up_to_date(self) -> None:
+        version = self._version()
+        if version < HEAD:
+            # 90 ms of imports that most starts do without
+            from qtlib.journal.migrate import upgrade  # noqa: PLC0415
+
+            with self.transaction(synced=True):
+                for word in self._words.migrate:
+                    self.cursor.execute(word)
+                if self._version() < HEAD:  # nobody else did it while we waited
+                    upgrade(self._connection)
+
+    def _version(self) -> int:
+        """The schema on disk: 0 for an empty database, at most `HEAD`."""
+        with self.spoken():
+            tables = set(inspect(self._connection).get_table_names())
+            if VERSION_TABLE not in tables:
+                foreign = sorted(tables & METADATA.tables.keys())
+                if foreign:
+                    raise Corrupt(
+                        f"{self.where} has a table {foreign[0]!r} but no schema version: it is not a journal of "
+                        "qtlib; choose another database. Nothing was changed"
+                    )
+                return 0
+            version = int(self._connection.execute(sql(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one())
+        if version > HEAD:
+            raise NewerSchema(
+                f"{self.where} is schema {version}, this qtlib knows {HEAD}: update qtlib; nothing was changed"
+            )
+        return version
+
+    def _from_sqlite(self, name: str, cause: BaseException) -> JournalError:
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return Locked(
+                f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s: another process is in the middle of writing "
+                "(an engine, a backup, a database browser); end it, or try again. Nothing was changed"
+            )
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return Corrupt(f"{self.where} is damaged, or no journal ({cause}): restore it from a backup")
+        if name.startswith("SQLITE_FULL"):
+            return Unwritable(f"the disk of {self.where} is full: make room and start again; what was written is whole")
+        if name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            return Unwritable(f"{self.where} can't be written ({cause}): see to its folder's rights and room")
+        return JournalError(f"{self.where}: {cause}")
+
+    def _from_postgres(self, code: str, cause: BaseException) -> JournalError:
+        said = str(cause).strip().partition("\n")[0]
+        if code == "55P03":
+            return Locked(f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s ({said}): nothing was changed")
+        if code[:2] == "53":  # insufficient resources: disk full, out of memory, too many connections
+            return Unwritable(f"the server of {self.where} is out of room ({said}): make room and start again")
+        if code in ("42501", "25006"):  # no privilege, a read-only server
+            return Unwritable(f"{self.where} can't be written ({said}): see to this user's rights")
+        if code[:2] in ("", "08", "57"):  # no answer, connection trouble, shutting down
+            return Unreachable(f"{self.where} does not answer ({said}): see to the server and start again")
+        return JournalError(f"{self.where}: {said}")
+
+
+def _url(url: str | Path) -> URL:
+    """`url`, or the file of that name, as SQLAlchemy writes it."""
+    if isinstance(url, Path) or "://" not in url:
+        return URL.create("sqlite", database=str(url))
+    try:
+        made = make_url(url)
+        known = made.get_backend_name() in ("sqlite", "postgresql")
+    except (ArgumentError, NoSuchModuleError):
+        known = False
+    if not known:
+        kind = url.partition("://")[0]
+        raise ValueError(f"a journal can't live in {kind!r}: name a file, or sqlite:///file, or postgresql://…")
+    return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made

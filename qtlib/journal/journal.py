@@ -1,0 +1,323 @@
+"""The durable journal: every event once, in order, in the database before it is acted on.
+
+* An event is committed when `absorb` returns: a killed process loses nothing. With `synced`, nor does a power cut.
+* One event per key and account, so absorbing twice is absorbing once, whoever repeats.
+* State is the fold of the events, and of nothing else; a snapshot only saves folding them again.
+* Several processes may read, and leave commands; one writes, and two never mix: the second finds its number taken.
+
+A journal is used by one thread at a time; another thread, or process, opens its own.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.journal.codec import decode, decode_state, encode, encode_state, state_format
+from qtlib.journal.database import Database
+from qtlib.journal.errors import Corrupt, Fenced, Held, JournalError
+from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
+from qtlib.journal.schema import COMMANDS, EVENTS, LEASES, SNAPSHOTS
+
+log = logging.getLogger(__name__)
+
+PAGE = 2_000  # events read at a time
+SNAPSHOTS_KEPT = 3
+
+
+class Journal:
+    """The journal of one `account` in the database at `url`: a file, or a URL of SQLite or PostgreSQL."""
+
+    def __init__(self, url: str | Path, account: str = "main", *, snapshot_every: int = 5_000, now: Clock = wall_clock):
+        self.account = account
+        self._snapshot_every, self._now = snapshot_every, now
+        self._db = Database(url)
+        self._append_leased, self._append_free = (self._db.text(s) for s in _appends(self._db.url.get_backend_name()))
+        self._commands = self._db.text(_COMMANDS)
+        self._lease: Lease | None = None
+        self._last = self._newest()
+        self._folded = State() if not self._last else None  # the fold up to `_last`, where we know it
+        self._kept = self._last  # no snapshot is due before this and `snapshot_every`
+        self._unsynced = False
+
+    def absorb(self, state: State, events: Iterable[Event], *, synced: bool = False) -> State:
+        """Write down each event that is news, and return `state` after those; on the platter first, if `synced`."""
+        events = list(events)
+        if not events:
+            return state
+        ours = state is self._folded or state == self._folded
+        news = self._append(events, synced)
+        for event in news:
+            state = advance(state, event)
+        self._folded = state if ours else None
+        if ours and self._last - self._kept >= self._snapshot_every:
+            self._keep_if_possible()
+        return state
+
+    def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """Each event later than number `after`, with its number, in order; those written meanwhile are included."""
+        while True:
+            page = self._db.run(_EVENTS, account=self.account, after=after).all()
+            for seq, kind, payload in page:
+                try:
+                    yield seq, decode(kind, payload)
+                except Corrupt as why:
+                    raise Corrupt(f"{self._what}, event {seq}: {why}") from why
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
+
+    def state(self) -> State:
+        """What the events add up to: the newest snapshot that can be believed, and the events since."""
+        last, state = self._snapshot()
+        self._kept = last
+        for seq, event in self.events(last):
+            last, state = seq, advance(state, event)
+        self._last, self._folded = last, state
+        return state
+
+    def keep(self, state: State) -> None:
+        """Write `state` down as what the events add up to, for a quick start; it must be what they do add up to."""
+        if state is not self._folded and state != self._folded:
+            raise ValueError(f"{self._what}: only the state that `absorb` or `state()` returned last can be kept")
+        self._keep(state, synced=False)
+
+    def command(self, event: StatusSet) -> None:
+        """Leave `event` for the engine to absorb: the pen of other processes. Leaving it twice is leaving it once."""
+        row = {"account": self.account, "key": event.key, "payload": encode(event), "written": _text(self._now())}
+        with self._db.transaction(synced=True):
+            answered = self._db.run(_ANSWERED, account=self.account, key=event.key).first()
+            left = self._db.run(_LEFT, account=self.account, key=event.key).first()
+            if answered is None and left is None:
+                self._db.run(insert(COMMANDS), **row)
+
+    def commands(self) -> list[StatusSet]:
+        """The commands that no event has answered yet, oldest first."""
+        try:
+            self._db.cursor.execute(self._commands, {"account": self.account})
+            return [decode("StatusSet", payload) for (payload,) in self._db.cursor.fetchall()]  # type: ignore[misc]
+        except Exception as error:
+            raise self._db.translated(error) from error
+
+    def lease(self, owner: str, ttl_s: float = 30) -> Lease:
+        """The right to write for this account, or `Held` and by whom. Ask for `state()` after it, not before."""
+        self._lease = Lease(_Shelf(self._db, self.account), self._what, owner, ttl_s, self._now)
+        newest = self._newest()
+        if newest != self._last:  # somebody wrote since we opened
+            self._last, self._folded = newest, None
+        return self._lease
+
+    def close(self) -> None:
+        """Keep a snapshot for the next start, and let go of the database."""
+        if self._folded is not None and self._last > self._kept:
+            self._keep_if_possible()
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def _what(self) -> str:
+        return f"the journal of {self.account!r} in {self._db.where}"
+
+    def _append(self, events: list[Event], synced: bool) -> list[Event]:
+        """Write `events` in one transaction; those that were news."""
+        fence = self._lease.fence if self._lease else 0
+        written = _text(self._now())
+        rows = [
+            {
+                "account": self.account,
+                "seq": seq,
+                "key": event.key,
+                "ts": event.ts.isoformat(),
+                "kind": type(event).__name__,
+                "payload": encode(event),
+                "written": written,
+                "fence": fence,
+            }
+            for seq, event in enumerate(events, self._last + 1)
+        ]
+        answers = [row for row in rows if row["kind"] == "StatusSet"]
+        count = self._write(self._append_leased if fence else self._append_free, rows, answers, synced)
+        if count == len(rows):
+            self._last += count
+            news = events
+        else:
+            self._insist(fence)
+            new = set(self._db.run(_SINCE, account=self.account, after=self._last).scalars())
+            news = [event for row, event in zip(rows, events, strict=True) if row["seq"] in new]
+            self._last = max(new, default=self._last)
+        if synced and not count and self._unsynced and self._folded is not None:
+            self._keep(self._folded, synced=True)  # what is repeated may not be on the platter: this takes it there
+        self._unsynced = not synced and (self._unsynced or count > 0)
+        return news
+
+    def _write(self, statement: str, rows: list[dict[str, Any]], answers: list[dict[str, Any]], synced: bool) -> int:
+        """How many of `rows` were written. By the driver's own calls, as SQLAlchemy's cost more than the writing."""
+        db = self._db
+        try:
+            if len(rows) == 1 and not answers and not synced:
+                return int(db.cursor.execute(statement, rows[0]).rowcount)
+            with db.transaction(synced):
+                db.cursor.executemany(statement, rows)
+                count = int(db.cursor.rowcount)
+                for row in answers:
+                    db.run(_ANSWER, account=self.account, key=row["key"])
+            return count
+        except Exception as error:
+            if "UNIQUE" in str(error).upper():
+                raise Fenced(
+                    f"{self._what}: event {rows[0]['seq']} was written by somebody else since this session read the "
+                    "journal: end this session; starting again recovers"
+                ) from error
+            raise db.translated(error) from error
+
+    def _insist(self, fence: int) -> None:
+        """Raise if it was for the lease that nothing was written."""
+        holder = _Shelf(self._db, self.account).holder()
+        if fence and (holder is None or holder.fence != fence):
+            raise Fenced(
+                f"{self._what}: fencing number {fence} may not write any more, now it is {holder}: end this session; "
+                "starting again recovers"
+            )
+        if not fence and holder is not None and holder.until > self._now():
+            raise Held(f"{self._what} is held by {holder}: stop that session, or wait")
+
+    def _newest(self) -> int:
+        return int(self._db.run(_NEWEST, account=self.account).scalar() or 0)
+
+    def _snapshot(self) -> tuple[int, State]:
+        """The newest snapshot that can be believed, and the number of the last event in it."""
+        for row in self._db.run(_SNAPSHOTS, account=self.account).all():
+            if row.format != state_format():
+                log.info("%s: the snapshot at event %d is of another version", self._what, row.seq)
+                continue
+            if row.sha256 != _digest(row.payload):
+                log.warning("%s: the snapshot at event %d is damaged, going back further", self._what, row.seq)
+                continue
+            return row.seq, decode_state(row.payload)
+        return 0, State()
+
+    def _keep(self, state: State, synced: bool) -> None:
+        payload = encode_state(state)
+        row = {
+            "account": self.account,
+            "seq": self._last,
+            "format": state_format(),
+            "sha256": _digest(payload),
+            "payload": payload,
+            "written": _text(self._now()),
+        }
+        with self._db.transaction(synced):
+            self._db.run(_FORGET, account=self.account, seq=self._last, many=SNAPSHOTS_KEPT - 1)
+            self._db.run(insert(SNAPSHOTS), **row)
+        self._kept = self._last
+
+    def _keep_if_possible(self) -> None:
+        """Keep the fold; the events are safe without it, so not being able to is no more than a warning."""
+        assert self._folded is not None
+        try:
+            self._keep(self._folded, synced=False)
+        except JournalError as why:
+            log.warning("%s: no snapshot was kept, so the next start folds more events: %s", self._what, why)
+
+
+class _Shelf:
+    """The row of `leases` that says who writes for `account`."""
+
+    def __init__(self, db: Database, account: str):
+        self._db, self._account = db, account
+
+    def holder(self) -> Holder | None:
+        row = self._db.run(_HOLDER, account=self._account).mappings().first()
+        return Holder(**{**row, "until": datetime.fromisoformat(row["until"])}) if row else None
+
+    def swap(self, old: Holder | None, new: Holder) -> bool:
+        row = {name: getattr(new, name) for name in _HOLDER_FIELDS} | {"until": _text(new.until)}
+        with self._db.transaction(synced=True):
+            if old is None:
+                there = self._db.run(_HOLDER, account=self._account).first()
+                if there is None:
+                    self._db.run(insert(LEASES), account=self._account, **row)
+                return there is None
+            mine = (LEASES.c.account == self._account, LEASES.c.fence == old.fence, LEASES.c.until == _text(old.until))
+            return self._db.run(update(LEASES).where(*mine).values(row)).rowcount == 1
+
+
+def _text(ts: datetime) -> str:
+    return ts.isoformat(timespec="microseconds")  # of one width, so that texts compare as times do
+
+
+def _digest(payload: str) -> str:
+    return sha256(payload.encode()).hexdigest()
+
+
+def _appends(backend: str) -> tuple[Executable, Executable]:
+    """Insert an event unless its key is there: by the holder of a lease, and by somebody while nobody holds it.
+
+    The lease is looked at by the very statement that writes, so there is no moment between.
+    """
+    a = bindparam("account", type_=Text)
+    columns = ("account", "seq", "key", "ts", "kind", "payload", "written")
+    values = [bindparam(name, type_=BigInteger if name == "seq" else Text) for name in columns]
+    fence = select(LEASES.c.fence).where(LEASES.c.account == a).with_for_update(read=True).scalar_subquery()
+    held = exists().where(LEASES.c.account == a, LEASES.c.until > bindparam("written", type_=Text))
+    into = sqlite.insert if backend == "sqlite" else postgresql.insert
+
+    def once(where: ColumnElement[bool]) -> Executable:
+        append = into(EVENTS).from_select(columns, select(*values).where(where))
+        return append.on_conflict_do_nothing(index_elements=["account", "key"])
+
+    return once(bindparam("fence", type_=BigInteger) == fence), once(~held)
+
+
+_ACCOUNT = bindparam("account", type_=Text)
+_KEY = bindparam("key", type_=Text)
+_AFTER = bindparam("after", type_=BigInteger)
+_NEWEST = select(func.max(EVENTS.c.seq)).where(EVENTS.c.account == _ACCOUNT)
+_SINCE = select(EVENTS.c.seq).where(EVENTS.c.account == _ACCOUNT, EVENTS.c.seq > _AFTER)
+_EVENTS = (
+    select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload)
+    .where(EVENTS.c.account == _ACCOUNT, EVENTS.c.seq > _AFTER)
+    .order_by(EVENTS.c.seq)
+    .limit(PAGE)
+)
+_ANSWERED = select(literal(1)).where(EVENTS.c.account == _ACCOUNT, EVENTS.c.key == _KEY)
+_LEFT = select(literal(1)).where(COMMANDS.c.account == _ACCOUNT, COMMANDS.c.key == _KEY)
+_ANSWER = delete(COMMANDS).where(COMMANDS.c.account == _ACCOUNT, COMMANDS.c.key == _KEY)
+_COMMANDS = (
+    select(COMMANDS.c.payload).where(COMMANDS.c.account == _ACCOUNT).order_by(COMMANDS.c.written, COMMANDS.c.key)
+)
+_SNAPSHOTS = select(SNAPSHOTS).where(SNAPSHOTS.c.account == _ACCOUNT).order_by(SNAPSHOTS.c.seq.desc())
+_NEWER = (
+    select(SNAPSHOTS.c.seq)
+    .where(SNAPSHOTS.c.account == _ACCOUNT, SNAPSHOTS.c.seq < bindparam("seq", type_=BigInteger))
+    .order_by(SNAPSHOTS.c.seq.desc())
+    .limit(bindparam("many", type_=BigInteger))
+)
+_FORGET = delete(SNAPSHOTS).where(SNAPSHOTS.c.account == _ACCOUNT, SNAPSHOTS.c.seq.not_in(_NEWER))
+_HOLDER_FIELDS = tuple(Holder.__dataclass_fields__)
+_HOLDER = select(*(LEASES.c[name] for name in _HOLDER_FIELDS)).where(LEASES.c.account == _ACCOUNT)

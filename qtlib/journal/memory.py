@@ -1,0 +1,83 @@
+"""The journal of a backtest: the durable one's promises, kept in memory for as long as the process lives."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
+
+
+class MemoryJournal:
+    """Every event once, in the order we heard of it. It keeps the values themselves, so there is nothing to refuse."""
+
+    def __init__(self, account: str = "main", *, now: Clock = wall_clock):
+        self.account = account
+        self._now = now
+        self._events: list[Event] = []
+        self._keys: set[str] = set()
+        self._commands: dict[str, StatusSet] = {}
+        self._kept = (0, State())
+        self._holder: Holder | None = None
+
+    def absorb(self, state: State, events: Iterable[Event], *, synced: bool = False) -> State:
+        """Write down each event that is news, and return `state` after those."""
+        keys, news = self._keys, []
+        for event in events:
+            key = event.key
+            if key not in keys:
+                keys.add(key)
+                news.append(event)
+        if news:
+            self._events += news
+            for event in news:
+                state = advance(state, event)
+        return state
+
+    def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """Each event later than number `after`, with its number, in order."""
+        return enumerate(islice(self._events, after, None), after + 1)
+
+    def state(self) -> State:
+        """What the events add up to."""
+        after, state = self._kept
+        for _, event in self.events(after):
+            state = advance(state, event)
+        return state
+
+    def keep(self, state: State) -> None:
+        """Start later folds from `state`: it must be what the events add up to now."""
+        self._kept = (len(self._events), state)
+
+    def command(self, event: StatusSet) -> None:
+        """Leave `event` for the engine to absorb."""
+        self._commands.setdefault(event.key, event)
+
+    def commands(self) -> list[StatusSet]:
+        """The commands that no event has answered yet, oldest first."""
+        if self._commands:
+            self._commands = {key: event for key, event in self._commands.items() if key not in self._keys}
+        return list(self._commands.values())
+
+    def lease(self, owner: str, ttl_s: float = 30) -> Lease:
+        """The right to write for this account, or `Held` and by whom."""
+        return Lease(self, f"the journal of {self.account!r} in memory", owner, ttl_s, self._now)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def holder(self) -> Holder | None:
+        return self._holder
+
+    def swap(self, old: Holder | None, new: Holder) -> bool:
+        same = self._holder == old
+        if same:
+            self._holder = new
+        return same
