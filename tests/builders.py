@@ -6,7 +6,12 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
+from qtlib.domain.account import Account, Position
+from qtlib.domain.decisions import Signal
 from qtlib.domain.market import Bar, Instrument
+from qtlib.domain.orders import ExitPlan
+from qtlib.domain.state import State, Trade
+from qtlib.rules.rules import Rules
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -35,3 +40,33 @@ def make_bars(n=300, seed=0, start=100.0, drift=0.0002, vol=0.01, timeframe="1h"
     index = pd.date_range(t0, periods=n + 1, freq=timeframe, name="ts")[1:]
     ohlcv = {"open": open_, "high": high, "low": low, "close": close, "volume": 1e6}
     return pd.DataFrame(ohlcv, index=index)
+
+
+def a_signal(symbol="BTCUSDT", score=0.8, confidence=0.7, price=100.0, volatility_frac=0.01, ts=T0, **more):
+    return Signal(symbol, ts, score, confidence, price, volatility_frac, **more)
+
+
+def some_rules(**more):
+    """Rules over the three instruments, with defaults wherever nothing is named."""
+    return Rules(INSTRUMENTS, **more)
+
+
+def a_position(quantity, entry_price=100, symbol="BTCUSDT"):
+    return Position(symbol, Decimal(str(quantity)), Decimal(str(entry_price)))
+
+
+def a_state(*positions, cash=10_000, prices=None, ts=T0, **more):
+    """A state that holds `positions`, each with a trade, priced at entry unless `prices` says otherwise."""
+    held = {p.symbol: p for p in positions}
+    at_entry = {s: float(p.entry_price) for s, p in held.items()}
+    trades = {
+        s: Trade(f"t-{s}", s, ts, best=at_entry[s], worst=at_entry[s], exits=a_plan(), naked_since=ts) for s in held
+    }
+    equity = Decimal(cash)
+    defaults = {"peak_equity": equity, "day_equity": equity, "trades": trades, "decided": ts}
+    account = Account(Decimal(cash), held)
+    return State(account=account, prices={**at_entry, **(prices or {})}, ts=ts, **{**defaults, **more})
+
+
+def a_plan(**changes):
+    return ExitPlan(**{"stop_frac": 0.02, "take_profit_frac": 0.03, "net_frac": 0.026, **changes})

@@ -1,8 +1,8 @@
 """The arithmetic of trading, as plain scalar functions: every formula stands here once.
 
 The event loop calls them, and so does everything else that must agree with it to the last digit.
-Arguments are plain numbers, floats or Decimals, one kind per call; `sign` is +1 for long (or buy) and -1 for short (or sell); `*_frac` is a fraction,
-everything else is in quote unless it says otherwise. A number that is absent is `nan`.
+Arguments are plain numbers, floats or Decimals, one kind per call. `sign` is +1 for long (or buy) and -1 for short
+(or sell); `*_frac` is a fraction, everything else is in quote unless it says otherwise; an absent number is `nan`.
 """
 
 from decimal import Decimal

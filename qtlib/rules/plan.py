@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from qtlib.domain.account import Position
-from qtlib.domain.market import Instrument
+from qtlib.domain.market import Instrument, steps_up
 from qtlib.domain.orders import (
     ZERO,
     Action,
@@ -155,9 +155,8 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
     if cost <= cap * (1.0 + 1e-9):
         return ZERO
     lot = rules.instruments[position.symbol].lot
-    over = Decimal(repr((cost - cap) / float(position.entry_price)))
-    lots = -(-over // lot)  # rounded up: what is left lies under the cap
-    return min(lots * lot, abs(position.quantity))
+    over = steps_up((cost - cap) / float(position.entry_price), float(lot)) * lot
+    return min(over, abs(position.quantity))
 
 
 def _rest(wanted: OrderIntent, resting: list[Order]) -> Iterator[Action]:

@@ -1,0 +1,170 @@
+"""A limit is a cap: whatever is thrown at it, it can only shrink, and never blocks a way out."""
+
+from decimal import Decimal
+from math import inf
+
+import pytest
+from builders import T0, a_bar, a_position, a_signal, a_state, some_rules
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qtlib.domain.decisions import Choice, Moment
+from qtlib.domain.state import BarClosed, TradingStatus, advance
+from qtlib.rules import limits
+from qtlib.rules.decide import decide
+from qtlib.rules.limits import RULES, RiskLimits
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT")
+money = st.decimals("1", "1e6", places=2)
+risk_limits = st.builds(
+    RiskLimits,
+    max_positions=st.integers(1, 4),
+    max_notional_per_trade=st.floats(10, 1e4),
+    max_notional_per_symbol=st.floats(10, 1e4),
+    max_gross_exposure=st.floats(10, 1e4),
+    max_net_exposure=st.floats(10, 1e4),
+    max_cluster_exposure=st.floats(10, 1e4),
+    clusters=st.sampled_from([{}, dict.fromkeys(SYMBOLS, "all"), {"BTCUSDT": "a", "ETHUSDT": "a"}]),
+    max_leverage=st.floats(0.1, 20),
+)
+
+
+@st.composite
+def states(draw):
+    held = draw(st.lists(st.sampled_from(SYMBOLS), unique=True))
+    positions = [a_position(draw(st.sampled_from([-2, -1, 1, 2])), draw(st.integers(10, 200)), s) for s in held]
+    return a_state(
+        *positions,
+        cash=draw(money),
+        prices={s: draw(st.floats(1, 500)) for s in SYMBOLS},
+        peak_equity=draw(money),
+        day_equity=draw(money),
+        day_fees=draw(st.decimals("0", "100", places=2)),
+        status=draw(st.sampled_from(TradingStatus)),
+    )
+
+
+signals = st.lists(
+    st.builds(
+        a_signal,
+        symbol=st.sampled_from(SYMBOLS),
+        score=st.floats(-1, 1),
+        confidence=st.floats(0, 1),
+        price=st.floats(1, 500),
+        volatility_frac=st.floats(0.0001, 0.1),
+    ),
+    unique_by=lambda s: s.symbol,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@given(state=states(), symbol=st.sampled_from(SYMBOLS), sign=st.sampled_from([1, -1]), within=risk_limits)
+def test_a_rule_is_a_cap(rule, state, symbol, sign, within):
+    assert 0 <= rule(symbol, sign, limits.committed(state), state, within) <= inf
+
+
+@given(state=states(), symbol=st.sampled_from(SYMBOLS), sign=st.sampled_from([1, -1]), within=risk_limits)
+def test_the_tightest_rule_wins_in_any_order(state, symbol, sign, within):
+    book = limits.committed(state)
+    cap, rule = limits.cap(symbol, sign, book, state, within)
+    each = {r.__name__: r(symbol, sign, book, state, within) for r in RULES}
+    assert cap == min(each.values())
+    assert cap == inf or each[rule] == cap
+
+
+@given(state=states(), signals=signals, within=risk_limits)
+def test_a_limit_only_ever_shrinks(state, signals, within):
+    decision = decide(Moment(T0, {}, tuple(signals)), state, some_rules(limits=within))
+    for verdict in decision.verdicts:
+        assert 0 <= verdict.allowed_notional <= verdict.wanted_notional
+    for symbol, target in decision.targets.items():
+        score = next(s.score for s in signals if s.symbol == symbol)
+        assert float(target.quantity) * score >= 0
+
+
+@given(state=states(), signals=signals, within=risk_limits)
+def test_all_targets_together_respect_every_cap(state, signals, within):
+    decision = decide(Moment(T0, {}, tuple(signals)), state, some_rules(limits=within))
+    entered = {s: float(t.quantity * t.worst_price) for s, t in decision.targets.items() if t.quantity}
+    held = {s: float(p.quantity * p.entry_price) for s, p in state.account.positions.items()}
+    book = held | entered
+    slack = 1 + 1e-9
+    if not entered:
+        return
+    assert max(abs(worth) for worth in entered.values()) <= within.max_notional_per_trade * slack
+    assert sum(abs(worth) for worth in book.values()) <= within.max_gross_exposure * slack
+    assert sum(abs(worth) for worth in book.values()) <= within.max_leverage * float(state.equity) * slack
+    assert len(book) <= within.max_positions
+    grew = {s: 1 if worth > 0 else -1 for s, worth in entered.items()}
+    net = sum(book.values())
+    assert abs(net) <= within.max_net_exposure * slack or -(1 if net > 0 else -1) in grew.values()
+
+
+@given(state=states(), signals=signals, within=risk_limits)
+def test_exits_are_always_allowed(state, signals, within):
+    """No limit and no status stops an opposite, sure signal from closing."""
+    decision = decide(Moment(T0, {}, tuple(signals)), state, some_rules(limits=within))
+    for signal in signals:
+        position = state.account.positions.get(signal.symbol)
+        if position and float(position.quantity) * signal.score < 0 and signal.confidence >= 0.55:
+            assert decision.targets[signal.symbol].quantity == 0
+
+
+@given(state=states(), signals=signals, within=risk_limits)
+def test_every_candidate_leaves_exactly_one_verdict_and_one_reason(state, signals, within):
+    decision = decide(Moment(T0, {}, tuple(signals)), state, some_rules(limits=within))
+    assert sorted(v.symbol for v in decision.verdicts) == sorted(s.symbol for s in signals)
+    for verdict in decision.verdicts:
+        assert (verdict.choice is Choice.REFUSED) <= bool(verdict.reason.value)
+
+
+@given(state=states(), signals=signals)
+def test_the_order_of_signals_does_not_matter(state, signals):
+    rules = some_rules()
+    forward = decide(Moment(T0, {}, tuple(signals)), state, rules)
+    backward = decide(Moment(T0, {}, tuple(reversed(signals))), state, rules)
+    assert forward.targets == backward.targets
+    assert sorted(map(str, forward.verdicts)) == sorted(map(str, backward.verdicts))
+
+
+def entered(state, *signals, **limits_):
+    decision = decide(Moment(T0, {}, signals), state, some_rules(limits=RiskLimits(**limits_)))
+    return set(decision.targets), {v.symbol: v.rule for v in decision.verdicts}
+
+
+def test_longs_that_move_together_share_one_cap():
+    clusters = {"BTCUSDT": "majors", "ETHUSDT": "majors"}
+    both = a_signal("BTCUSDT", confidence=0.9), a_signal("ETHUSDT", confidence=0.6)
+    assert entered(a_state(), *both, clusters=clusters, max_cluster_exposure=201)[0] == {"BTCUSDT"}
+    assert entered(a_state(), *both, max_cluster_exposure=201)[0] == {"BTCUSDT", "ETHUSDT"}
+
+
+def test_the_net_cap_stops_a_one_sided_book_but_lets_it_balance():
+    held = a_state(a_position(5, 100, "BTCUSDT"))
+    assert entered(held, a_signal("ETHUSDT"), max_net_exposure=500)[0] == set()
+    assert entered(held, a_signal("ETHUSDT", score=-0.8), max_net_exposure=500)[0] == {"ETHUSDT"}
+
+
+def test_a_lost_day_ends_entries_until_the_next():
+    lost = a_state(cash=9_600, day_equity=Decimal(10_000), peak_equity=Decimal(10_000))
+    assert entered(lost, a_signal())[1] == {"BTCUSDT": "daily_loss"}
+    next_day = advance(lost, BarClosed(T0.replace(day=2), {"BTCUSDT": a_bar(T0.replace(day=2))}))
+    assert entered(next_day, a_signal())[0] == {"BTCUSDT"}
+
+
+def test_the_ladder_shrinks_trades_and_the_deepest_drawdown_halts():
+    down = a_state(cash=9_400, peak_equity=Decimal(10_000), day_equity=Decimal(9_400))
+    decision = decide(Moment(T0, {}, (a_signal(confidence=0.9),)), down, some_rules())
+    assert 95 < decision.verdicts[0].allowed_notional <= 100
+    assert limits.guard(down, RiskLimits()) is None
+    broken = a_state(cash=8_499, peak_equity=Decimal(10_000))
+    halt = limits.guard(broken, RiskLimits())
+    assert halt.status is TradingStatus.HALTED
+    assert "15.0%" in halt.cause
+    assert limits.guard(advance(broken, halt), RiskLimits()) is None
+
+
+def test_the_fee_budget_of_a_day_ends_entries():
+    spent = a_state(day_fees=Decimal(100))
+    decision = decide(Moment(T0, {}, (a_signal(),)), spent, some_rules())
+    assert decision.verdicts[0].reason.value == "fee_budget"

@@ -1,0 +1,239 @@
+"""A plan closes the gap between what is wanted and what is, and never leaves a position bare on the way."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from builders import BTC, HOUR, T0, a_plan, a_position, a_state, some_rules
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.orders import ZERO, Cancel, ExitReason, Fill, OrderStatus, OrderType, Role, Side, Submit
+from qtlib.domain.state import DecisionMade, Filled, OrderChanged, OrderRequested, TradingStatus, advance
+from qtlib.rules.plan import PREFIX, plan
+from qtlib.rules.tpsl import ExitParams
+
+RULES = some_rules()
+
+
+def obey(state, action, fills=True):
+    """`state` after a venue did at once what it was asked, at the price of the state."""
+    if isinstance(action, Cancel):
+        return advance(state, OrderChanged(state.ts, action.client_id, OrderStatus.CANCELED))
+    intent = action.intent
+    state = advance(state, OrderRequested(state.ts, intent))
+    state = advance(state, OrderChanged(state.ts, intent.client_id, OrderStatus.OPEN))
+    if intent.type in (OrderType.MARKET, OrderType.LIMIT) and fills:
+        price = BTC.price(state.prices[intent.symbol])
+        fill = Fill(intent.client_id, intent.client_id, intent.symbol, intent.side, intent.quantity, price, ZERO, T0)
+        state = advance(state, Filled(state.ts, fill))
+    return state
+
+
+def settled(state, rules=RULES, rounds=8):
+    for _ in range(rounds):
+        actions = plan(state, rules)
+        if not actions:
+            return state
+        for action in actions:
+            state = obey(state, action)
+    raise AssertionError(f"still planning after {rounds} rounds: {plan(state, rules)}")
+
+
+def wishing(state, quantity, reason=None):
+    exits = a_plan(partial_frac=0.5, trail_frac=0.02)
+    target = Target("BTCUSDT", Decimal(str(quantity)), Decimal(101), Decimal(101), exits, reason, ts=T0)
+    return advance(state, DecisionMade(T0, Decision(T0, {"BTCUSDT": target})))
+
+
+@st.composite
+def states(draw):
+    held = draw(st.sampled_from([0, 1, -1, 0.5, -2]))
+    state = a_state(*([a_position(held)] if held else []), prices={"BTCUSDT": draw(st.floats(97, 103))})
+    if draw(st.booleans()):
+        state = settled(state)
+    state = state.but(status=draw(st.sampled_from(TradingStatus)))
+    wish = draw(st.sampled_from([None, 0, 1, -1]))
+    return state if wish is None or (wish and held) else wishing(state, wish)
+
+
+@given(states())
+def test_a_plan_carried_out_leaves_nothing_to_plan(state):
+    assert plan(settled(state), RULES) == ()
+
+
+@given(states())
+def test_a_position_once_sheltered_is_never_bare(state):
+    """No step of any later plan leaves the position without a confirmed stop of its full size, on the right side."""
+    for status in TradingStatus:
+        moving = settled(state.but(status=TradingStatus.ACTIVE)).but(status=status, prices={"BTCUSDT": 103.0})
+        for _ in range(6):
+            for action in plan(moving, RULES):
+                moving = obey(moving, action)
+                trade = moving.trades.get("BTCUSDT")
+                assert trade is None or trade.naked_since is None
+
+
+@given(states())
+def test_everything_but_an_entry_only_reduces(state):
+    for action in plan(state, RULES):
+        if isinstance(action, Submit) and action.intent.role is not Role.ENTRY:
+            held = state.account.position("BTCUSDT").quantity
+            assert action.intent.reduce_only or action.intent.close_position
+            assert action.intent.side.sign * held < 0
+            assert action.intent.quantity <= abs(held)
+
+
+@given(states().filter(lambda s: s.status is not TradingStatus.ACTIVE))
+def test_only_an_active_engine_enters(state):
+    assert all(a.intent.role is not Role.ENTRY for a in plan(state, RULES) if isinstance(a, Submit))
+
+
+@given(states().filter(lambda s: s.status is TradingStatus.HALTED))
+def test_a_halted_engine_ends_flat_with_no_order_left(state):
+    after = settled(state)
+    assert not after.account.positions
+    assert not after.orders
+
+
+@given(states())
+def test_a_position_rests_with_one_stop_one_target_and_one_net(state):
+    after = settled(state.but(status=TradingStatus.ACTIVE))
+    for position in after.account.positions.values():
+        roles = sorted(o.intent.role.value for o in after.orders.values())
+        assert roles == ["net_stop", "stop_loss", "take_profit"]
+        stop = next(o.intent for o in after.orders.values() if o.intent.role is Role.STOP_LOSS)
+        assert stop.quantity == abs(position.quantity)
+        assert (stop.trigger - position.entry_price) * position.quantity < 0
+
+
+@given(states())
+def test_the_same_state_asks_under_the_same_names(state):
+    first, second = plan(state, RULES), plan(state, RULES)
+    assert first == second
+    names = [a.intent.client_id for a in first if isinstance(a, Submit)]
+    assert len(names) == len(set(names))
+    assert all(name.startswith(PREFIX) and len(name) <= 36 for name in names)
+
+
+def test_the_stop_is_the_first_order_after_the_fill():
+    state = wishing(a_state(prices={"BTCUSDT": 100.0}), 1)
+    (entry,) = plan(state, RULES)
+    assert entry.intent.role is Role.ENTRY
+    (first, *_) = plan(obey(state, entry), RULES)
+    assert (first.intent.role, first.intent.side, first.intent.trigger) == (Role.STOP_LOSS, Side.SELL, Decimal(98))
+
+
+def test_levels_follow_from_the_fill_not_from_the_signal():
+    state = wishing(a_state(prices={"BTCUSDT": 100.0}), 1)
+    (entry,) = plan(state, RULES)
+    state = advance(state, OrderRequested(T0, entry.intent))
+    fill = Fill("1", entry.intent.client_id, "BTCUSDT", Side.BUY, Decimal(1), Decimal("100.50"), ZERO, T0)
+    (first, *_) = plan(advance(state, Filled(T0, fill)), RULES)
+    assert first.intent.trigger == Decimal("98.49")
+
+
+def test_a_moved_stop_goes_in_before_the_old_one_comes_out():
+    state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
+    trade = replace(state.trades["BTCUSDT"], best=102.5)
+    state = state.but(trades={"BTCUSDT": trade}, prices={"BTCUSDT": 102.0})
+    (new,) = plan(state, RULES)
+    assert (new.intent.role, new.intent.trigger) == (Role.STOP_LOSS, Decimal("100.50"))
+    asked = advance(state, OrderRequested(T0, new.intent))
+    assert plan(asked, RULES) == ()
+    (old,) = plan(advance(asked, OrderChanged(T0, new.intent.client_id, OrderStatus.OPEN)), RULES)
+    assert isinstance(old, Cancel)
+
+
+def test_a_partial_is_taken_once_and_the_rest_runs_protected():
+    state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
+    target = next(o for o in state.orders.values() if o.intent.role is Role.TAKE_PROFIT)
+    assert target.intent.quantity == Decimal("0.500")
+    intent = target.intent
+    fill = Fill("tp", intent.client_id, "BTCUSDT", intent.side, intent.quantity, intent.trigger, ZERO, T0)
+    after = settled(advance(state, Filled(T0, fill)))
+    assert after.trades["BTCUSDT"].partial_taken
+    roles = sorted((o.intent.role.value, o.intent.quantity) for o in after.orders.values())
+    assert roles == [("net_stop", ZERO), ("stop_loss", Decimal("0.500"))]
+
+
+@pytest.mark.parametrize("refused", [Role.STOP_LOSS, Role.TAKE_PROFIT, Role.NET_STOP])
+def test_what_the_venue_refuses_is_done_at_market_or_not_asked_twice(refused):
+    state = wishing(a_state(prices={"BTCUSDT": 100.0}), 1)
+    state = obey(state, plan(state, RULES)[0])
+    for action in plan(state, RULES):
+        state = advance(state, OrderRequested(T0, action.intent))
+        ok = action.intent.role is not refused
+        answer = OrderStatus.OPEN if ok else OrderStatus.REJECTED
+        state = advance(state, OrderChanged(T0, action.intent.client_id, answer))
+    asked = [a.intent for a in plan(state, RULES)]
+    if refused is Role.NET_STOP:
+        assert asked == []
+    else:
+        (order,) = asked
+        assert order.type is OrderType.MARKET
+        assert order.reduce_only
+
+
+def test_a_stop_that_fired_is_not_bought_back():
+    state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
+    stop = next(o.intent for o in state.orders.values() if o.intent.role is Role.STOP_LOSS)
+    fill = Fill("sl", stop.client_id, "BTCUSDT", stop.side, stop.quantity, stop.trigger, ZERO, T0)
+    after = settled(advance(state, Filled(T0, fill)))
+    assert not after.account.positions
+    assert not after.orders
+    assert not after.targets
+
+
+def test_an_entry_that_expired_is_not_asked_for_again():
+    state = wishing(a_state(prices={"BTCUSDT": 100.0}), 1)
+    (entry,) = plan(state, RULES)
+    state = advance(state, OrderRequested(T0, entry.intent))
+    assert plan(advance(state, OrderChanged(T0, entry.intent.client_id, OrderStatus.EXPIRED)), RULES) == ()
+    (again,) = plan(advance(state, OrderChanged(T0, entry.intent.client_id, OrderStatus.LOST)), RULES)
+    assert again.intent.client_id != entry.intent.client_id
+
+
+def test_the_time_stop_leaves_unless_the_partial_was_taken():
+    state = settled(a_state(a_position(1)))
+    trade = replace(state.trades["BTCUSDT"], exits=a_plan(time_stop_s=7200.0))
+    late = state.but(ts=T0 + 2 * HOUR, trades={"BTCUSDT": trade})
+    (out,) = plan(late, RULES)
+    assert (out.intent.role, out.intent.reason) == (Role.EXIT, ExitReason.TIME_STOP)
+    assert plan(late.but(ts=T0 + timedelta(seconds=7199)), RULES) == ()
+    secured = late.but(trades={"BTCUSDT": replace(trade, partial_taken=True)})
+    assert all(isinstance(a, Cancel) for a in plan(secured, RULES))
+
+
+def test_a_position_that_stays_bare_too_long_is_flattened():
+    bare = a_state(a_position(1)).but(ts=T0 + timedelta(seconds=4))
+    roles = [a.intent.role for a in plan(bare, RULES) if isinstance(a, Submit)]
+    assert roles == [Role.STOP_LOSS, Role.EXIT]
+
+
+def test_a_price_beyond_the_stop_leaves_at_market():
+    state = a_state(a_position(1), prices={"BTCUSDT": 97.0})
+    (out,) = plan(state, RULES)
+    assert (out.intent.type, out.intent.reason) == (OrderType.MARKET, ExitReason.STOP_LOSS)
+
+
+def test_a_fill_dearer_than_its_cap_is_cut_back_at_once():
+    short = a_state(a_position(-2, 103)).but(prices={"BTCUSDT": 103.0})
+    sheltered = [a for a in plan(short, RULES) if isinstance(a, Submit) and a.intent.role is Role.EXIT]
+    (cut,) = sheltered
+    assert cut.intent.side is Side.BUY
+    left = (2 - cut.intent.quantity) * 103
+    assert left <= 200 < left + Decimal("0.2")
+
+
+def test_no_order_is_planned_for_a_symbol_without_facts():
+    state = a_state(a_position(1, symbol="NEWUSDT"))
+    assert plan(state, RULES) == ()
+
+
+def test_smaller_moves_than_worth_an_order_leave_the_stop_alone():
+    state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
+    trade = replace(state.trades["BTCUSDT"], best=100.04)
+    assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(min_ratchet_frac=0.0005))) == ()
