@@ -7,17 +7,18 @@
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, CursorResult, Executable, create_engine, inspect, make_url
+from sqlalchemy import URL, CursorResult, Executable, Table, create_engine, inspect, make_url
 from sqlalchemy import text as sql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from qtlib.journal.errors import Corrupt, JournalError, Locked, NewerSchema, Unreachable, Unwritable
+from qtlib.journal.errors import Corrupt, Fenced, JournalError, Locked, NewerSchema, Unreachable, Unwritable
 from qtlib.journal.schema import HEAD, METADATA, VERSION_TABLE
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,9 @@ class Dialect:
     begin_synced: tuple[str, ...]
     commit: tuple[str, ...]
     commit_synced: tuple[str, ...]
+    undo: tuple[str, ...]
     migrate: tuple[str, ...]  # said first in a migration's transaction: one at a time
+    insert: Callable[[Table], Any]  # the one that knows what to do about conflicts
     options: Mapping[str, Any]
 
 
@@ -49,6 +52,8 @@ SQLITE = Dialect(
     begin_synced=("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
     commit=("COMMIT",),
     commit_synced=("COMMIT", "PRAGMA synchronous = NORMAL"),
+    undo=("ROLLBACK", "PRAGMA synchronous = NORMAL"),
+    insert=sqlite.insert,
     migrate=(),
     options={"paramstyle": "named"},
 )
@@ -58,8 +63,10 @@ POSTGRES = Dialect(
     begin_synced=("BEGIN", "SET LOCAL synchronous_commit TO on"),
     commit=("COMMIT",),
     commit_synced=("COMMIT",),
+    undo=("ROLLBACK",),
+    insert=postgresql.insert,
     migrate=("SELECT pg_advisory_xact_lock(hashtext('qtlib.journal'))",),
-    options={},
+    options={"connect_args": {"connect_timeout": 10}},
 )
 
 
@@ -78,7 +85,7 @@ class Database:
             self.close()
             raise
 
-    def run(self, statement: Executable, **parameters: Any) -> CursorResult[Any]:
+    def run(self, statement: Executable, **parameters: Any) -> "CursorResult[*tuple[Any, ...]]":
         """Execute a statement of SQLAlchemy's, which commits by itself unless in a transaction."""
         with self.spoken():
             return self._connection.execute(statement, parameters)
@@ -86,6 +93,10 @@ class Database:
     def text(self, statement: Any) -> str:
         """`statement` as the driver takes it, with named parameters: compiled once, executed often by `cursor`."""
         return str(statement.compile(dialect=self._engine.dialect))
+
+    @property
+    def insert(self) -> Callable[[Table], Any]:
+        return self._words.insert
 
     @contextmanager
     def transaction(self, synced: bool = False) -> Iterator[None]:
@@ -99,7 +110,7 @@ class Database:
                 for word in words.commit_synced if synced else words.commit:
                     say(word)
             except BaseException:
-                self._undo(synced)
+                self._undo()
                 raise
 
     @contextmanager
@@ -113,7 +124,7 @@ class Database:
     def translated(self, error: Exception) -> Exception:
         """`error` as the journal's own, where it is one of the database's."""
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, JournalError) or cause is None:
+        if cause is None or isinstance(cause, JournalError):
             return error
         name = getattr(cause, "sqlite_errorname", None)
         if name is not None:
@@ -148,13 +159,12 @@ class Database:
         for word in self._words.connect:
             self.cursor.execute(word)
 
-    def _undo(self, synced: bool) -> None:
-        try:
-            self.cursor.execute("ROLLBACK")
-            if synced and self._is_sqlite:
-                self.cursor.execute("PRAGMA synchronous = NORMAL")
-        except Exception as why:  # it has rolled back by itself already; the first error is the one to tell
-            log.debug("%s: rolling back: %s", self.where, why)
+    def _undo(self) -> None:
+        for word in self._words.undo:
+            try:
+                self.cursor.execute(word)
+            except Exception as why:  # it has rolled back by itself already; the first error is the one to tell
+                log.debug("%s: %s: %s", self.where, word, why)
 
     def _bring_up_to_date(self) -> None:
         version = self._version()
@@ -188,10 +198,12 @@ class Database:
         return version
 
     def _from_sqlite(self, name: str, cause: BaseException) -> JournalError:
+        if name in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"):
+            return self._taken()
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Locked(
                 f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s: another process is in the middle of writing "
-                "(an engine, a backup, a database browser); end it, or try again. Nothing was changed"
+                f"(a backup, a database browser, or {self._writers()}): end it, or try again. Nothing was changed"
             )
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return Corrupt(f"{self.where} is damaged, or no journal ({cause}): restore it from a backup")
@@ -201,8 +213,25 @@ class Database:
             return Unwritable(f"{self.where} can't be written ({cause}): see to its folder's rights and room")
         return JournalError(f"{self.where}: {cause}")
 
+    def _taken(self) -> JournalError:
+        return Fenced(
+            f"{self.where}: somebody else wrote since this session read the journal: end this session; starting again "
+            "recovers. Nothing of this call was written"
+        )
+
+    def _writers(self) -> str:
+        """Who had the leases last: reading is possible while another process writes."""
+        try:
+            rows = self.cursor.execute("SELECT account, owner, pid, host FROM leases ORDER BY until DESC LIMIT 3")
+            held = [f"{owner!r}, process {pid} on {host}, of account {account!r}" for account, owner, pid, host in rows]
+        except Exception:  # the tables may not be there yet
+            held = []
+        return " · ".join(held) or "an engine"
+
     def _from_postgres(self, code: str, cause: BaseException) -> JournalError:
         said = str(cause).strip().partition("\n")[0]
+        if code == "23505":
+            return self._taken()
         if code == "55P03":
             return Locked(f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s ({said}): nothing was changed")
         if code[:2] == "53":  # insufficient resources: disk full, out of memory, too many connections

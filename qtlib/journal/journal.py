@@ -17,27 +17,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Executable,
-    Text,
-    bindparam,
-    delete,
-    exists,
-    func,
     insert,
-    literal,
-    select,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.journal import statements
 from qtlib.journal.codec import decode, decode_state, encode, encode_state, state_format
 from qtlib.journal.database import Database
 from qtlib.journal.errors import Corrupt, Fenced, Held, JournalError
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
-from qtlib.journal.schema import COMMANDS, EVENTS, LEASES, SNAPSHOTS
+from qtlib.journal.schema import SNAPSHOTS
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +41,14 @@ class Journal:
         self.account = account
         self._snapshot_every, self._now = snapshot_every, now
         self._db = Database(url)
-        self._append_leased, self._append_free = (self._db.text(s) for s in _appends(self._db.url.get_backend_name()))
-        self._commands = self._db.text(_COMMANDS)
+        self._append_leased = self._db.text(statements.append(self._db.insert, leased=True))
+        self._append_free = self._db.text(statements.append(self._db.insert, leased=False))
+        self._waiting = self._db.text(statements.WAITING)
         self._lease: Lease | None = None
         self._last = self._newest()
         self._folded = State() if not self._last else None  # the fold up to `_last`, where we know it
         self._kept = self._last  # no snapshot is due before this and `snapshot_every`
-        self._unsynced = False
+        self._unsynced = True  # what an earlier process wrote may not have reached the platter
 
     def absorb(self, state: State, events: Iterable[Event], *, synced: bool = False) -> State:
         """Write down each event that is news, and return `state` after those; on the platter first, if `synced`."""
@@ -77,7 +67,7 @@ class Journal:
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order; those written meanwhile are included."""
         while True:
-            page = self._db.run(_EVENTS, account=self.account, after=after).all()
+            page = self._db.run(statements.PAGE, account=self.account, after=after, page_size=PAGE).all()
             for seq, kind, payload in page:
                 try:
                     yield seq, decode(kind, payload)
@@ -106,15 +96,12 @@ class Journal:
         """Leave `event` for the engine to absorb: the pen of other processes. Leaving it twice is leaving it once."""
         row = {"account": self.account, "key": event.key, "payload": encode(event), "written": _text(self._now())}
         with self._db.transaction(synced=True):
-            answered = self._db.run(_ANSWERED, account=self.account, key=event.key).first()
-            left = self._db.run(_LEFT, account=self.account, key=event.key).first()
-            if answered is None and left is None:
-                self._db.run(insert(COMMANDS), **row)
+            self._db.run(statements.leave(self._db.insert), **row)
 
     def commands(self) -> list[StatusSet]:
         """The commands that no event has answered yet, oldest first."""
         try:
-            self._db.cursor.execute(self._commands, {"account": self.account})
+            self._db.cursor.execute(self._waiting, {"account": self.account})
             return [decode("StatusSet", payload) for (payload,) in self._db.cursor.fetchall()]  # type: ignore[misc]
         except Exception as error:
             raise self._db.translated(error) from error
@@ -128,9 +115,11 @@ class Journal:
         return self._lease
 
     def close(self) -> None:
-        """Keep a snapshot for the next start, and let go of the database."""
+        """Keep a snapshot for the next start, give the lease back, and let go of the database."""
         if self._folded is not None and self._last > self._kept:
             self._keep_if_possible()
+        if self._lease:
+            self._lease.release()
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -167,11 +156,11 @@ class Journal:
             news = events
         else:
             self._insist(fence)
-            new = set(self._db.run(_SINCE, account=self.account, after=self._last).scalars())
+            new = set(self._db.run(statements.WRITTEN, account=self.account, after=self._last).scalars())
             news = [event for row, event in zip(rows, events, strict=True) if row["seq"] in new]
             self._last = max(new, default=self._last)
-        if synced and not count and self._unsynced and self._folded is not None:
-            self._keep(self._folded, synced=True)  # what is repeated may not be on the platter: this takes it there
+        if synced and not count and self._unsynced:  # all of it is there, and a synced write takes it to the platter
+            self._keep(self.state() if self._folded is None else self._folded, synced=True)
         self._unsynced = not synced and (self._unsynced or count > 0)
         return news
 
@@ -185,14 +174,9 @@ class Journal:
                 db.cursor.executemany(statement, rows)
                 count = int(db.cursor.rowcount)
                 for row in answers:
-                    db.run(_ANSWER, account=self.account, key=row["key"])
+                    db.run(statements.ANSWER, account=self.account, key=row["key"])
             return count
         except Exception as error:
-            if "UNIQUE" in str(error).upper():
-                raise Fenced(
-                    f"{self._what}: event {rows[0]['seq']} was written by somebody else since this session read the "
-                    "journal: end this session; starting again recovers"
-                ) from error
             raise db.translated(error) from error
 
     def _insist(self, fence: int) -> None:
@@ -207,11 +191,11 @@ class Journal:
             raise Held(f"{self._what} is held by {holder}: stop that session, or wait")
 
     def _newest(self) -> int:
-        return int(self._db.run(_NEWEST, account=self.account).scalar() or 0)
+        return int(self._db.run(statements.NEWEST, account=self.account).scalar() or 0)
 
     def _snapshot(self) -> tuple[int, State]:
         """The newest snapshot that can be believed, and the number of the last event in it."""
-        for row in self._db.run(_SNAPSHOTS, account=self.account).all():
+        for row in self._db.run(statements.KEPT, account=self.account).all():
             if row.format != state_format():
                 log.info("%s: the snapshot at event %d is of another version", self._what, row.seq)
                 continue
@@ -232,7 +216,7 @@ class Journal:
             "written": _text(self._now()),
         }
         with self._db.transaction(synced):
-            self._db.run(_FORGET, account=self.account, seq=self._last, many=SNAPSHOTS_KEPT - 1)
+            self._db.run(statements.FORGET, account=self.account, seq=self._last, others=SNAPSHOTS_KEPT - 1)
             self._db.run(insert(SNAPSHOTS), **row)
         self._kept = self._last
 
@@ -252,19 +236,18 @@ class _Shelf:
         self._db, self._account = db, account
 
     def holder(self) -> Holder | None:
-        row = self._db.run(_HOLDER, account=self._account).mappings().first()
+        row = self._db.run(statements.HELD_BY, account=self._account).mappings().first()
         return Holder(**{**row, "until": datetime.fromisoformat(row["until"])}) if row else None
 
     def swap(self, old: Holder | None, new: Holder) -> bool:
-        row = {name: getattr(new, name) for name in _HOLDER_FIELDS} | {"until": _text(new.until)}
+        row = {name: getattr(new, name) for name in statements.HOLDER} | {"until": _text(new.until)}
         with self._db.transaction(synced=True):
             if old is None:
-                there = self._db.run(_HOLDER, account=self._account).first()
-                if there is None:
-                    self._db.run(insert(LEASES), account=self._account, **row)
-                return there is None
-            mine = (LEASES.c.account == self._account, LEASES.c.fence == old.fence, LEASES.c.until == _text(old.until))
-            return self._db.run(update(LEASES).where(*mine).values(row)).rowcount == 1
+                put = self._db.run(statements.first_lease(self._db.insert), account=self._account, **row)
+            else:
+                was = {"of": self._account, "old_fence": old.fence, "old_until": _text(old.until)}
+                put = self._db.run(statements.SWAP, **was, **row)
+            return put.rowcount == 1
 
 
 def _text(ts: datetime) -> str:
@@ -273,51 +256,3 @@ def _text(ts: datetime) -> str:
 
 def _digest(payload: str) -> str:
     return sha256(payload.encode()).hexdigest()
-
-
-def _appends(backend: str) -> tuple[Executable, Executable]:
-    """Insert an event unless its key is there: by the holder of a lease, and by somebody while nobody holds it.
-
-    The lease is looked at by the very statement that writes, so there is no moment between.
-    """
-    a = bindparam("account", type_=Text)
-    columns = ("account", "seq", "key", "ts", "kind", "payload", "written")
-    values = [bindparam(name, type_=BigInteger if name == "seq" else Text) for name in columns]
-    fence = select(LEASES.c.fence).where(LEASES.c.account == a).with_for_update(read=True).scalar_subquery()
-    held = exists().where(LEASES.c.account == a, LEASES.c.until > bindparam("written", type_=Text))
-    into = sqlite.insert if backend == "sqlite" else postgresql.insert
-
-    def once(where: ColumnElement[bool]) -> Executable:
-        append = into(EVENTS).from_select(columns, select(*values).where(where))
-        return append.on_conflict_do_nothing(index_elements=["account", "key"])
-
-    return once(bindparam("fence", type_=BigInteger) == fence), once(~held)
-
-
-_ACCOUNT = bindparam("account", type_=Text)
-_KEY = bindparam("key", type_=Text)
-_AFTER = bindparam("after", type_=BigInteger)
-_NEWEST = select(func.max(EVENTS.c.seq)).where(EVENTS.c.account == _ACCOUNT)
-_SINCE = select(EVENTS.c.seq).where(EVENTS.c.account == _ACCOUNT, EVENTS.c.seq > _AFTER)
-_EVENTS = (
-    select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload)
-    .where(EVENTS.c.account == _ACCOUNT, EVENTS.c.seq > _AFTER)
-    .order_by(EVENTS.c.seq)
-    .limit(PAGE)
-)
-_ANSWERED = select(literal(1)).where(EVENTS.c.account == _ACCOUNT, EVENTS.c.key == _KEY)
-_LEFT = select(literal(1)).where(COMMANDS.c.account == _ACCOUNT, COMMANDS.c.key == _KEY)
-_ANSWER = delete(COMMANDS).where(COMMANDS.c.account == _ACCOUNT, COMMANDS.c.key == _KEY)
-_COMMANDS = (
-    select(COMMANDS.c.payload).where(COMMANDS.c.account == _ACCOUNT).order_by(COMMANDS.c.written, COMMANDS.c.key)
-)
-_SNAPSHOTS = select(SNAPSHOTS).where(SNAPSHOTS.c.account == _ACCOUNT).order_by(SNAPSHOTS.c.seq.desc())
-_NEWER = (
-    select(SNAPSHOTS.c.seq)
-    .where(SNAPSHOTS.c.account == _ACCOUNT, SNAPSHOTS.c.seq < bindparam("seq", type_=BigInteger))
-    .order_by(SNAPSHOTS.c.seq.desc())
-    .limit(bindparam("many", type_=BigInteger))
-)
-_FORGET = delete(SNAPSHOTS).where(SNAPSHOTS.c.account == _ACCOUNT, SNAPSHOTS.c.seq.not_in(_NEWER))
-_HOLDER_FIELDS = tuple(Holder.__dataclass_fields__)
-_HOLDER = select(*(LEASES.c[name] for name in _HOLDER_FIELDS)).where(LEASES.c.account == _ACCOUNT)

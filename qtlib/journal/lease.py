@@ -120,7 +120,9 @@ def _is_me(holder: Holder) -> bool:
 
 def _runs(pid: int, started_s: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started_s) < 2  # the system's idea of its boot time drifts
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started_s) < 2  # the system's idea of when it booted drifts
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
