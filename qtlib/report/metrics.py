@@ -1,0 +1,157 @@
+"""The metrics of a run, from its tables. What can't be computed is None, never 0.
+
+A *trade* is everything with one `trade_id`: its partial exits count once, with their sum; what is still open counts in
+`open_pnl_quote` alone. Results are net of fees and funding. Money moved in or out is no profit: returns, ratios and
+drawdowns are taken from equity less what was moved.
+The same numbers come out for a backtest and a live run, because both are read from journals.
+"""
+
+from math import expm1, isfinite, log, sqrt
+
+import pandas as pd
+
+from qtlib.report.tables import Tables
+
+DAYS_A_YEAR = 365  # this market never closes
+
+Metrics = dict[str, float | int | None]
+
+
+def metrics(tables: Tables) -> Metrics:
+    """Every metric that `record.json` promises, by name."""
+    s, equity = tables.summary, tables.equity
+    results = trade_results(tables.trades)
+    wins, losses = results.pnl_quote[results.pnl_quote > 0], -results.pnl_quote[results.pnl_quote < 0]
+    start, final = float(s.start_equity), float(s.final_equity)
+    earned = _less_moved(tables)
+    daily = daily_returns(earned, start)
+    deepest = float(equity.drawdown_frac.max()) if len(equity) else None
+    values: Metrics = {
+        "trades": len(results),
+        "win_rate_frac": _ratio(len(wins), len(results)),
+        "breakeven_win_rate_frac": breakeven_win_rate(wins, losses),
+        "net_pnl_quote": float(s.net_pnl),
+        "gross_pnl_quote": float(s.gross_pnl),
+        "fees_quote": float(s.fees),
+        "funding_quote": float(s.funding),
+        "slippage_quote": None if s.slippage is None else float(s.slippage),
+        "start_equity_quote": start,
+        "final_equity_quote": final,
+        "return_frac": _ratio(float(s.final_equity - s.start_equity - s.moved), start),
+        "max_drawdown_frac": deepest,
+        "sharpe": sharpe(daily),
+        "sortino": sortino(daily),
+        "calmar": calmar(earned, start, deepest),
+        "profit_factor": _ratio(float(wins.sum()), float(losses.sum())),
+        "expectancy_quote": _ratio(float(results.pnl_quote.sum()), len(results)),
+        "expectancy_r": float(results.r_multiple.mean()),
+        "exposure_frac": _ratio(int((equity.open_positions > 0).sum()), len(equity)),
+        "max_open_positions": s.max_open_positions,
+        "max_gross_exposure_quote": float(s.max_gross_exposure),
+        "naked_seconds_max": s.naked_seconds_max,
+        "bars": len(equity),
+        "open_pnl_quote": float(s.open_pnl),
+        "open_pnl_start_quote": float(s.open_pnl_start),
+        "moved_quote": float(s.moved),
+    }
+    return {name: value if value is not None and isfinite(value) else None for name, value in values.items()}
+
+
+def trade_results(trades: pd.DataFrame) -> pd.DataFrame:
+    """One row a trade: `pnl_quote`, its exits' sum, and `r_multiple`, their mean weighted by what each closed.
+
+    >>> exits = pd.DataFrame({"trade_id": ["a", "a", "b"], "quantity": [3.0, 7.0, 1.0],
+    ...                       "pnl_quote": [30.0, 0.0, -10.0], "r_multiple": [1.0, 0.0, -1.0]})
+    >>> trade_results(exits).to_dict("index")
+    {'a': {'pnl_quote': 30.0, 'r_multiple': 0.3}, 'b': {'pnl_quote': -10.0, 'r_multiple': -1.0}}
+    """
+    weighted = trades.assign(r=trades.r_multiple * trades.quantity)
+    sums = weighted.groupby("trade_id", sort=False)[["pnl_quote", "r", "quantity"]].sum(min_count=1)
+    known = weighted.r_multiple.notna().groupby(weighted.trade_id, sort=False).all()
+    ratio = (sums.r / sums.quantity).where(known)
+    return pd.DataFrame({"pnl_quote": sums.pnl_quote, "r_multiple": ratio})
+
+
+def breakeven_win_rate(wins: pd.Series, losses: pd.Series) -> float | None:
+    """The share of winners at which trades like these cancel out: average loss / (average win + average loss).
+
+    Both are net of costs, so it may be compared with `win_rate_frac` directly; losses are given positive.
+
+    >>> breakeven_win_rate(pd.Series([10.0, 20.0]), pd.Series([5.0]))
+    0.25
+    """
+    if wins.empty or losses.empty:
+        return None
+    return float(losses.mean() / (wins.mean() + losses.mean()))
+
+
+def daily_returns(equity: pd.Series, start: float) -> pd.Series:
+    """Change of the UTC day's last equity, as a fraction of the day before's; the first day begins at `start`.
+
+    A bar that closes at midnight ends the day before it.
+
+    >>> ts = pd.to_datetime(["2026-01-01 12:00", "2026-01-02 00:00", "2026-01-02 12:00"], utc=True)
+    >>> daily_returns(pd.Series([90.0, 110.0, 99.0], ts), 100.0).round(6).tolist()
+    [0.1, -0.1]
+    """
+    if equity.empty:
+        return equity
+    day = (pd.DatetimeIndex(equity.index) - pd.Timedelta(microseconds=1)).normalize()
+    closes = equity.groupby(day).last()
+    return closes / closes.shift(1, fill_value=start) - 1
+
+
+def sharpe(daily: pd.Series) -> float | None:
+    """Mean over standard deviation (n − 1) of daily returns, × √365; the riskless rate is taken as 0 (Sharpe 1994).
+
+    Scaling by the root of time assumes days that don't depend on each other (Lo 2002).
+
+    >>> round(sharpe(pd.Series([0.01, 0.02, 0.03])), 4)  # 0.02 / 0.01 * 19.105
+    38.2099
+    """
+    deviation = float(daily.std(ddof=1)) if len(daily) >= 2 else 0.0
+    return float(daily.mean()) / deviation * sqrt(DAYS_A_YEAR) if deviation > 1e-15 else None
+
+
+def sortino(daily: pd.Series) -> float | None:
+    """Mean over downside deviation √(Σ min(r, 0)² / n) of daily returns, × √365; target 0 (Sortino and Price 1994).
+
+    >>> round(sortino(pd.Series([0.03, -0.01, 0.01, -0.01])), 4)  # 0.005 / 0.0070711 * 19.105
+    13.5093
+    """
+    if len(daily) < 2:
+        return None
+    downside = sqrt(float((daily.clip(upper=0) ** 2).mean()))
+    return float(daily.mean()) / downside * sqrt(DAYS_A_YEAR) if downside > 1e-15 else None
+
+
+def calmar(equity: pd.Series, start: float, deepest_drawdown: float | None) -> float | None:
+    """Yearly compound growth over the deepest drawdown (Young 1991); None within the first day, or without a drawdown.
+
+    >>> ts = pd.to_datetime(["2025-01-01", "2026-01-01"], utc=True)
+    >>> round(calmar(pd.Series([100.0, 120.0], ts), 100.0, 0.1), 9)  # +20 % a year, 10 % under water
+    2.0
+    """
+    if len(equity) < 2 or not deepest_drawdown or start <= 0 or equity.iloc[-1] <= 0:
+        return None
+    days = (equity.index[-1] - equity.index[0]) / pd.Timedelta(days=1)
+    if days < 1:
+        return None
+    yearly = log(float(equity.iloc[-1]) / start) * DAYS_A_YEAR / days
+    return expm1(min(yearly, 700.0)) / deepest_drawdown  # beyond, a float ends, and so does meaning
+
+
+def _less_moved(tables: Tables) -> pd.Series:
+    """Equity by time, as if nothing had been moved in or out since the start."""
+    equity = tables.equity.set_index("ts").equity_quote
+    moves = tables.summary.moves
+    if not moves:
+        return equity
+    moved = pd.Series([float(amount) for _, amount in moves], pd.DatetimeIndex([ts for ts, _ in moves]))
+    so_far = moved.groupby(level=0).sum().sort_index().cumsum()
+    earned: pd.Series = equity - so_far.reindex(equity.index, method="ffill").fillna(0.0)
+    return earned
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
