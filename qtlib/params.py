@@ -289,7 +289,7 @@ _EXITS: dict[str, Any] = {
     "min_target_atr": Field(ge=0.0, le=20.0, description="nearer targets are no trade [average true ranges]"),
     "min_stop_atr": Field(ge=0.0, le=20.0, description="nearer stops are no trade [average true ranges]"),
     "min_cost_multiple": Field(ge=0.0, le=100.0, description="nearer targets are no trade [round-trip costs]"),
-    "min_ratchet_frac": _frac(0.0, "price", 0.0, 0.05, "a stop moves when that brings it nearer by at least this"),
+    "ratchet_step_frac": _frac(0.0, "entry price", 0.0, 0.05, "the ratchet moves in steps of this"),
     "liquidation_margin_frac": _frac(0.0, "entry price", 0.0, 0.2, "between a stop and the liquidation price"),
     "protect_timeout_s": Field(gt=0.0, le=60.0, description="without a confirmed stop, then flattened [s]"),
 }
@@ -385,7 +385,7 @@ _LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there y
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
-_ELSEWHERE |= {"QT_RUNNER_PID"}
+_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S"}
 # the Qt widget toolkit shares the prefix, and desktops set its names for every program
 _TOOLKIT = re.compile(
     r"QT_(IM_|ACCESSIBILITY|LINUX_|QPA_|SCALE_|SCREEN_|AUTO_SCREEN|ENABLE_HIGHDPI|FONT_|STYLE_|PLUGIN_|LOGGING_|DEBUG_|"

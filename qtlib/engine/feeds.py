@@ -11,7 +11,6 @@ from datetime import datetime
 from math import isnan
 from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
@@ -44,14 +43,38 @@ class Venue(Protocol):
     def advance(self, step: Step) -> None: ...
 
 
-@dataclass(frozen=True)
-class History:
+class History(Protocol):
     """A market that has happened, as values: frames of bars by symbol, indexed by their close (UTC)."""
 
+    @property
+    def bars(self) -> Frames: ...
+
+    @property
+    def marks(self) -> Frames:
+        """Mark price bars; a symbol or a bar without them has the last price instead."""
+
+    @property
+    def funding(self) -> "Mapping[str, pd.Series[float]]":
+        """Rates (fraction) by settlement time."""
+
+    @property
+    def usable(self) -> "Mapping[str, pd.Series[bool]]":
+        """False where a bar must not be traded on; a symbol without: all may."""
+
+    @property
+    def finer(self) -> "History | None":
+        """Shorter bars that sum up to these: what the venue lives through inside them."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A `History` put together by hand."""
+
     bars: Frames
-    marks: Frames = field(default_factory=dict)  # mark price bars; a symbol without them has the last price instead
-    funding: Mapping[str, pd.Series] = field(default_factory=dict)  # rate (fraction) by settlement time
-    usable: Mapping[str, pd.Series] = field(default_factory=dict)  # False where a bar must not be traded; absent: all
+    marks: Frames = field(default_factory=dict)
+    funding: "Mapping[str, pd.Series[float]]" = field(default_factory=dict)
+    usable: "Mapping[str, pd.Series[bool]]" = field(default_factory=dict)
+    finer: History | None = None
 
 
 def replay(
@@ -62,27 +85,27 @@ def replay(
     `windowed` reads beliefs as live trading does, from the last `lookback` bars at each close; else they are read
     once over the whole past. Both are the same, row by row: strategies are held to that.
     """
-    tapes = {s: _Tape(s, bars, history, strategy, windowed) for s, bars in sorted(history.bars.items())}
-    timeline = _timeline(tapes.values())
+    minds = {s: _Mind(s, bars, history.usable.get(s), strategy, windowed) for s, bars in sorted(history.bars.items())}
+    lived_through = history.finer or history
+    tapes = {s: _Tape(bars, lived_through.marks.get(s)) for s, bars in sorted(lived_through.bars.items())}
+    timeline = sorted(set[datetime]().union(*(tape.times for tape in tapes.values())))
     funding = _by_time(history.funding, timeline)
     for ts in timeline[bisect_right(timeline, after) :]:
         bars: dict[str, Bar] = {}
         marks: dict[str, Bar] = {}
         nexts: dict[str, float] = {}
-        signals: list[Signal] = []
         for symbol, tape in tapes.items():
             row = tape.at(ts)
-            if row < 0:
-                continue
-            bars[symbol] = tape.bar(row)
-            mark = tape.marks.get(ts)
-            if mark is not None:
-                marks[symbol] = mark
-            if row + 1 < tape.length:
-                nexts[symbol] = tape.opens[row + 1]
-            signals.append(tape.signal(row))
+            if row >= 0:
+                bars[symbol] = tape.bar(row)
+                mark = tape.marks.get(ts)
+                if mark is not None:
+                    marks[symbol] = mark
+                if row + 1 < tape.length:
+                    nexts[symbol] = tape.opens[row + 1]
+        signals = tuple(signal for mind in minds.values() if (signal := mind.at(ts)) is not None)
         step = Step(ts, bars, marks, funding.get(ts, {}), nexts)
-        yield step, Moment(ts, bars, tuple(signals), {symbol: mark.close for symbol, mark in marks.items()})
+        yield step, Moment(ts, bars, signals, {symbol: mark.close for symbol, mark in marks.items()})
 
 
 def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment]:
@@ -92,33 +115,53 @@ def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment
         yield moment
 
 
-class _Tape:
-    """One symbol's history as plain lists, read forward."""
+class _Reader:
+    """Rows by time, read forward."""
 
-    def __init__(self, symbol: str, frame: pd.DataFrame, history: History, strategy: Strategy, windowed: bool):
-        self.symbol, self.frame, self.strategy, self.windowed = symbol, frame, strategy, windowed
-        self.times: list[datetime] = _times(frame.index)
+    def __init__(self, frame: pd.DataFrame):
+        self.times = _times(frame.index)
         self.length = len(self.times)
-        columns = [frame[name].to_numpy(dtype=float).tolist() for name in OHLCV]
-        self.opens: list[float] = columns[0]
-        self.rows = list(zip(self.times, *columns, strict=True))
-        self.beliefs = [] if windowed else _beliefs(strategy.signals(frame))
-        self.marks = _bars(history.marks[symbol]) if symbol in history.marks else {}
-        usable = history.usable.get(symbol)
-        self.usable: Sequence[bool] | None = None if usable is None else usable.to_numpy(dtype=bool).tolist()
         self.next = 0
 
-    def at(self, ts: datetime) -> int:
+    def row(self, ts: datetime) -> int:
         """The row that closed at `ts`; -1 if none did."""
         while self.next < self.length and self.times[self.next] < ts:
             self.next += 1
         return self.next if self.next < self.length and self.times[self.next] == ts else -1
 
+
+class _Tape(_Reader):
+    """One symbol's bars as plain values."""
+
+    def __init__(self, frame: pd.DataFrame, marks: pd.DataFrame | None):
+        super().__init__(frame)
+        columns = [frame[name].to_numpy(dtype=float).tolist() for name in OHLCV]
+        self.opens: list[float] = columns[0]
+        self.rows = list(zip(self.times, *columns, strict=True))
+        self.marks = {} if marks is None else _bars(marks)
+
+    at = _Reader.row
+
     def bar(self, row: int) -> Bar:
         return Bar(*self.rows[row])
 
-    def signal(self, row: int) -> Signal:
-        if self.windowed:
+
+class _Mind(_Reader):
+    """One symbol's beliefs."""
+
+    def __init__(
+        self, symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy, windowed: bool
+    ):
+        super().__init__(frame)
+        self.symbol, self.frame, self.strategy = symbol, frame, strategy
+        self.beliefs = None if windowed else _beliefs(strategy.signals(frame))
+        self.usable: Sequence[bool] | None = None if usable is None else usable.to_numpy(dtype=bool).tolist()
+
+    def at(self, ts: datetime) -> Signal | None:
+        row = self.row(ts)
+        if row < 0:
+            return None
+        if self.beliefs is None:
             past = self.frame.iloc[max(0, row + 1 - self.strategy.lookback) : row + 1]
             score, confidence, price, volatility = _beliefs(self.strategy.signals(past))[-1]
         else:
@@ -129,7 +172,7 @@ class _Tape:
             fault = "warming up"
         elif self.usable is not None and not self.usable[row]:
             fault = "bars not usable"
-        return Signal(self.symbol, self.times[row], score, confidence, price, volatility, "", fault)
+        return Signal(self.symbol, ts, score, confidence, price, volatility, "", fault)
 
 
 def _beliefs(signals: pd.DataFrame) -> list[tuple[float, ...]]:
@@ -138,11 +181,12 @@ def _beliefs(signals: pd.DataFrame) -> list[tuple[float, ...]]:
 
 def _bars(frame: pd.DataFrame) -> dict[datetime, Bar]:
     values = frame[OHLCV].to_numpy(dtype=float)
-    values = np.nan_to_num(values)
     return {ts: Bar(ts, *row) for ts, row in zip(_times(frame.index), values.tolist(), strict=True)}
 
 
-def _by_time(funding: Mapping[str, pd.Series], timeline: Sequence[datetime]) -> dict[datetime, dict[str, float]]:
+def _by_time(
+    funding: "Mapping[str, pd.Series[float]]", timeline: Sequence[datetime]
+) -> dict[datetime, dict[str, float]]:
     """Rates by the bar close at which they are settled: the first one not before them. Several in one bar add up."""
     rates: dict[datetime, dict[str, float]] = {}
     for symbol, series in funding.items():
@@ -152,10 +196,6 @@ def _by_time(funding: Mapping[str, pd.Series], timeline: Sequence[datetime]) -> 
                 settled = rates.setdefault(timeline[place], {})
                 settled[symbol] = settled.get(symbol, 0.0) + rate
     return rates
-
-
-def _timeline(tapes: Iterable[_Tape]) -> list[datetime]:
-    return sorted(set[datetime]().union(*(tape.times for tape in tapes)))
 
 
 def _times(index: pd.Index) -> list[datetime]:

@@ -6,7 +6,7 @@ Arguments are plain numbers, floats or Decimals, one kind per call. `sign` is +1
 """
 
 from decimal import Decimal
-from math import isnan
+from math import floor, isnan
 from typing import TypeVar
 
 Number = TypeVar("Number", float, Decimal)
@@ -92,6 +92,18 @@ def nearer(sign: int, stop: float, other: float) -> float:
     (97.0, 103.0)
     """
     return max(stop, other) if sign > 0 else min(stop, other)
+
+
+def stepped(sign: int, entry: float, best: float, step_frac: float) -> float:
+    """`best` in whole steps of `step_frac` of `entry` away from it, rounded toward it: what a ratchet goes by.
+
+    >>> round(stepped(+1, 100.0, 100.37, step_frac=0.001), 6), round(stepped(-1, 100.0, 99.63, step_frac=0.001), 6)
+    (100.3, 99.7)
+    >>> stepped(+1, 100.0, 100.37, step_frac=0.0)
+    100.37
+    """
+    step = entry * step_frac
+    return best if step == 0.0 else entry + sign * floor(sign * (best - entry) / step) * step
 
 
 def ratchet(sign: int, entry: float, best: float, stop_frac: float, trail_frac: float, breakeven_frac: float) -> float:

@@ -92,7 +92,7 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
     stop = wanted.stop_loss
     for order in stops:  # from the one that rests, not from thin air: a stop is never moved away
         if order.intent.trigger is not None:
-            stop = tighten(order.intent.trigger, stop, sign, rules.exits.min_ratchet_frac)
+            stop = tighten(order.intent.trigger, stop, sign)
     why = stop_reason(trade, position, stop, rules.exits)
     leaving = _leaving(trade, position, stop, why, state, rules)
 

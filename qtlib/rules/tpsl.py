@@ -32,7 +32,7 @@ class ExitParams:
     min_target_atr: float = 0.5  # nearer targets are noise: no trade
     min_stop_atr: float = 0.5
     min_cost_multiple: float = 3.0  # a target is at least this many round-trip costs away
-    min_ratchet_frac: float = 0.0005  # of price: a smaller move of the stop is not worth an order
+    ratchet_step_frac: float = 0.0005  # of entry: the ratchet moves in steps, as less is not worth an order
     liquidation_margin_frac: float = 0.01  # of entry: a stop stays this far on our side of the liquidation price
     protect_timeout_s: float = 3.0  # a position without a confirmed stop for longer is flattened
 
@@ -137,7 +137,7 @@ def protective(
     stop = formulas.ratchet(
         sign,
         entry,
-        trade.best,
+        formulas.stepped(sign, entry, trade.best, params.ratchet_step_frac),
         stop_frac,
         plan.trail_frac if trails and plan.trail_frac is not None else nan,
         plan.breakeven_frac if secured and plan.breakeven_frac is not None else nan,
@@ -155,10 +155,9 @@ def protective(
     )
 
 
-def tighten(resting: Decimal, stop: Decimal, sign: int, min_move_frac: float) -> Decimal:
-    """`resting`, or `stop` if that is nearer by enough to be worth an order: a stop is never moved away."""
-    gain = sign * (stop - resting)
-    return stop if gain > 0 and float(gain) >= min_move_frac * float(resting) else resting
+def tighten(resting: Decimal, stop: Decimal, sign: int) -> Decimal:
+    """The nearer of the two: a stop is never moved away."""
+    return max(resting, stop) if sign > 0 else min(resting, stop)
 
 
 def stop_reason(trade: Trade, position: Position, stop: Decimal, params: ExitParams) -> ExitReason:
@@ -166,5 +165,4 @@ def stop_reason(trade: Trade, position: Position, stop: Decimal, params: ExitPar
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
     sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
     initial = formulas.level(sign, entry, -plan.stop_frac)
-    nearer = sign * (float(stop) - initial) > params.min_ratchet_frac * entry
-    return ExitReason.TRAILING if nearer else ExitReason.STOP_LOSS
+    return ExitReason.TRAILING if sign * (float(stop) - initial) > 1e-4 * entry else ExitReason.STOP_LOSS

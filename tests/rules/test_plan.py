@@ -236,4 +236,4 @@ def test_no_order_is_planned_for_a_symbol_without_facts():
 def test_smaller_moves_than_worth_an_order_leave_the_stop_alone():
     state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
     trade = replace(state.trades["BTCUSDT"], best=100.04)
-    assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(min_ratchet_frac=0.0005))) == ()
+    assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(ratchet_step_frac=0.0005))) == ()

@@ -1,0 +1,84 @@
+"""A session: one stretch of trading, from recovery to an orderly end. The notebooks' one call.
+
+It knows nothing of where it runs. Whoever starts it may hand in a heart that is beaten once a moment, and a question
+that is asked as often: should it end? Ending means no more entries; what is open stays protected at the exchange,
+unless the session is told to close it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from qtlib.domain.decisions import Moment
+from qtlib.domain.state import SessionClosed, SessionOpened, State, StatusSet, TradingStatus
+from qtlib.engine.loop import Journal, settle, trade
+from qtlib.exchanges.port import Exchange
+from qtlib.rules.plan import END_OF_DATA
+from qtlib.rules.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a session is called in the journal."""
+
+    session_id: str = "backtest"
+    run_id: str = "backtest"
+    mode: str = "sim"
+    params_hash: str = ""
+
+
+def session(
+    feed: Iterable[Moment],
+    rules: Rules,
+    exchange: Exchange,
+    journal: Journal,
+    *,
+    name: Name | None = None,
+    beat: Callable[[Moment], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    max_bars: int | None = None,
+    close_at_end: bool = False,
+) -> State:
+    """Trade `feed` until it ends, `stop` says so, or `max_bars` moments have passed; the state after that."""
+    name = name or Name()
+    state = journal.state()
+    opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash)
+    state = journal.absorb(state, [opened])
+    if state.cause == END_OF_DATA:
+        journal.absorb(state, [StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade", name.run_id)])
+
+    watched = _Watched(feed, beat, stop, max_bars)
+    state = trade(watched, rules, exchange, journal)
+    if close_at_end and not watched.stopped:
+        state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
+        state = settle(state, rules, exchange, journal)
+    return journal.absorb(state, [SessionClosed(state.ts, name.run_id, watched.ended_by)])
+
+
+class _Watched:
+    """`feed`, with a heart and an end."""
+
+    def __init__(
+        self,
+        feed: Iterable[Moment],
+        beat: Callable[[Moment], None] | None,
+        stop: Callable[[], bool] | None,
+        max_bars: int | None,
+    ):
+        self.feed, self.beat, self.stop, self.max_bars = feed, beat, stop, max_bars
+        self.ended_by = END_OF_DATA
+
+    @property
+    def stopped(self) -> bool:
+        return self.ended_by == "stop requested"
+
+    def __iter__(self) -> Iterator[Moment]:
+        for count, moment in enumerate(self.feed, 1):
+            yield moment
+            if self.beat:
+                self.beat(moment)
+            if self.stop and self.stop():
+                self.ended_by = "stop requested"
+                return
+            if count == self.max_bars:
+                self.ended_by = f"its {count} bars were traded"
+                return
