@@ -1,0 +1,221 @@
+"""The log as people read it: what an event means, in a line or two.
+
+`tell` is pure: the state before and after say all that the event itself doesn't. It speaks where something changed and
+keeps silent about bars and refusals that repeat; the full record is the journal, and the tables made of it. Percentages
+are of price, money is quote, every price and quantity has at least four decimals.
+"""
+
+from decimal import Decimal
+
+from qtlib.domain.account import Position, exact
+from qtlib.domain.decisions import Choice, Reason, Verdict
+from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderStatus, Role
+from qtlib.domain.state import (
+    BarClosed,
+    CashCorrected,
+    CashMoved,
+    DecisionMade,
+    Event,
+    Filled,
+    FundingPaid,
+    OrderChanged,
+    PositionAdopted,
+    SessionClosed,
+    SessionOpened,
+    State,
+    StatusSet,
+)
+
+
+def tell(before: State, event: Event, after: State, max_positions: int = 4) -> list[str]:
+    """What a person should know of `event`, which led from `before` to `after`; often nothing."""
+    match event:
+        case SessionOpened():
+            return [f"▶️ Session {event.run_id} opened (mode {event.mode}, parameters {event.params_hash[:8]})"]
+        case SessionClosed():
+            return [f"⏹️ Session {event.run_id} closed: {event.reason}"]
+        case CashMoved():
+            return [f"🏦 {_money(event.amount, signed=True)} moved: {event.reason}"]
+        case CashCorrected():
+            return [f"⚠️ Wallet corrected by {_money(event.amount, signed=True)}: the venue's word, unexplained"]
+        case FundingPaid():
+            return [f"💸 {event.symbol} funding: {_money(event.amount, signed=True)} (rate {event.rate_frac:+.4%})"]
+        case BarClosed():
+            return _new_day(before, event, after)
+        case DecisionMade():
+            return _decision(event, after, max_positions)
+        case OrderChanged():
+            order = before.orders.get(event.client_id)
+            return [] if order is None else _order(order, event)
+        case Filled():
+            return _fill(before, event)
+        case PositionAdopted():
+            return _adopted(before, event)
+        case StatusSet():
+            return [f"🚦 {before.status.name} → {event.status.name}, by {event.by}: {event.cause}"]
+        case _:
+            return []
+
+
+def profit_line(position: Position, price: Decimal) -> str:
+    """A position's profit at `price`.
+
+    >>> profit_line(Position("SOLUSDT", Decimal(1), Decimal("141.7910")), Decimal("141.89"))
+    '💰 SOLUSDT LONG P&L: +0.07% (entry=141.7910, current=141.8900)'
+    """
+    side, frac = _side(position.quantity), position.pnl_frac(price)
+    entry, current = _number(position.entry_price), _number(price)
+    return f"💰 {position.symbol} {side} P&L: {frac:+.2%} (entry={entry}, current={current})"
+
+
+def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
+    """Where a position is to be left, who says so, and how often that must succeed to pay.
+
+    >>> for line in exits_lines("SOLUSDT", ExitPlan(0.03, 0.078, 0.02, source=ExitSource.AI)):
+    ...     print(line)
+    🎯 SOLUSDT using AI TP/SL: TP=7.8%, SL=3.0%, Trail=2.0%
+       SOLUSDT needs a 27.8% win rate before costs
+    """
+    levels = f"TP={plan.take_profit_frac:.1%}, SL={plan.stop_frac:.1%}"
+    trail = f", Trail={plan.trail_frac:.1%}" if plan.trail_frac is not None else ""
+    more = f", takes {plan.partial_frac:.0%} at the target" if plan.partial_frac < 1 else ""
+    more += f", leaves after {plan.time_stop_s / 60:.0f} min without it" if plan.time_stop_s is not None else ""
+    needed = f"{plan.breakeven_win_rate_frac:.1%}".replace(".0%", "%")
+    return [
+        f"🎯 {symbol} using {_provenance(plan)} TP/SL: {levels}{trail}",
+        f"   {symbol} needs a {needed} win rate before costs{more}",
+    ]
+
+
+# --- one family of events each ----------------------------------------------------------------------------
+
+
+def _new_day(before: State, event: BarClosed, after: State) -> list[str]:
+    if before.ts.date() >= event.ts.date() or not before.prices:
+        return []
+    positions = after.account.positions.values()
+    day = f"📅 {event.ts:%Y-%m-%d}: equity {_money(after.equity)}, {len(positions)} open"
+    return [day, *(profit_line(p, exact(after.prices[p.symbol])) for p in positions if p.symbol in after.prices)]
+
+
+def _decision(event: DecisionMade, after: State, max_positions: int) -> list[str]:
+    decision = event.decision
+    verdicts = {verdict.symbol: verdict for verdict in decision.verdicts}
+    lines = _limits(decision.verdicts, after, max_positions)
+    for symbol, target in decision.targets.items():
+        held = after.account.position(symbol).quantity
+        if not target.quantity:
+            reason = f": {target.reason.value}" if target.reason else ""
+            lines.append(f"🚪 {symbol} {_side(held)} to be closed{reason}")
+            continue
+        if (verdict := verdicts.get(symbol)) is not None:
+            lines.append(_sizing(verdict, target.quantity))
+        if target.exits is not None:
+            lines += exits_lines(symbol, target.exits)
+    return lines
+
+
+def _sizing(verdict: Verdict, quantity: Decimal) -> str:
+    wanted, allowed = verdict.wanted_notional, verdict.allowed_notional
+    cut = f", cut from ${wanted:,.2f} by {verdict.rule or 'a limit'}" if allowed < wanted else ""
+    size = f"{_number(abs(quantity))} = ${allowed:,.2f} notional"
+    return f"📏 {verdict.symbol} {_side(quantity)} sized: {size} at confidence {verdict.confidence:.2f}{cut}"
+
+
+def _limits(verdicts: tuple[Verdict, ...], after: State, max_positions: int) -> list[str]:
+    """Slots, where candidates were more than those; and every other limit that left nothing."""
+    lines = []
+    entering = [v for v in verdicts if v.choice is Choice.ENTER]
+    crowded = [v for v in verdicts if v.reason is Reason.POSITION_LIMIT]
+    if crowded:
+        on_the_way = {o.intent.symbol for o in after.orders.values() if o.intent.role is Role.ENTRY}
+        taken = len(after.account.positions.keys() | on_the_way)
+        slots = max(0, max_positions - taken)
+        counts = f"{taken}/{max_positions} open, {len(entering)} new orders planned, {slots} slots available"
+        lines.append(f"⚠️ Position limit: {counts}")
+        lines.append("   no slot for " + ", ".join(f"{v.symbol} (${v.wanted_notional:,.2f})" for v in crowded))
+    for v in verdicts:
+        if v.reason is Reason.LIMIT:
+            lines.append(f"⚠️ {v.rule}: {v.symbol} wanted ${v.wanted_notional:,.2f}, ${v.allowed_notional:,.2f} allowed")
+    return lines
+
+
+def _order(order: Order, event: OrderChanged) -> list[str]:
+    intent = order.intent
+    name = f"{intent.symbol} {intent.role.value}"
+    if event.status is OrderStatus.REJECTED:
+        return [f"❌ {name} order rejected: {event.reason or 'the venue gave no reason'}"]
+    if event.status is OrderStatus.LOST:
+        return [f"❓ {name} order never reached the venue: {event.reason or 'not found there'}"]
+    if event.status is OrderStatus.EXPIRED and not intent.role.protects:
+        unfilled = f"{_number(order.remaining)} of {_number(intent.quantity)} unfilled"
+        return [f"⌛ {name} order expired, {unfilled}" + (f": {event.reason}" if event.reason else "")]
+    if event.status is OrderStatus.OPEN and order.status is OrderStatus.PENDING and intent.role.protects:
+        level = intent.trigger if intent.trigger is not None else intent.price
+        return [f"🛡️ {name} rests at {'the trailing distance' if level is None else '$' + _number(level)}"]
+    return []
+
+
+def _fill(before: State, event: Filled) -> list[str]:
+    fill = event.fill
+    order, held = before.orders.get(fill.client_id), before.account.position(fill.symbol)
+    what = (order.intent.reason or order.intent.role).value if order else "not our order"
+    deal = f"{fill.side.name} {_number(fill.quantity)} {fill.symbol} @ ${_number(fill.price)}"
+    lines = [f"✅ {deal} ({what}, fee {_money(fill.fee)})"]
+    closing = held.quantity * fill.side.sign < 0
+    if closing and not held.entry_price:
+        lines.append(f"🚨 {fill.symbol}: entry price unknown, so the profit is unknown")
+    elif closing:
+        lines.append(profit_line(held, fill.price))
+    return lines
+
+
+def _adopted(before: State, event: PositionAdopted) -> list[str]:
+    position = event.position
+    if not position.quantity:
+        held = before.account.position(position.symbol)
+        gone = f"{_side(held.quantity)} {_number(abs(held.quantity))}" if held.quantity else "nothing"
+        return [f"🗄️ {position.symbol} is gone at the venue, archived: {gone} ({event.evidence})"]
+    size = f"{_side(position.quantity)} {_number(abs(position.quantity))} @ ${_number(position.entry_price)}"
+    lines = [f"♻️ Recovered {position.symbol}: {size}", f"   {event.evidence}"]
+    return lines if event.exits is None else lines + exits_lines(position.symbol, event.exits)
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+
+def _side(quantity: Decimal) -> str:
+    return "LONG" if quantity > 0 else "SHORT"
+
+
+def _provenance(plan: ExitPlan) -> str:
+    if plan.source is ExitSource.STATIC and plan.profile != "static":
+        return f"static {plan.profile}"
+    return _SOURCES[plan.source]
+
+
+_SOURCES = {
+    ExitSource.AI: "AI",
+    ExitSource.CLAMPED: "clamped AI",
+    ExitSource.STATIC: "static",
+    ExitSource.RECOVERED: "recovered",
+}
+
+
+def _number(value: Decimal) -> str:
+    """Four decimals, and below one as many as four digits need.
+
+    >>> _number(Decimal("67.1")), _number(Decimal("0.00001234567"))
+    ('67.1000', '0.00001235')
+    """
+    below_one = -value.adjusted() if value and abs(value) < 1 else 0
+    return f"{value:.{max(4, below_one + 3)}f}"
+
+
+def _money(amount: Decimal, signed: bool = False) -> str:
+    """
+    >>> _money(Decimal("-1234.5")), _money(Decimal(2), signed=True)
+    ('−$1,234.50', '+$2.00')
+    """
+    sign = "−" if amount < 0 else "+" if signed else ""
+    return f"{sign}${abs(amount):,.2f}"
