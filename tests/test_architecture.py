@@ -1,0 +1,86 @@
+"""Who may import whom. The table is the architecture; a new arrow is a change to this table."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+MAY_IMPORT = {
+    "domain": set(),
+    "rules": {"domain"},
+    "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
+    "market": {"domain"},
+    "journal": {"domain"},
+    "learning": {"domain", "rules", "market"},
+    "engine": {"domain", "rules", "exchanges", "journal"},
+    "report": {"domain", "journal"},
+    "params": {"rules", "learning", "exchanges"},
+    "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"},
+    "cli": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params", "runs"},
+    "__init__": set(),
+}
+PURE = ("domain", "rules")  # no clock, no dice, no disk, no network
+STANDARD_LIBRARY_ONLY = ("domain",)
+IMPURE_MODULES = {"time", "random", "os", "pathlib", "sqlite3", "requests", "ccxt", "logging", "threading", "asyncio"}
+WHICH_WORLD = {"is_live", "is_backtest", "dry_run", "backtest", "live"}  # names that pure code has no use for
+
+ROOT = Path(__file__).parent.parent / "qtlib"
+FILES = sorted(p.relative_to(ROOT) for p in ROOT.rglob("*.py"))
+
+
+def tree(path):
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def imports(node):
+    for n in ast.walk(node):
+        if isinstance(n, ast.Import):
+            yield from (alias.name for alias in n.names)
+        elif isinstance(n, ast.ImportFrom):
+            assert n.level == 0, "imports are absolute"
+            yield from (f"{n.module}.{alias.name}" for alias in n.names)
+
+
+def allowed(name, room):
+    inside = name.removeprefix("qtlib.")
+    return any(inside == a or inside.startswith(a + ".") for a in MAY_IMPORT[room] | {room})
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_point_down(path):
+    room = path.parts[0].removesuffix(".py")
+    astray = [name for name in imports(tree(path)) if name.startswith("qtlib.") and not allowed(name, room)]
+    assert astray == []
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] in PURE], ids=str)
+def test_the_core_is_pure(path):
+    assert not IMPURE_MODULES & {name.split(".")[0] for name in imports(tree(path))}
+    calls = {ast.unparse(n.func) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)}
+    assert not {c for c in calls if c in ("print", "open") or c.endswith((".now", ".utcnow", ".today"))}
+    assert not WHICH_WORLD & {n.id for n in ast.walk(tree(path)) if isinstance(n, ast.Name)}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] in STANDARD_LIBRARY_ONLY], ids=str)
+def test_the_domain_needs_nothing_but_python(path):
+    import sys
+
+    outside = {name.split(".")[0] for name in imports(tree(path))} - {"qtlib"} - sys.stdlib_module_names
+    assert outside == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_stand_at_the_top_or_say_what_they_save(path):
+    """An import inside a function is paid for at its first call; the line above it says why that is better."""
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    for function in ast.walk(tree(path)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            late = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
+            for n in late:
+                reasons = "\n".join(lines[function.lineno - 1 : n.lineno])
+                assert "cold start" in reasons, f"{path}:{n.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_opens_with_what_it_is(path):
+    assert ast.get_docstring(tree(path))
