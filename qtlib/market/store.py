@@ -56,7 +56,7 @@ def read(
             marks[symbol] = held.loc[frame.index[0] : frame.index[-1]]
         if (funding := folder / f"{symbol}-funding.parquet").exists():
             opened, closed = micros_in(frame.index)[[0, -1]] - [span, 0]
-            rates[symbol] = _rates(funding, _Period(int(opened) + 1, int(closed)))
+            rates[symbol] = _rates(funding, int(opened), int(closed))
     source = "; ".join(dict.fromkeys(file.source or f"files in {folder.name or folder}" for file in files))
     late = [
         f"{s}: its bars begin at {f.index[0]:%Y-%m-%d %H:%M}" for s, f in bars.items() if _begins_late(f, span, period)
@@ -145,11 +145,16 @@ def _begins_late(frame: pd.DataFrame, span: int, period: _Period) -> bool:
     return period.start is not None and bool(micros_in(frame.index)[0] >= period.start + 2 * span)
 
 
-def _rates(file: Path, period: _Period) -> "pd.Series[float]":
-    """The funding rates of `file` settled within `period`; settlement times floored to the minute."""
-    table = _load(file, ("funding_rate",), period)
+def _rates(file: Path, opened: int, closed: int) -> "pd.Series[float]":
+    """The funding rates of `file` that bars from `opened` to `closed` meet: settled after the one, up to the other.
+
+    The venue settles a few milliseconds late, so times are floored to the minute.
+    """
+    table = _load(file, ("funding_rate",), _Period(opened, closed + MINUTE))
     settled = _micros(table) // MINUTE * MINUTE
-    return pd.Series(table.column("funding_rate").to_numpy().astype(np.float64), index=index_of(settled))
+    met = (opened < settled) & (settled <= closed)
+    values = table.column("funding_rate").to_numpy().astype(np.float64)
+    return pd.Series(values[met], index=index_of(settled[met]))
 
 
 def _load(file: Path, columns: Iterable[str], period: _Period) -> pa.Table:

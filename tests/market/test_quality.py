@@ -1,0 +1,125 @@
+"""Bars that are broken are found, each kind of break by its name; good bars leave nothing to say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import HOUR, T0, make_bars
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qtlib.market import Severity, check
+from qtlib.market.quality import OUTAGE, check_funding, usable
+
+
+def test_good_bars_leave_nothing_to_say():
+    assert check(make_bars(500), "1h", "BTCUSDT") == ()
+
+
+def _with(column, row, value):
+    def broken(bars):
+        bars.iloc[row, bars.columns.get_loc(column)] = value
+        return bars
+
+    return broken
+
+
+BREAKS = {
+    "duplicate": lambda bars: bars.iloc[[0, 1, 2, 2, 3]],
+    "order": lambda bars: bars.iloc[[0, 1, 3, 2, 4]],
+    "grid": lambda bars: bars.set_axis(bars.index + pd.Timedelta("1min")),
+    "gap": lambda bars: bars.drop(bars.index[10:13]),
+    "missing value": _with("close", 5, np.nan),
+    "ohlc": _with("high", 5, 1.0),
+    "no volume": _with("volume", 5, 0.0),
+    "jump": lambda bars: bars.mul([*[1] * 20, *[3] * 30], axis=0),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_a_break_is_found_by_its_name(kind):
+    found = check(BREAKS[kind](make_bars(50)), "1h", "BTCUSDT")
+    assert kind in {f.kind for f in found}
+    assert {f.severity for f in found if f.kind == kind} == {
+        Severity.WARN if kind in ("no volume", "jump") else Severity.REFUSE
+    }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"low": 0.0},
+        {"low": -1.0},
+        {"high": 99.0, "open": 100.0},
+        {"low": 101.0, "close": 100.0},
+        {"volume": -1.0},
+        {"high": 90.0, "low": 110.0},
+    ],
+)
+def test_no_price_ever_moved_like_that(row):
+    bars = pd.DataFrame({"open": 100.0, "high": 101.0, "low": 99.0, "close": 100.0, "volume": 1.0}, index=_hours(3))
+    assert check(bars, "1h", "BTCUSDT") == ()
+    bars.loc[bars.index[1], list(row)] = list(row.values())
+    assert [f.kind for f in check(bars, "1h", "BTCUSDT")] == ["ohlc"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", ["open", "high", "low", "close", "volume"])
+def test_a_value_that_is_no_number_is_refused(column, value):
+    found = check(_with(column, 7, value)(make_bars(20)), "1h", "BTCUSDT")
+    assert ("missing value", 1) in {(f.kind, f.count) for f in found}
+
+
+def test_a_finding_says_how_often_and_where():
+    bars = make_bars(50).drop(make_bars(50).index[10:13])
+    (gap,) = check(bars, "1h", "BTCUSDT")
+    assert (gap.count, gap.first, gap.series) == (1, T0 + 14 * HOUR, "BTCUSDT-1h")
+    assert "3 bars are missing" in str(gap)
+    assert "row 10" in str(gap)
+
+
+def test_an_end_that_comes_too_early_is_stale():
+    bars = make_bars(50)
+    assert check(bars, "1h", "BTCUSDT", until=T0 + 50 * HOUR) == ()
+    (stale,) = check(bars, "1h", "BTCUSDT", until=T0 + 52 * HOUR)
+    assert (stale.kind, stale.severity, stale.last) == ("stale end", Severity.WARN, T0 + 50 * HOUR)
+
+
+def test_funding_in_percent_is_not_mistaken_for_fractions():
+    rates = pd.Series([0.0001, 0.0001, 0.01], index=_hours(3))
+    assert check_funding(rates, "BTCUSDT") == ()
+    assert [f.kind for f in check_funding(rates * 100, "BTCUSDT")] == ["funding"]
+
+
+@st.composite
+def torn(draw):
+    """Bars with gaps and silent stretches in them."""
+    size = draw(st.integers(1, 60))
+    kept = draw(st.lists(st.booleans(), min_size=size, max_size=size)) if draw(st.booleans()) else [True] * size
+    silent = draw(st.lists(st.booleans(), min_size=size, max_size=size))
+    bars = make_bars(size)
+    bars.loc[silent, "volume"] = 0.0
+    return bars[kept] if any(kept) else bars
+
+
+@given(bars=torn(), refill=st.integers(1, 12))
+def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bars, refill):
+    silent = (bars["volume"] == 0).tolist()
+    hours = [round((ts - T0) / HOUR) for ts in bars.index]
+
+    def begins_anew(row):
+        before = silent[max(0, row - OUTAGE) : row]
+        return hours[row] - hours[row - 1] > 1 or (len(before) == OUTAGE and all(before) and not silent[row])
+
+    for row, answer in enumerate(usable(bars, "1h", refill)):
+        recent = range(max(1, row - refill + 2), row + 1)
+        assert answer == (not silent[row] and not any(begins_anew(r) for r in recent))
+
+
+@given(bars=torn(), refill=st.integers(1, 12), share=st.floats(0, 1))
+def test_whether_a_bar_is_usable_does_not_depend_on_later_ones(bars, refill, share):
+    some = bars.iloc[: 1 + int(share * (len(bars) - 1))]
+    assert usable(some, "1h", refill).tolist() == usable(bars, "1h", refill).tolist()[: len(some)]
+
+
+def _hours(count):
+    return pd.date_range(T0, periods=count, freq="1h", name="ts")
