@@ -30,7 +30,9 @@ def postgres_server() -> Iterator[str]:
 
     def run(program, *arguments):
         command = [*as_user, str(programs / program), *map(str, arguments)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
     try:

@@ -120,6 +120,7 @@ class Journal:
             self._keep_if_possible()
         if self._lease:
             self._lease.release()
+        self._folded = self._lease = None  # closing twice is closing once
         self._db.close()
 
     def __enter__(self) -> Self:
