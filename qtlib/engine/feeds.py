@@ -40,6 +40,9 @@ class Strategy(Protocol):
 class Venue(Protocol):
     """A simulated exchange, as far as a replay drives it."""
 
+    @property
+    def now(self) -> datetime: ...
+
     def advance(self, step: Step) -> None: ...
 
 
@@ -109,10 +112,20 @@ def replay(
 
 
 def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment]:
-    """The moments of a replay, each step lived through by `venue` before anyone hears of it."""
+    """The moments of a replay, each step lived through by `venue` before anyone hears of it.
+
+    It begins with a heartbeat, at which what the last run left undone is made good; unless the venue has lived
+    through the first step already, and it is the hearing that was cut off: then that moment itself comes first.
+    """
+    begun = False
     for step, moment in pairs:
+        if not begun and venue.now < step.ts:
+            yield Moment(venue.now, {})
+        begun = True
         venue.advance(step)
         yield moment
+    if not begun:
+        yield Moment(venue.now, {})
 
 
 class _Reader:

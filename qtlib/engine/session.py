@@ -42,9 +42,7 @@ def session(
     name = name or Name()
     state = journal.state()
     opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash)
-    state = journal.absorb(state, [opened])
-    if state.cause == END_OF_DATA:
-        journal.absorb(state, [StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade", name.run_id)])
+    journal.absorb(state, [opened])
 
     watched = _Watched(feed, beat, stop, max_bars)
     state = trade(watched, rules, exchange, journal)
@@ -72,13 +70,15 @@ class _Watched:
         return self.ended_by == "stop requested"
 
     def __iter__(self) -> Iterator[Moment]:
-        for count, moment in enumerate(self.feed, 1):
+        bars = 0
+        for moment in self.feed:
             yield moment
+            bars += bool(moment.bars)
             if self.beat:
                 self.beat(moment)
             if self.stop and self.stop():
                 self.ended_by = "stop requested"
                 return
-            if count == self.max_bars:
-                self.ended_by = f"its {count} bars were traded"
+            if bars == self.max_bars:
+                self.ended_by = f"its {bars} bars were traded"
                 return

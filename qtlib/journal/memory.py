@@ -1,12 +1,14 @@
 """The journal of a backtest: the durable one's promises, kept in memory for as long as the process lives."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from qtlib.domain.state import Event, State, StatusSet, advance
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
+
+Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
 
 
 class MemoryJournal:
@@ -20,20 +22,35 @@ class MemoryJournal:
         self._commands: dict[str, StatusSet] = {}
         self._kept = (0, State())
         self._holder: Holder | None = None
+        self.listener: Listener | None = None
 
-    def absorb(self, state: State, events: Iterable[Event], *, synced: bool = False) -> State:
-        """Write down each event that is news, and return `state` after those."""
-        keys, news = self._keys, []
+    def absorb(
+        self,
+        state: State,
+        events: Iterable[Event],
+        *,
+        then: Iterable[Callable[[State], Event | None]] = (),
+        synced: bool = False,
+    ) -> State:
+        """Write down each event that is news, and what follows from them; the state after all of it."""
         for event in events:
-            key = event.key
-            if key not in keys:
-                keys.add(key)
-                news.append(event)
-        if news:
-            self._events += news
-            for event in news:
-                state = advance(state, event)
+            state = self._absorb(state, event)
+        for conclude in then:
+            conclusion = conclude(state)
+            if conclusion is not None:
+                state = self._absorb(state, conclusion)
         return state
+
+    def _absorb(self, before: State, event: Event) -> State:
+        key = event.key
+        if key in self._keys:
+            return before
+        self._keys.add(key)
+        self._events.append(event)
+        after = advance(before, event)
+        if self.listener:
+            self.listener(before, event, after)
+        return after
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order."""
