@@ -23,14 +23,12 @@ from qtlib.journal.schema import HEAD, METADATA, VERSION_TABLE
 
 log = logging.getLogger(__name__)
 
-BUSY_MS = 5_000  # how long we wait for another process that is writing
-
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """The words of one kind of database."""
 
-    connect: tuple[str, ...]  # said once per connection
+    connect: tuple[str, ...]  # said once per connection, with our patience filled in
     begin: tuple[str, ...]
     begin_synced: tuple[str, ...]
     commit: tuple[str, ...]
@@ -43,7 +41,7 @@ class Dialect:
 
 SQLITE = Dialect(
     connect=(
-        f"PRAGMA busy_timeout = {BUSY_MS}",
+        "PRAGMA busy_timeout = {patience_ms}",
         "PRAGMA journal_mode = WAL",
         "PRAGMA synchronous = NORMAL",
         "PRAGMA wal_autocheckpoint = 4000",
@@ -58,7 +56,7 @@ SQLITE = Dialect(
     options={"paramstyle": "named"},
 )
 POSTGRES = Dialect(
-    connect=("SET synchronous_commit TO off", f"SET lock_timeout TO {BUSY_MS}"),
+    connect=("SET synchronous_commit TO off", "SET lock_timeout TO {patience_ms}"),
     begin=("BEGIN",),
     begin_synced=("BEGIN", "SET LOCAL synchronous_commit TO on"),
     commit=("COMMIT",),
@@ -73,7 +71,8 @@ POSTGRES = Dialect(
 class Database:
     """A journal's database, at the schema that this qtlib knows; made or migrated on opening."""
 
-    def __init__(self, url: str | Path):
+    def __init__(self, url: str | Path, patience_s: float):
+        self._patience_s = patience_s
         self.url = _url(url)
         self.where = self.url.database if self._is_sqlite else self.url.render_as_string(hide_password=True)
         self._words = SQLITE if self._is_sqlite else POSTGRES
@@ -157,7 +156,7 @@ class Database:
         assert driver is not None
         self.cursor: Any = driver.cursor()
         for word in self._words.connect:
-            self.cursor.execute(word)
+            self.cursor.execute(word.format(patience_ms=round(self._patience_s * 1000)))
 
     def _undo(self) -> None:
         for word in self._words.undo:
@@ -202,7 +201,7 @@ class Database:
             return self._taken()
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Locked(
-                f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s: another process is in the middle of writing "
+                f"{self.where} stayed locked for {self._patience_s:g} s: another process is in the middle of writing "
                 f"(a backup, a database browser, or {self._writers()}): end it, or try again. Nothing was changed"
             )
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -233,7 +232,7 @@ class Database:
         if code == "23505":
             return self._taken()
         if code == "55P03":
-            return Locked(f"{self.where} stayed locked for {BUSY_MS / 1000:.0f} s ({said}): nothing was changed")
+            return Locked(f"{self.where} stayed locked for {self._patience_s:g} s ({said}): nothing was changed")
         if code[:2] == "53":  # insufficient resources: disk full, out of memory, too many connections
             return Unwritable(f"the server of {self.where} is out of room ({said}): make room and start again")
         if code in ("42501", "25006"):  # no privilege, a read-only server

@@ -37,10 +37,18 @@ SNAPSHOTS_KEPT = 3
 class Journal:
     """The journal of one `account` in the database at `url`: a file, or a URL of SQLite or PostgreSQL."""
 
-    def __init__(self, url: str | Path, account: str = "main", *, snapshot_every: int = 5_000, now: Clock = wall_clock):
+    def __init__(
+        self,
+        url: str | Path,
+        account: str = "main",
+        *,
+        snapshot_every: int = 5_000,  # events
+        patience_s: float = 5,  # with another process that is in the middle of writing
+        now: Clock = wall_clock,
+    ):
         self.account = account
         self._snapshot_every, self._now = snapshot_every, now
-        self._db = Database(url)
+        self._db = Database(url, patience_s)
         self._append_leased = self._db.text(statements.append(self._db.insert, leased=True))
         self._append_free = self._db.text(statements.append(self._db.insert, leased=False))
         self._waiting = self._db.text(statements.WAITING)
