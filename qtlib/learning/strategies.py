@@ -57,7 +57,7 @@ class Trend:
         fast, medium, slow = (_squashed(momentum(change, n, typical)) for n in (self.fast, self.medium, self.slow))
         score = (fast + medium + slow) / 3.0
         volatility_frac = true_range_frac(c, self.range_span)
-        volatility_frac[: self.lookback - 1] = np.nan
+        score[: self.lookback - 1] = volatility_frac[: self.lookback - 1] = np.nan
         beliefs = {
             "score": score,
             "confidence": 0.5 + 0.3 * np.abs(score),

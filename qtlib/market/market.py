@@ -62,7 +62,7 @@ class Market:
             raise BadData(f"no bars for {', '.join(empty) or 'any symbol'}: ask for a period that has some")
         frames = {symbol: _tidy(frame) for symbol, frame in bars.items()}
         marked = {symbol: _tidy(frame) for symbol, frame in (marks or {}).items() if len(frame)}
-        rates = {symbol: _tidy_rates(series) for symbol, series in (funding or {}).items() if len(series)}
+        rates = {symbol: _tidy_rates(series) for symbol, series in (funding or {}).items()}
 
         last = max(frame.index[-1] for frame in frames.values()) if until is None else until
         found = [f for s, frame in frames.items() for f in check(frame, timeframe, s, until=last)]
@@ -127,7 +127,7 @@ class Market:
     def _repr_html_(self) -> str:
         return self.report()._repr_html_()
 
-    def coarser(self, timeframe: str) -> "Market":
+    def coarser(self, timeframe: str, refill: int = REFILL) -> "Market":
         """The same market in longer bars, with these as the finer ones inside them."""
         return Market.of(
             {symbol: aggregate(frame, timeframe) for symbol, frame in self.bars.items()},
@@ -136,6 +136,8 @@ class Market:
             funding=self.funding,
             source=self.source,
             simulated=self.simulated,
+            allow_gaps=any(f.kind == "gap" for f in self.findings),
+            refill=refill,
             finer=self,
         )
 
@@ -220,10 +222,8 @@ def _fallbacks(
         bare = ts[~np.isin(ts, micros_in(marks[symbol].index))] if symbol in marks else ts
         if len(bare):
             notes.append(f"{symbol}: no mark price at {timeframe}, last price stands in {_stretch(bare, ts)}")
-        if symbol not in funding:
-            notes.append(f"{symbol}: no funding rates, none is charged")
-        else:
-            notes += _unfunded(symbol, ts[0] - micros_of(timeframe), ts[-1], micros_in(funding[symbol].index))
+        settled = micros_in(funding[symbol].index) if symbol in funding else ts[:0]
+        notes += _unfunded(symbol, ts[0] - micros_of(timeframe), ts[-1], settled)
     return notes
 
 
@@ -238,8 +238,11 @@ def _stretch(some: Micros, ts: Micros) -> str:
 
 def _unfunded(symbol: str, first: int, last: int, settled: Micros) -> list[str]:
     """In words, where more than `FUNDING_EVERY` lies between two settlements, or between them and the bars' ends."""
-    edges = np.concatenate([[first], settled[(settled > first) & (settled <= last)], [last]])
+    met = settled[(settled > first) & (settled <= last)]
+    edges = np.concatenate([[first], met, [last]])
     wide = np.flatnonzero(np.diff(edges) > FUNDING_EVERY)
+    if len(wide) and not len(met):
+        return [f"{symbol}: no funding rates, none is charged"]
     notes = []
     for begin, end in zip(edges[wide], edges[wide + 1], strict=True):
         between = f"before {_when(end)}" if begin == first else f"after {_when(begin)}" if end == last else ""

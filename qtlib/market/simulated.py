@@ -16,7 +16,7 @@ simulated beside it. For bars with finer ones inside: `simulate(SimulatedMarket(
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -225,10 +225,10 @@ def _lived(params: SimulatedMarket, number: int, state: _State) -> tuple[tuple[M
 
     basis = _BASIS_FRAC * (alike * shared[:, :, _BASIS] + apart * each[:, :, _BASIS])
     smooth = (inside + np.concatenate([np.zeros_like(inside[:, :, :1]), inside[:, :, :-1]], axis=2)) / 2
-    mark_close = np.round(prices[:, :, 3] * (1 + basis), 8)
+    mark_close = _fine(prices[:, :, 3] * (1 + basis), listed)
     mark_open = np.concatenate([state.mark[None], mark_close[:-1]])
     mark_high, mark_low = (
-        np.round(price_before * np.exp(far) * (1 + basis), 8) for far in (smooth.max(axis=2), smooth.min(axis=2))
+        _fine(price_before * np.exp(far) * (1 + basis), listed) for far in (smooth.max(axis=2), smooth.min(axis=2))
     )
     mark_high = np.maximum(mark_high, np.maximum(mark_open, mark_close))
     mark_low = np.minimum(mark_low, np.minimum(mark_open, mark_close))
@@ -281,6 +281,12 @@ def _priced(ticks: Array, listed: list[Listing]) -> Array:
     scale = np.array([10.0**p for p in places])
     step = np.array([float(listing.tick.scaleb(p)) for listing, p in zip(listed, places, strict=True)])
     return np.asarray(ticks * step / scale, dtype=np.float64)
+
+
+def _fine(price: Array, listed: list[Listing]) -> Array:
+    """`price` to a hundredth of a tick, as a mark price is."""
+    hundredths = np.array([float(listing.tick / 100) for listing in listed])
+    return _priced(np.rint(price / hundredths), [replace(listing, tick=listing.tick / 100) for listing in listed])
 
 
 def _frame(values: Array, index: pd.DatetimeIndex) -> pd.DataFrame:

@@ -92,8 +92,8 @@ class Store:
         series |= {f"{symbol}-funding": (rates.to_frame(), 0) for symbol, rates in market.funding.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         written = {self.folder / f"{name}.parquet": _table(*values) for name, values in series.items()}
-        for file in written:
-            _may_replace(file, market.simulated)
+        for file, table in written.items():
+            _may_replace(file, table, market.simulated)
         for file, table in written.items():
             _replace(file, table.replace_schema_metadata({_LABEL: json.dumps(label)}))
         finer = self.write(market.finer) if market.finer else ()
@@ -268,12 +268,20 @@ def _label(schema: pa.Schema) -> dict[str, object]:
     return dict(json.loads(told)) if told else {}
 
 
-def _may_replace(file: Path, simulated: bool) -> None:
+def _may_replace(file: Path, table: pa.Table, simulated: bool) -> None:
+    """Real bars are replaced by real ones that cover as much, or not at all."""
     if not file.exists():
         return
-    if bool(_label(pq.read_schema(file)).get("simulated", False)) != simulated:
+    held = _load(file, (), _Period(None, None))
+    if bool(_label(held.schema).get("simulated", False)) != simulated:
         there, coming = ("real", "simulated") if simulated else ("simulated", "real")
-        raise BadData(f"{file} holds {there} bars and would be replaced by {coming} ones; use another folder")
+        raise BadData(f"{file.name} holds {there} bars and would be replaced by {coming} ones; use another folder")
+    old, new = _micros(held), _micros(table)
+    if not simulated and len(old) and not (len(new) and new.min() <= old.min() and old.max() <= new.max()):
+        raise BadData(
+            f"{file.name} holds times from {datetime_at(old.min())} to {datetime_at(old.max())}, which what would "
+            "replace it does not cover; add to it, or use another folder"
+        )
 
 
 def _replace(file: Path, table: pa.Table) -> None:

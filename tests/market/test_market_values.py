@@ -74,6 +74,10 @@ def test_funding_more_often_than_every_eight_hours_is_no_hole():
     assert not [n for n in Market.of({"SOLUSDT": make_bars(96)}, "1h", funding=funding).notes if "funding" in n]
 
 
+def test_where_no_funding_is_due_none_is_missed():
+    assert [n for n in Market.of({"BTCUSDT": make_bars(8)}, "1h").notes if "funding" in n] == []
+
+
 def test_a_gap_in_mark_prices_is_filled_by_last_prices_and_noted():
     bars = make_bars(50)
     market = Market.of({"BTCUSDT": bars}, "1h", marks={"BTCUSDT": bars.drop(bars.index[10:12])})

@@ -63,6 +63,14 @@ def test_real_bars_are_never_replaced_by_simulated_ones(store):
     assert not read(store.folder, ["BTCUSDT"], "1h").simulated
 
 
+def test_a_longer_past_is_never_replaced_by_a_shorter_one(store):
+    store.write(a_market(hours=120))
+    with pytest.raises(BadData, match=r"holds times from 2026-01-01 00:00:00.* does not cover"):
+        store.write(a_market(hours=100))
+    store.write(a_market(hours=130))
+    assert read(store.folder, ["BTCUSDT"], "1h").bars["BTCUSDT"].shape[0] == 130
+
+
 def test_a_bar_is_known_by_its_close(store):
     a_file(store, make_bars(5))
     assert read(store.folder, ["BTCUSDT"], "1h").bars["BTCUSDT"].index[0] == T0 + HOUR
@@ -201,7 +209,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(store):
     before = a_market()
     store.write(before)
     there = sorted(file.name for file in store.folder.iterdir())
-    with a_full_disk(2000), pytest.raises(OSError, match="File too large"):
+    with a_full_disk(20_000), pytest.raises(OSError, match="File too large"):
         store.write(a_market(hours=5000))
     assert sorted(file.name for file in store.folder.iterdir()) == there
     assert read(store.folder, before.symbols, "1h").fingerprint == before.fingerprint
