@@ -14,6 +14,8 @@ import pandas as pd
 
 from qtlib.learning.features import Array, changes, columns, momentum, true_range_frac, volatility
 
+BELIEFS = pd.Index(["score", "confidence", "price", "volatility_frac"])
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:
@@ -58,13 +60,8 @@ class Trend:
         score = (fast + medium + slow) / 3.0
         volatility_frac = true_range_frac(c, self.range_span)
         score[: self.lookback - 1] = volatility_frac[: self.lookback - 1] = np.nan
-        beliefs = {
-            "score": score,
-            "confidence": 0.5 + 0.3 * np.abs(score),
-            "price": c.close,
-            "volatility_frac": volatility_frac,
-        }
-        return pd.DataFrame(beliefs, index=bars.index)
+        beliefs = np.stack([score, 0.5 + 0.3 * np.abs(score), c.close, volatility_frac])
+        return pd.DataFrame(beliefs.T, index=bars.index, columns=BELIEFS, copy=False)
 
 
 STRATEGIES: Mapping[str, type[Trend]] = {"trend": Trend}

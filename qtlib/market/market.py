@@ -15,7 +15,7 @@ import pandas as pd
 
 from qtlib.market.quality import COLUMNS, Finding, Severity, check, check_funding, missing, usable
 from qtlib.market.report import Report
-from qtlib.market.timeframes import HOUR, Micros, datetime_at, index_of, micros_in, micros_of
+from qtlib.market.timeframes import HOUR, Micros, among, datetime_at, index_of, micros_in, micros_of
 
 FUNDING_EVERY = 8 * HOUR  # the longest interval between two settlements
 REFILL = 200  # bars after an interruption until they may be traded again: a strategy's lookback
@@ -219,7 +219,7 @@ def _fallbacks(
     notes = []
     for symbol, frame in bars.items():
         ts = micros_in(frame.index)
-        bare = ts[~np.isin(ts, micros_in(marks[symbol].index))] if symbol in marks else ts
+        bare = ts[~among(ts, micros_in(marks[symbol].index))] if symbol in marks else ts
         if len(bare):
             notes.append(f"{symbol}: no mark price at {timeframe}, last price stands in {_stretch(bare, ts)}")
         settled = micros_in(funding[symbol].index) if symbol in funding else ts[:0]

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from qtlib.market.market import REFILL, BadData, Market, aggregate
 from qtlib.market.quality import COLUMNS
-from qtlib.market.timeframes import MINUTE, Micros, datetime_at, index_of, micros_at, micros_in, micros_of
+from qtlib.market.timeframes import MINUTE, Micros, among, datetime_at, index_of, micros_at, micros_in, micros_of
 
 _LABEL = b"qtlib"  # where a file's metadata say what it holds
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -232,7 +232,7 @@ def _finer(
         found = _bars(file, micros_of(timeframe), period, required=False)
         fits = _fitting(found.frame, frame, coarse)
         if fits.any():
-            held[symbol] = found.frame[np.isin(_close_in(found.frame, coarse), micros_in(frame.index)[fits])]
+            held[symbol] = found.frame[among(_close_in(found.frame, coarse), micros_in(frame.index)[fits])]
         if not fits.all():
             notes.append(
                 f"{symbol}: {np.count_nonzero(~fits)} of {len(frame)} bars have no bars of {timeframe} that add up to "

@@ -63,3 +63,15 @@ def micros_in(index: pd.Index) -> Micros:
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
         raise ValueError("bars are indexed by the time of their close, aware and in UTC")
     return np.asarray(index.as_unit("us").asi8, dtype=np.int64)
+
+
+def among(times: Micros, others: Micros) -> npt.NDArray[np.bool_]:
+    """Which of `times` are in `others`, which ascend.
+
+    >>> among(np.array([1, 2, 5]), np.array([2, 3, 4])).tolist()
+    [False, True, False]
+    """
+    if not len(others):
+        return np.zeros(len(times), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(others, times), len(others) - 1)
+    return np.asarray(others[place] == times)
