@@ -1,0 +1,101 @@
+"""Files that are whole or not there, and never hold a secret.
+
+Each write goes to a temporary neighbour, is synced, renamed into place, and the folder synced: a kill or a power cut
+at any instant leaves the old file or the new one. Known secret values become `***` on the way, and the writer says so.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(r"^QT_.*(SECRET|KEY|TOKEN|PASSW)", re.IGNORECASE)
+_SHORTEST = 6  # characters: a shorter "secret" is a word like any other, and replacing it would spoil the file
+
+
+def secrets(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The secret values this process knows, longest first."""
+    environ = os.environ if environ is None else environ
+    known = {value for name, value in environ.items() if _SECRET_NAME.match(name)}
+    url = environ.get("QT_DATABASE_URL", "")
+    with_password = urlsplit(url).password if "://" in url else None
+    known |= {with_password, unquote(with_password)} if with_password else set()
+    return tuple(sorted((s for s in known if len(s) >= _SHORTEST), key=len, reverse=True))
+
+
+def redact(text: str, known: tuple[str, ...] | None = None) -> str:
+    """`text` without the secrets, plain or as JSON writes them.
+
+    >>> redact("key is hunter22, ok", ("hunter22",))
+    'key is ***, ok'
+    """
+    for secret in secrets() if known is None else known:
+        for form in {secret, json.dumps(secret)[1:-1]}:
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+def write_text(path: Path, text: str) -> bool:
+    """Write `text`; true if a secret had to be taken out of it."""
+    clean = redact(text)
+    with _into_place(path) as tmp, tmp.open("w", encoding="utf-8") as f:
+        f.write(clean)
+        f.flush()
+        os.fsync(f.fileno())
+    return clean != text
+
+
+def write_json(path: Path, value: object) -> bool:
+    """Write `value`; infinities and what JSON has no word for are errors, not text."""
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write `frame` with its column names and without its row numbers."""
+    known = secrets()
+    if known:
+        frame = frame.apply(lambda column: column.map(lambda v: redact(v, known) if isinstance(v, str) else v))
+    with _into_place(path) as tmp:
+        frame.to_parquet(tmp, compression="zstd", index=False)
+        with tmp.open("rb") as f:
+            os.fsync(f.fileno())
+
+
+def scrub(folder: Path) -> list[str]:
+    """The names of the text files in `folder` that held a secret; they hold none now."""
+    known = secrets()
+    texts = [p for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".log", ".yaml", ".ipynb", ".html")]
+    return [p.name for p in sorted(texts) if known and write_text(p, p.read_text(encoding="utf-8", errors="replace"))]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a whole JSON file says; None where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@contextmanager
+def _into_place(path: Path) -> Iterator[Path]:
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield tmp
+        tmp.replace(path)
+    except BaseException:
+        tmp.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        fd = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

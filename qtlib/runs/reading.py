@@ -1,0 +1,56 @@
+"""What a run leaves behind: its tables, its metrics and what it traded on, in the run's folder."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qtlib.domain.state import Event, State, TradingStatus
+from qtlib.exchanges.simulated import SimulatedExchange
+from qtlib.market import Market
+from qtlib.report.metrics import Metrics, metrics
+from qtlib.report.tables import Tables, tables
+from qtlib.runs.run import Run
+
+
+def before(journal: Iterable[tuple[int, Event]], start: State) -> Mapping[str, Any]:
+    """What the positions open at `start` had cost by then; the journal is only read if there are any."""
+    if not start.trades:
+        return {}
+    return tables(event for _, event in journal).carried
+
+
+def keep(run: Run, books: Tables, market: Market, venue: SimulatedExchange) -> Metrics:
+    """Write the tables and hand the metrics to the record; the metrics."""
+    for name in ("trades", "equity", "decisions"):
+        run.write_table(name, getattr(books, name))
+    figures = metrics(books)
+    run.finish(metrics=figures, counters=_counters(books), data=_data(books, market, venue))
+    return figures
+
+
+def _counters(books: Tables) -> dict[str, Any]:
+    chosen = books.decisions["action"].value_counts()
+    refused = books.decisions.loc[books.decisions["action"] == "refused", "reason"].value_counts()
+    return {
+        "decisions": len(books.decisions),
+        **{str(name): int(count) for name, count in chosen.items()},
+        "refused_by_reason": {str(name): int(count) for name, count in refused.items()},
+        "open_positions": len(books.state.account.positions),
+        "status": books.state.status.value,
+        "status_cause": books.state.cause if books.state.status is not TradingStatus.ACTIVE else None,
+    }
+
+
+def _data(books: Tables, market: Market, venue: SimulatedExchange) -> dict[str, Any]:
+    times = books.equity["ts"]
+    return {
+        "source": market.source,
+        "simulated": market.simulated,
+        "symbols": list(market.symbols),
+        "timeframe": market.timeframe,
+        "first": times.iloc[0].to_pydatetime() if len(times) else None,
+        "last": times.iloc[-1].to_pydatetime() if len(times) else None,
+        "bars": len(times),
+        "fingerprint": market.fingerprint,
+        "notes": list(market.notes),
+        "fallbacks": dict(venue.fallbacks),
+    }

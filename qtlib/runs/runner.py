@@ -1,0 +1,442 @@
+"""Runs a notebook through papermill so that every end is an orderly, recorded end.
+
+Papermill records well and supervises badly: SIGTERM kills it without a word, a hung kernel is never noticed, and a
+killed notebook is saved as completed. Here a signal becomes a request to stop, with a grace; the kernel is a child of
+this interpreter, whatever the notebook was saved with, and is watched by its heartbeat; files are written whole; and
+the record, not the notebook, says how it ended:
+
+    ok (0) · failed (1, or 2: input that cannot be used) · refused (3, or 4: another session)
+    interrupted (128 and the signal's number)
+"""
+
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import DEVNULL
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import LocalHandler, papermill_io
+from traitlets.config import Config
+
+from qtlib.params import Resolved
+from qtlib.runs import atomic
+from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, final_record
+from qtlib.runs.log import Tail
+from qtlib.runs.run import open_folder
+
+POLL_S = 0.1
+SECOND_GRACE_S = 2.0  # after a second Ctrl-C, or where nothing has begun that needs an orderly end
+MAX_OUTPUTS, MAX_OUTPUT_BYTES = 200, 2_000_000  # of one cell: what comes after is counted, not kept
+
+# by the class of what was raised in a cell, or a base of it: how the run ended, and the exit code
+_ENDS = {
+    "Held": (REFUSED, 4),
+    "NotInThisVersion": (REFUSED, 3),
+    "PreflightRefused": (REFUSED, 3),
+    "SettingsError": (FAILED, 2),
+    "BadData": (FAILED, 2),
+    "JournalError": (FAILED, 2),
+    "RunsError": (FAILED, 2),
+}
+_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+
+Line = Callable[[Mapping[str, Any]], None]
+Export = Callable[..., object]  # (notebook, page, *, title, lang, banner): a notebook made a page to read
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: RunFolder
+    record: Mapping[str, Any]
+    exit_code: int
+
+
+def run_notebook(
+    kind: str,
+    notebook: Path,
+    resolved: Resolved,
+    *,
+    export: Export,
+    root: Path | None = None,
+    on_line: Line = lambda line: None,
+    on_beat: Line = lambda beat: None,
+) -> Outcome:
+    """Execute `notebook` with these settings in a new run folder, to whatever end, and say how it ended.
+
+    `export` makes the page of it, also of one that failed. `on_line` hears each line of the run's log, `on_beat` each
+    sign of life, while it runs.
+    """
+    if not notebook.is_file():
+        raise FileNotFoundError(f"{notebook} does not exist: {kind} is a notebook of that name in {notebook.parent}")
+    folder = open_folder(kind, resolved, datetime.now(UTC), root)
+    record = folder.record()
+    session = resolved.params.session
+    watch = _Watch(folder, session.hung_after_s, session.grace_s, on_line, on_beat)
+    with _signals(watch), watch:
+        caught = _execute(notebook, folder, resolved, watch)
+    error = atomic.read_json(folder / "error.json")
+    status, code, trouble = _end(folder, caught, error, watch)
+    if status != OK:
+        _banner(folder, status, trouble)
+    trouble, status, code = _report(folder, resolved, export, status, code, trouble)
+    leaked = atomic.scrub(folder.path)
+    if leaked or _Handler.leaked:
+        files = ", ".join(leaked or ["notebook.ipynb"])
+        trouble = _trouble("SecretFound", f"a secret stood in {files}: it was taken out; change that key now")
+        status, code = FAILED, 1
+    told = atomic.read_json(folder / "result.json") or {}
+    final = final_record(folder, record, datetime.now(UTC), status, told, trouble)
+    folder.write_record(final)
+    for name in ("result.json", "error.json", "heartbeat.json", "stop"):
+        (folder / name).unlink(missing_ok=True)
+    return Outcome(folder, final, code)
+
+
+# --- papermill, held by the hand --------------------------------------------------------------------------
+
+
+class _Kernels(AsyncKernelManager):
+    """Starts kernels from this interpreter, whatever kernelspec the notebook names."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata={"debugger": False})
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]  # untyped base
+    """Keeps a bounded part of what a cell prints: a flood fails no run, and fills no disk."""
+
+    dropped: int = 0
+    _cell: int = -1
+    _outputs: int = 0
+    _bytes: int = 0
+
+    def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
+        if cell_index != self._cell:
+            self._cell, self._outputs, self._bytes = cell_index, 0, 0
+        self._outputs += 1
+        self._bytes += len(str(msg["content"].get("text", "")))  # charts are large and few: they count as one output
+        kept = msg["msg_type"] == "error" or (self._outputs <= MAX_OUTPUTS and self._bytes <= MAX_OUTPUT_BYTES)
+        if kept:
+            return super().output(outs, msg, display_id, cell_index)
+        self.dropped += 1
+        return None
+
+
+class _Engine(NBClientEngine):  # type: ignore[misc]  # untyped base
+    """One client at a time, within reach of the watch."""
+
+    client: _Client | None = None
+    env: Mapping[str, str] = {}  # set for each run
+    kernel_log: Any = None
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **given: Any) -> Any:
+        with TemporaryDirectory(prefix="qt-") as sockets:
+            cls.client = _Client(
+                nb_man,
+                kernel_name=kernel_name,
+                kernel_manager_class=_Kernels,
+                config=_transport(Path(sockets)),
+                startup_timeout=given.get("start_timeout", 60),
+                timeout=None,
+                iopub_timeout=60,
+                raise_on_iopub_timeout=False,  # lost display messages are no failed run
+                extra_arguments=["--IPKernelApp.exec_lines=from qtlib.runs.guard import arm; arm()"],
+                log=logging.getLogger("papermill"),
+            )
+            # independent: the guard, not ipykernel's os._exit, ends an orphan
+            return cls.client.execute(independent=True, env=dict(cls.env), stdout=DEVNULL, stderr=cls.kernel_log)
+
+
+def _transport(folder: Path) -> Config:
+    """Sockets in a folder of ours rather than open ports, where the system has them and the path is short enough."""
+    config = Config()
+    if os.name == "posix" and len(str(folder)) < 80:
+        config.KernelManager.transport = "ipc"
+        config.KernelManager.ip = str(folder / "kernel-ipc")
+        config.KernelManager.connection_file = str(folder / "kernel.json")
+    return config
+
+
+class _Handler(LocalHandler):  # type: ignore[misc]  # untyped base
+    """Writes notebooks whole, and without secrets."""
+
+    leaked = False
+
+    def write(self, buf: str, path: str) -> None:
+        _Handler.leaked |= atomic.write_text(Path(path), buf)
+
+
+papermill_engines.register("qt", _Engine)
+papermill_io.register("/", _Handler())  # absolute paths: "local" cannot be replaced, the first one registered stays
+
+
+def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: "_Watch") -> BaseException | None:
+    """Run every cell; what papermill raised, where it did."""
+    _Handler.leaked, _Engine.client = False, None
+    _Engine.env = _kernel_environment(folder, resolved)
+    if watch.signals:
+        return None
+    try:
+        with (folder / "kernel.log").open("ab") as _Engine.kernel_log:
+            papermill.execute_notebook(
+                str(notebook.absolute()),
+                str(folder.path.absolute() / "notebook.ipynb"),
+                {"run_dir": str(folder.path.absolute()), "params": resolved.params.plain()},
+                engine_name="qt",
+                kernel_name="python3",
+                progress_bar=False,
+                autosave_cell_every=300,
+            )
+    except Exception as e:
+        return e
+    finally:
+        if (folder / "kernel.log").stat().st_size == 0:
+            (folder / "kernel.log").unlink()
+    return None
+
+
+def _kernel_environment(folder: RunFolder, resolved: Resolved) -> dict[str, str]:
+    """Ours, with what the guard needs; without keys, where no key may be used."""
+    env = {name: value for name, value in os.environ.items() if not (name.startswith("QT_API_"))}
+    if resolved.params.mode in ("demo", "live"):
+        env |= {name: value for name, value in os.environ.items() if name.startswith("QT_API_")}
+    grace = f"{resolved.params.session.grace_s:g}"
+    return env | {"QT_RUNNER_PID": str(os.getpid()), "QT_RUN_DIR": str(folder.path.absolute()), "QT_RUN_GRACE_S": grace}
+
+
+# --- the watch --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A thread beside papermill: passes on log and progress, and ends a kernel that hangs or outstays its grace."""
+
+    folder: RunFolder
+    hung_after_s: float
+    grace_s: float
+    on_line: Line
+    on_beat: Line
+    signals: list[int] = field(default_factory=list)
+    killed: str | None = None  # why the kernel was killed here
+    silent_s: float = 0.0  # since the last sign of life, counted only while this thread itself was awake
+    left_s: float | None = None  # of the grace; None until somebody asked for the end
+    beaten: bool = False
+    _last_beat: float | None = None
+    _resting: bool = True
+    _done: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> "_Watch":
+        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        if self._thread:
+            self._thread.join()
+
+    def hear(self, signum: int, frame: FrameType | None = None) -> None:
+        """A signal came: ask the loop to stop; the second one means it."""
+        self.signals.append(signum)
+        name = signal.Signals(signum).name
+        if len(self.signals) == 1:
+            self.left_s = self.grace_s if self.beaten else SECOND_GRACE_S
+            with suppress(OSError):  # a full disk must not keep us from stopping: the grace runs out
+                atomic.write_json(self.folder / "stop", {"why": name, "ts": time.time()})
+        elif self.left_s is not None:
+            self.left_s = min(self.left_s, SECOND_GRACE_S)
+
+    def _watch(self) -> None:
+        tail, before = Tail(self.folder / "log.jsonl"), time.monotonic()
+        while not self._done.wait(POLL_S):
+            now = time.monotonic()
+            awake, before = min(now - before, 5 * POLL_S), now  # a laptop that slept is not a kernel that hung
+            self._look(awake)
+            for line in tail.lines():
+                _tell(self.on_line, line)
+        for line in tail.lines():
+            _tell(self.on_line, line)
+
+    def _look(self, awake: float) -> None:
+        beat = atomic.read_json(self.folder / "heartbeat.json") or {}
+        if beat and beat.get("ts") != self._last_beat:
+            self._last_beat, self._resting = beat.get("ts"), bool(beat.get("resting"))
+            self.beaten, self.silent_s = True, 0.0
+            _tell(self.on_beat, beat)
+        elif not self._resting:
+            self.silent_s += awake
+        if self.left_s is not None:
+            self.left_s -= awake
+        if self.killed is None and self.left_s is not None and self.left_s <= 0:
+            self._kill(f"killed after a grace of {self.grace_s if self.beaten else SECOND_GRACE_S:g} s")
+        elif self.killed is None and not self._resting and self.silent_s > self.hung_after_s:
+            self._kill(f"no sign of life for {self.hung_after_s:g} s: the kernel hung, and was killed")
+
+    def _kill(self, why: str) -> None:
+        manager = _Engine.client.km if _Engine.client else None
+        pid = getattr(getattr(manager, "provisioner", None), "pid", None)
+        if pid:  # else there is no kernel yet, and we look again
+            self.killed = why
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # a kernel leads a session of its own
+
+
+def _tell(listener: Line, what: Mapping[str, Any]) -> None:
+    with suppress(OSError, ValueError):  # a terminal that was closed is no reason to stop watching
+        listener(what)
+
+
+@contextmanager
+def _signals(watch: _Watch) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP are heard by the watch, until the run has ended."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = {s: signal.signal(s, watch.hear) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+# --- how it ended -----------------------------------------------------------------------------------------
+
+
+def _end(
+    folder: RunFolder, caught: BaseException | None, told: Mapping[str, Any] | None, watch: _Watch
+) -> tuple[str, int, dict[str, Any] | None]:
+    """Status, exit code and error, from what papermill raised, the guard wrote and the watch did."""
+    asked = (INTERRUPTED, 128 + watch.signals[0]) if watch.signals else None
+    if watch.killed and asked and not watch.beaten:
+        return (*asked, None)  # nothing had begun
+    if watch.killed:
+        return FAILED, 1, _trouble("Killed", watch.killed, _running_cell(folder))
+    if isinstance(caught, PapermillExecutionError):
+        return _raised(caught, told or {}, asked)
+    if isinstance(caught, DeadKernelError):
+        return FAILED, 1, _trouble("DeadKernel", f"the kernel died{_last_words(folder)}", _running_cell(folder))
+    if isinstance(caught, OSError) and caught.errno in _NO_ROOM:
+        return FAILED, 2, _trouble(type(caught).__name__, str(caught))
+    if caught is not None:
+        return FAILED, 1, _trouble(type(caught).__name__, _first_line(str(caught)), _running_cell(folder))
+    if asked:
+        return (*asked, None)
+    skipped = _cells_not_run(folder)
+    if skipped:
+        return FAILED, 1, _trouble("EndedEarly", f"the notebook ended before {skipped} of its cells had run")
+    return OK, 0, None
+
+
+def _raised(
+    caught: PapermillExecutionError, told: Mapping[str, Any], asked: tuple[str, int] | None
+) -> tuple[str, int, dict[str, Any] | None]:
+    kinds = told.get("kinds") or [caught.ename]
+    message = told.get("message") or caught.evalue or caught.ename
+    trouble = _trouble(caught.ename, message, caught.exec_count, told.get("traceback") or "\n".join(caught.traceback))
+    if asked and "KeyboardInterrupt" in kinds:
+        return (*asked, None)
+    if told.get("errno") in _NO_ROOM:
+        return FAILED, 2, trouble
+    status, code = next((_ENDS[kind] for kind in kinds if kind in _ENDS), (FAILED, 1))
+    return status, code, trouble
+
+
+def _trouble(kind: str, message: str, cell: int | None = None, trace: str = "") -> dict[str, Any]:
+    clean = {"type": kind, "message": atomic.redact(message), "cell": cell}
+    return clean | ({"traceback": atomic.redact(trace)} if trace else {})
+
+
+def _report(
+    folder: RunFolder, resolved: Resolved, export: Export, status: str, code: int, trouble: dict[str, Any] | None
+) -> tuple[dict[str, Any] | None, str, int]:
+    """The page, also of a run that failed; a run without its page is not done."""
+    notebook = folder / "notebook.ipynb"
+    if not notebook.exists():
+        return trouble, status, code
+    given = resolved.params.report
+    banner = None if status == OK else sentence(status, trouble)
+    title = given.title or f"{folder.kind} {folder.run_id}"
+    try:
+        export(notebook, folder / "report.html", title=title, lang=given.language, banner=banner)
+    except Exception as e:
+        failed = trouble or _trouble("ReportFailed", f"the report could not be written: {_first_line(str(e))}")
+        return failed, FAILED if status == OK else status, code or 1
+    return trouble, status, code
+
+
+def sentence(status: str, error: Mapping[str, Any] | None) -> str:
+    """How a run ended, for people: one or two sentences."""
+    if error is None:
+        return {OK: "The run ended well.", INTERRUPTED: "The run was interrupted, and ended in order."}.get(
+            status, status
+        )
+    where = f"cell {error['cell']}" if error.get("cell") else "the run"
+    head = f"{where} was refused" if status == REFUSED else f"{where} failed"
+    return f"{head}: {error['type']}: {error['message']}"
+
+
+def _banner(folder: RunFolder, status: str, trouble: Mapping[str, Any] | None) -> None:
+    """The copy says on its first line how it ended: papermill marks cells as completed that never ran."""
+    copy = atomic.read_json(folder / "notebook.ipynb")
+    if copy is None:
+        return
+    cells = [c for c in copy["cells"] if "papermill-error-cell-tag" not in c["metadata"].get("tags", [])]
+    words = f"**{status}**: {sentence(status, trouble)}"
+    cell = {"cell_type": "markdown", "id": "how-it-ended", "metadata": {"tags": ["how-it-ended"]}, "source": words}
+    with suppress(OSError):  # a full disk: the record says it all the same
+        atomic.write_text(
+            folder / "notebook.ipynb", json.dumps(copy | {"cells": [cell, *cells]}, indent=1, ensure_ascii=False) + "\n"
+        )
+
+
+def _code_cells(folder: RunFolder) -> list[Any]:
+    cells = (atomic.read_json(folder / "notebook.ipynb") or {}).get("cells", [])
+    return [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+
+
+def _cells_not_run(folder: RunFolder) -> int:
+    return sum(cell["execution_count"] is None for cell in _code_cells(folder))
+
+
+def _running_cell(folder: RunFolder) -> int | None:
+    """The number of the cell that ran last: the one in which it happened."""
+    counts = [c["execution_count"] for c in _code_cells(folder) if c["execution_count"]]
+    return max(counts, default=None)
+
+
+def _last_words(folder: RunFolder) -> str:
+    try:
+        lines = (folder / "kernel.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return " (killed from outside, or out of memory)"
+    return f"; its last words: {lines[-1][:200]}" if lines else ""
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), text)[:500]

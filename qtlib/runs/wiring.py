@@ -1,0 +1,109 @@
+"""From settings to the pieces that a notebook wires: one function a piece, each from values to a value.
+
+Nothing here decides or trades. A notebook calls these line by line, and may put something of its own in the place
+of any of them.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from qtlib.domain.market import Instrument
+from qtlib.domain.state import START, Event, State
+from qtlib.engine.feeds import Strategy
+from qtlib.engine.session import Name
+from qtlib.exchanges.simulated import Conduct, SimulatedExchange
+from qtlib.exchanges.simulated import instruments as simulated_instruments
+from qtlib.journal import Journal
+from qtlib.learning.strategies import STRATEGIES
+from qtlib.market import Market, read
+from qtlib.market.simulated import SimulatedMarket, simulate
+from qtlib.market.timeframes import micros_at, micros_of
+from qtlib.params import Params, SettingsError
+from qtlib.report.story import tell
+from qtlib.rules.rules import Rules
+from qtlib.rules.tpsl import Costs
+from qtlib.runs.log import Log
+from qtlib.runs.run import Run
+
+
+def strategy(params: Params) -> Strategy:
+    """The strategy that the settings name, with its own numbers."""
+    made = STRATEGIES.get(params.strategy.name)
+    if made is None:
+        raise SettingsError(f"strategy.name {params.strategy.name!r} must be one of {', '.join(STRATEGIES)}")
+    try:
+        return made(**params.strategy.params)  # type: ignore[arg-type]  # a wrong name or kind is the error below
+    except (TypeError, ValueError) as why:
+        raise SettingsError(f"strategy.params do not fit {params.strategy.name}: {why}") from why
+
+
+def market(params: Params, after: datetime = START) -> Market:
+    """The bars to trade: those on disk, or `data.bars` simulated ones beyond `after`."""
+    data, refill = params.data, strategy(params).lookback
+    if data.source == "files":
+        assert data.path is not None  # the settings were checked
+        return read(
+            data.path,
+            params.universe.symbols,
+            data.timeframe,
+            data.start,
+            data.end,
+            finer_timeframe=data.finer_timeframe,
+            allow_gaps=data.allow_gaps,
+            refill=refill,
+        )
+    kind = SimulatedMarket(seed=data.seed, symbols=params.universe.symbols, timeframe=data.timeframe, edge=data.edge)
+    passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
+    assert data.bars is not None  # the settings were checked
+    return simulate(kind, bars=passed + data.bars, refill=refill)
+
+
+def instruments(params: Params) -> Mapping[str, Instrument]:
+    """What is traded, as the simulated venue lists it; unlisted symbols have their facts in the settings."""
+    given = {s: facts.model_dump(exclude_none=True) for s, facts in params.venue.symbols.items()}
+    try:
+        return simulated_instruments(params.universe.symbols, given)
+    except ValueError as why:
+        raise SettingsError(str(why)) from why
+
+
+def rules(params: Params, listed: Mapping[str, Instrument]) -> Rules:
+    """Every number that decisions depend on."""
+    dearest = max(float(instrument.taker_fee_frac) for instrument in listed.values())
+    costs = Costs(taker_fee_frac=dearest, slippage_frac=params.venue.slippage_frac)
+    return Rules(listed, params.sizing, params.limits, params.exits, costs)
+
+
+def venue(params: Params, listed: Mapping[str, Instrument], store: Path | None = None) -> SimulatedExchange:
+    """The simulated venue; with `store` it keeps what it knows there, and outlives the session."""
+    v = params.venue
+    conduct = Conduct(
+        slippage_frac=v.slippage_frac,
+        slippage_noise_frac=v.slippage_noise_frac,
+        max_volume_share_frac=v.max_volume_share_frac,
+        margin_mode=v.margin_mode,
+        leverage=params.sizing.leverage,
+        seed=v.seed,
+    )
+    return SimulatedExchange(listed, v.balance, conduct, store)
+
+
+def journal(run: Run) -> Journal:
+    """The account's journal, created or migrated where need be."""
+    return Journal(run.journal, run.params.session.account)
+
+
+def name(run: Run) -> Name:
+    """What this run is called in the journal."""
+    return Name(run.params.session.account, run.run_id, run.params.mode, run.params.hash())
+
+
+def narrator(log: Log, max_positions: int) -> Callable[[State, Event, State], None]:
+    """Tells `log` what happens, in the words that people read."""
+
+    def narrate(before: State, event: Event, after: State) -> None:
+        for line in tell(before, event, after, max_positions):
+            log.info(line, venue_ts=event.ts.isoformat())
+
+    return narrate
