@@ -75,5 +75,7 @@ class Account:
 
     def equity(self, prices: Mapping[str, float]) -> Decimal:
         """Cash and what closing everything at `prices` would add to it, before costs."""
-        open_profit = (p.unrealized(exact(prices[s])) for s, p in self.positions.items())
-        return self.cash + sum(open_profit, ZERO)
+        equity = self.cash
+        for symbol, position in self.positions.items():
+            equity += position.unrealized(exact(prices[symbol]))
+        return equity

@@ -1,6 +1,6 @@
 """Orders and fills: what we ask of an exchange, and what it answers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -203,4 +203,4 @@ class Order:
     def after(self, fill: Fill) -> "Order":
         filled = self.filled + fill.quantity
         done = filled >= self.intent.quantity and not self.intent.close_position
-        return replace(self, status=OrderStatus.FILLED if done else OrderStatus.OPEN, filled=filled)
+        return Order(self.intent, OrderStatus.FILLED if done else OrderStatus.OPEN, filled, self.since)

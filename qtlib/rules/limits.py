@@ -152,7 +152,7 @@ def guard(state: State, limits: RiskLimits) -> StatusSet | None:
 
 def drawdown_frac(state: State) -> float:
     """How far equity is under its peak, as a fraction of the peak."""
-    return 1.0 - float(state.equity / state.peak_equity) if state.peak_equity > 0 else 0.0
+    return 1.0 - float(state.equity) / float(state.peak_equity) if state.peak_equity > 0 else 0.0
 
 
 def _held(symbol: str, state: State) -> float:
