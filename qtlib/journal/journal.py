@@ -9,12 +9,12 @@ A journal is used by one thread at a time; another thread, or process, opens its
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from sqlalchemy import (
     insert,
@@ -25,6 +25,7 @@ from qtlib.journal import statements
 from qtlib.journal.codec import decode, decode_state, encode, encode_state, state_format
 from qtlib.journal.database import Database
 from qtlib.journal.errors import Corrupt, Fenced, Held, JournalError
+from qtlib.journal.fold import Conclusion, Listener, Step, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 from qtlib.journal.schema import SNAPSHOTS
 
@@ -49,28 +50,37 @@ class Journal:
         self.account = account
         self._snapshot_every, self._now = snapshot_every, now
         self._db = Database(url, patience_s)
-        self._append_leased = self._db.text(statements.append(self._db.insert, leased=True))
-        self._append_free = self._db.text(statements.append(self._db.insert, leased=False))
-        self._waiting = self._db.text(statements.WAITING)
+        self._append_leased = self._db.text(statements.append(leased=True))
+        self._append_free = self._db.text(statements.append(leased=False))
+        self._known_sql = self._db.text(statements.KNOWN)
+        self._waiting_sql = self._db.text(statements.WAITING)
         self._lease: Lease | None = None
         self._last = self._newest()
         self._folded = State() if not self._last else None  # the fold up to `_last`, where we know it
         self._kept = self._last  # no snapshot is due before this and `snapshot_every`
+        self.listener: Listener | None = None
         self._unsynced = True  # what an earlier process wrote may not have reached the platter
 
-    def absorb(self, state: State, events: Iterable[Event], *, synced: bool = False) -> State:
-        """Write down each event that is news, and return `state` after those; on the platter first, if `synced`."""
-        events = list(events)
-        if not events:
-            return state
-        ours = state is self._folded or state == self._folded
-        news = self._append(events, synced)
-        for event in news:
-            state = advance(state, event)
-        self._folded = state if ours else None
-        if ours and self._last - self._kept >= self._snapshot_every:
-            self._keep_if_possible()
-        return state
+    def absorb(
+        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
+    ) -> State:
+        """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after.
+
+        With `synced`, all of it is on the platter before this returns.
+        """
+        heard = list(events)
+        after, news = fold(state, heard, then, self._known)
+        if heard or news:
+            ours = state is self._folded or state == self._folded
+            self._append(news, synced)
+            self._answer([event.key for event in heard if type(event) is StatusSet and event.key not in news])
+            self._folded = after if ours else None
+            if ours and self._last - self._kept >= self._snapshot_every:
+                self._keep_if_possible()
+            if self.listener:
+                for step in news.values():
+                    self.listener(*step)
+        return after
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order; those written meanwhile are included."""
@@ -109,7 +119,7 @@ class Journal:
     def commands(self) -> list[StatusSet]:
         """The commands that no event has answered yet, oldest first."""
         try:
-            self._db.cursor.execute(self._waiting, {"account": self.account})
+            self._db.cursor.execute(self._waiting_sql, {"account": self.account})
             return [decode("StatusSet", payload) for (payload,) in self._db.cursor.fetchall()]  # type: ignore[misc]
         except Exception as error:
             raise self._db.translated(error) from error
@@ -141,55 +151,70 @@ class Journal:
     def _what(self) -> str:
         return f"the journal of {self.account!r} in {self._db.where}"
 
-    def _append(self, events: list[Event], synced: bool) -> list[Event]:
-        """Write `events` in one transaction; those that were news."""
+    def _known(self, key: str) -> bool:
+        """Whether an event of this key is written. The driver's own call: SQLAlchemy's takes twenty times as long."""
+        try:
+            self._db.cursor.execute(self._known_sql, {"account": self.account, "key": key})
+            return self._db.cursor.fetchone() is not None
+        except Exception as error:
+            raise self._db.translated(error) from error
+
+    def _append(self, news: Mapping[str, Step], synced: bool) -> None:
+        """Write `news` in one transaction; with `synced`, what was written before is on the platter after it, too."""
         fence = self._lease.fence if self._lease else 0
         written = _text(self._now())
         rows = [
             {
                 "account": self.account,
                 "seq": seq,
-                "key": event.key,
-                "ts": event.ts.isoformat(),
-                "kind": type(event).__name__,
-                "payload": encode(event),
+                "key": key,
+                "ts": step.event.ts.isoformat(),
+                "kind": type(step.event).__name__,
+                "payload": encode(step.event),
                 "written": written,
                 "fence": fence,
             }
-            for seq, event in enumerate(events, self._last + 1)
+            for seq, (key, step) in enumerate(news.items(), self._last + 1)
         ]
-        answers = [row for row in rows if row["kind"] == "StatusSet"]
-        count = self._write(self._append_leased if fence else self._append_free, rows, answers, synced)
-        if count == len(rows):
-            self._last += count
-            news = events
+        if rows:
+            self._write(self._append_leased if fence else self._append_free, rows, synced)
+            self._last += len(rows)
         else:
-            self._insist(fence)
-            new = set(self._db.run(statements.WRITTEN, account=self.account, after=self._last).scalars())
-            news = [event for row, event in zip(rows, events, strict=True) if row["seq"] in new]
-            self._last = max(new, default=self._last)
-        if synced and not count and self._unsynced:  # all of it is there, and a synced write takes it to the platter
-            self._keep(self.state() if self._folded is None else self._folded, synced=True)
-        self._unsynced = not synced and (self._unsynced or count > 0)
-        return news
+            self._insist()
+            if synced and self._unsynced:  # all of it is there, and any synced write takes it to the platter
+                self._keep(self.state() if self._folded is None else self._folded, synced=True)
+        self._unsynced = not synced and (self._unsynced or bool(rows))
 
-    def _write(self, statement: str, rows: list[dict[str, Any]], answers: list[dict[str, Any]], synced: bool) -> int:
-        """How many of `rows` were written. By the driver's own calls, as SQLAlchemy's cost more than the writing."""
+    def _write(self, statement: str, rows: list[dict[str, Any]], synced: bool) -> None:
+        """All of `rows`, or none and the reason. By the driver's own calls, which cost less than the writing."""
         db = self._db
+        answered = [row["key"] for row in rows if row["kind"] == "StatusSet"]
         try:
-            if len(rows) == 1 and not answers and not synced:
-                return int(db.cursor.execute(statement, rows[0]).rowcount)
-            with db.transaction(synced):
-                db.cursor.executemany(statement, rows)
-                count = int(db.cursor.rowcount)
-                for row in answers:
-                    db.run(statements.ANSWER, account=self.account, key=row["key"])
-            return count
+            if len(rows) == 1 and not answered and not synced:
+                db.cursor.execute(statement, rows[0])
+                if db.cursor.rowcount < 1:
+                    self._refuse()
+            else:
+                with db.transaction(synced):
+                    db.cursor.executemany(statement, rows)
+                    if db.cursor.rowcount < len(rows):
+                        self._refuse()
+                    self._answer(answered)
         except Exception as error:
             raise db.translated(error) from error
 
-    def _insist(self, fence: int) -> None:
-        """Raise if it was for the lease that nothing was written."""
+    def _answer(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._db.run(statements.ANSWER, account=self.account, key=key)
+
+    def _refuse(self) -> NoReturn:
+        """Nothing was written, and this is why."""
+        self._insist()
+        raise Fenced(f"{self._what}: nothing was written, as the lease changed hands; end this session")
+
+    def _insist(self) -> None:
+        """Raise if the lease forbids us to write."""
+        fence = self._lease.fence if self._lease else 0
         holder = _Shelf(self._db, self.account).holder()
         if fence and (holder is None or holder.fence != fence):
             raise Fenced(

@@ -1,14 +1,13 @@
 """The journal of a backtest: the durable one's promises, kept in memory for as long as the process lives."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.journal.fold import Conclusion, Listener, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
-
-Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
 
 
 class MemoryJournal:
@@ -25,32 +24,17 @@ class MemoryJournal:
         self.listener: Listener | None = None
 
     def absorb(
-        self,
-        state: State,
-        events: Iterable[Event],
-        *,
-        then: Iterable[Callable[[State], Event | None]] = (),
-        synced: bool = False,
+        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
     ) -> State:
-        """Write down each event that is news, and what follows from them; the state after all of it."""
-        for event in events:
-            state = self._absorb(state, event)
-        for conclude in then:
-            conclusion = conclude(state)
-            if conclusion is not None:
-                state = self._absorb(state, conclusion)
+        """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after."""
+        state, news = fold(state, events, then, self._keys.__contains__)
+        if news:
+            self._keys.update(news)
+            self._events += [step.event for step in news.values()]
+            if self.listener:
+                for step in news.values():
+                    self.listener(*step)
         return state
-
-    def _absorb(self, before: State, event: Event) -> State:
-        key = event.key
-        if key in self._keys:
-            return before
-        self._keys.add(key)
-        self._events.append(event)
-        after = advance(before, event)
-        if self.listener:
-            self.listener(before, event, after)
-        return after
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order."""

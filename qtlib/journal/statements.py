@@ -1,12 +1,24 @@
 """Every statement that a journal says to its database, with named parameters; `account` is in each.
 
-The two that append, and the one that asks for commands, are said for every bar, so the journal has them compiled
-once, and hands them to the driver itself.
+The two that append, `KNOWN` and `WAITING` are said for every bar, so the journal has them compiled once, and hands
+them to the driver itself.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, Text, bindparam, delete, exists, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from qtlib.journal.schema import COMMANDS, EVENTS, LEASES, SNAPSHOTS
 
@@ -19,24 +31,21 @@ def _whole(name: str) -> Any:
     return bindparam(name, type_=BigInteger)
 
 
-def append(into: Any, *, leased: bool) -> Executable:
-    """Insert an event unless its key is there: by the holder of a lease, or by somebody while nobody holds it.
+def append(*, leased: bool) -> Executable:
+    """Insert an event: by the holder of a lease, or by somebody while nobody holds it.
 
-    The lease is looked at by the very statement that writes, so there is no moment between. `into` is the insert
-    of the dialect.
+    The lease is looked at by the very statement that writes, so there is no moment between.
     """
     columns = ("account", "seq", "key", "ts", "kind", "payload", "written")
     values = [_whole(name) if name == "seq" else _text(name) for name in columns]
     fence = select(LEASES.c.fence).where(LEASES.c.account == ACCOUNT).with_for_update(read=True).scalar_subquery()
     held = exists().where(LEASES.c.account == ACCOUNT, LEASES.c.until > _text("written"))
     allowed: ColumnElement[bool] = _whole("fence") == fence if leased else ~held
-    event = into(EVENTS).from_select(columns, select(*values).where(allowed))
-    once: Executable = event.on_conflict_do_nothing(index_elements=["account", "key"])
-    return once
+    return insert(EVENTS).from_select(columns, select(*values).where(allowed))
 
 
 def leave(into: Any) -> Executable:
-    """Insert a command unless it is there, or was answered already."""
+    """Insert a command unless it is there, or was answered already; `into` is the insert of the dialect."""
     columns = ("account", "key", "payload", "written")
     answered = exists().where(EVENTS.c.account == ACCOUNT, EVENTS.c.key == _text("key"))
     command = into(COMMANDS).from_select(columns, select(*map(_text, columns)).where(~answered))
@@ -55,7 +64,7 @@ HOLDER = ("owner", "fence", "until", "host", "pid", "started_s", "machine")
 
 NEWEST = select(func.max(EVENTS.c.seq)).where(EVENTS.c.account == ACCOUNT)
 _LATER = (EVENTS.c.account == ACCOUNT, EVENTS.c.seq > _whole("after"))
-WRITTEN = select(EVENTS.c.seq).where(*_LATER)
+KNOWN = select(EVENTS.c.seq).where(EVENTS.c.account == ACCOUNT, EVENTS.c.key == _text("key"))
 PAGE = (
     select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload)
     .where(*_LATER)

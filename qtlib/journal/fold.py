@@ -1,0 +1,43 @@
+"""What is news, and what it adds up to: the arithmetic that every journal shares.
+
+Events are folded before they are written, and what can't be folded is not written: an `absorb` is all or nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from qtlib.domain.state import Event, State, advance
+
+Conclusion = Callable[[State], Event | None]  # what follows from a state, if anything does
+Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
+
+
+class Step(NamedTuple):
+    before: State
+    event: Event
+    after: State
+
+
+def fold(
+    state: State, events: Iterable[Event], then: Iterable[Conclusion], known: Callable[[str], object]
+) -> tuple[State, dict[str, Step]]:
+    """The state after what is news of `events`, and of what each of `then` concludes; and the news, by key, in order.
+
+    News is what is not `known` by its key, nor the second of its key in here.
+    """
+    news: dict[str, Step] = {}
+    for event in events:
+        key = event.key
+        if key not in news and not known(key):
+            after = advance(state, event)
+            news[key] = Step(state, event, after)
+            state = after
+    for conclude in then:
+        conclusion = conclude(state)
+        if conclusion is not None:
+            key = conclusion.key
+            if key not in news and not known(key):
+                after = advance(state, conclusion)
+                news[key] = Step(state, conclusion, after)
+                state = after
+    return state, news
