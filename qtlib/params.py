@@ -150,7 +150,7 @@ class Data(Section):
     source: Literal["simulated", "files"] = Field("simulated", description="a seeded market, or bars on disk")
     path: str | None = Field(None, description="folder of bars, for files")
     timeframe: Timeframe = Field("1h", description="of the bars that decisions are made on")
-    start: Instant | None = Field(None, description="first instant used [UTC]")
+    start: Instant | None = Field(None, description="first instant used, for files [UTC]")
     end: Instant | None = Field(None, description="last instant used, for files [UTC]")
     bars: int | None = Field(
         None,
@@ -160,9 +160,12 @@ class Data(Section):
     )
     allow_gaps: bool = Field(False, description="trade on over missing bars, once the lookback is full again")
     finer_timeframe: Timeframe | None = Field(None, description="bars that the venue lives through, for files")
-    seed: int = Field(0, ge=0, description="of the simulated market")
+    seed: int = Field(7, ge=0, description="of the simulated market")
     edge: float = Field(
-        1.0, ge=0.0, le=3.0, description="planted in the simulated market; 0: none [multiple of its documented size]"
+        3.0,
+        ge=0.0,
+        le=20.0,
+        description="planted in the simulated market; 0: none [annual Sharpe ratio of one who sees it]",
     )
 
     @model_validator(mode="before")
@@ -177,7 +180,7 @@ class Data(Section):
         if self.source == "files" and not self.path:
             raise PydanticCustomError("path", "data.path must name the folder of bars: -p data.path=FOLDER")
         if self.source == "simulated":
-            for name in ("path", "end", "finer_timeframe"):
+            for name in ("path", "start", "end", "finer_timeframe"):
                 if getattr(self, name) is not None:
                     raise PydanticCustomError(
                         "unused",
@@ -236,8 +239,8 @@ class Learning(Section):
 class Session(Section):
     account: str = Field("main", pattern=r"^[a-z][a-z0-9_]{0,31}$", description="whose journal; one session at a time")
     max_bars: int | None = Field(None, ge=1, description="the session ends by itself after so many [bars]")
-    speed: float | None = Field(
-        None, gt=0.0, le=1e6, description="of a market that is played back; null: as fast as it goes [bars/s]"
+    at_end: Literal["keep", "close"] = Field(
+        "keep", description="when the bars are used up: keep positions, protected at the venue, or close them"
     )
     heartbeat_s: float = Field(1.0, ge=0.1, le=10.0, description="between two signs of life [s]")
     hung_after_s: float = Field(30.0, ge=2.0, le=3600.0, description="without one, the session is ended [s]")
