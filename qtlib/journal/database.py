@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import URL, CursorResult, Executable, Table, create_engine, inspect, make_url
 from sqlalchemy import text as sql
@@ -118,19 +118,17 @@ class Database:
         try:
             yield
         except Exception as error:
-            raise self.translated(error) from error
+            self.tell(error)
 
-    def translated(self, error: Exception) -> Exception:
-        """`error` as the journal's own, where it is one of the database's."""
+    def tell(self, error: Exception) -> NoReturn:
+        """Raise `error`, as the journal's own where it is one of the database's."""
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if cause is None or isinstance(cause, JournalError):
-            return error
         name = getattr(cause, "sqlite_errorname", None)
-        if name is not None:
-            return self._from_sqlite(name, cause)
-        if type(cause).__module__.startswith("psycopg"):
-            return self._from_postgres(getattr(cause, "sqlstate", None) or "", cause)
-        return error
+        if cause is not None and name is not None:
+            raise self._from_sqlite(name, cause) from error
+        if cause is not None and type(cause).__module__.startswith("psycopg"):
+            raise self._from_postgres(getattr(cause, "sqlstate", None) or "", cause) from error
+        raise error
 
     def close(self) -> None:
         self._connection.close()

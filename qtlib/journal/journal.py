@@ -16,9 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from sqlalchemy import (
-    insert,
-)
+from sqlalchemy import insert
 
 from qtlib.domain.state import Event, State, StatusSet, advance
 from qtlib.journal import statements
@@ -122,7 +120,7 @@ class Journal:
             self._db.cursor.execute(self._waiting_sql, {"account": self.account})
             return [decode("StatusSet", payload) for (payload,) in self._db.cursor.fetchall()]  # type: ignore[misc]
         except Exception as error:
-            raise self._db.translated(error) from error
+            self._db.tell(error)
 
     def lease(self, owner: str, ttl_s: float = 30) -> Lease:
         """The right to write for this account, or `Held` and by whom. Ask for `state()` after it, not before."""
@@ -157,7 +155,7 @@ class Journal:
             self._db.cursor.execute(self._known_sql, {"account": self.account, "key": key})
             return self._db.cursor.fetchone() is not None
         except Exception as error:
-            raise self._db.translated(error) from error
+            self._db.tell(error)
 
     def _append(self, news: Mapping[str, Step], synced: bool) -> None:
         """Write `news` in one transaction; with `synced`, what was written before is on the platter after it, too."""
@@ -201,7 +199,7 @@ class Journal:
                         self._refuse()
                     self._answer(answered)
         except Exception as error:
-            raise db.translated(error) from error
+            db.tell(error)
 
     def _answer(self, keys: Iterable[str]) -> None:
         for key in keys:

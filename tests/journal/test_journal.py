@@ -79,6 +79,52 @@ def test_a_kept_snapshot_changes_no_state(fresh, story, cut):
         assert journal.state() == state == folded(known(journal))
 
 
+@LAW
+@given(story=stories, conclusions=stories, cut=st.integers(0, 20))
+def test_what_follows_is_written_with_what_it_follows_from(fresh, story, conclusions, cut):
+    with fresh() as journal:
+        before = journal.absorb(State(), story[:cut])
+        seen = []
+
+        def conclude(event):
+            return lambda state: seen.append(state) or event
+
+        state = journal.absorb(before, story[cut:], then=map(conclude, conclusions))
+        facts = first_of_each_key([*story, *conclusions])
+        assert known(journal) == facts
+        assert state == folded(facts) == journal.state()
+        so_far = [folded(first_of_each_key([*story, *conclusions[:n]])) for n in range(len(conclusions))]
+        assert seen == so_far  # each is drawn from what the one before it left
+
+
+def test_a_moment_that_cannot_be_concluded_did_not_happen(journal):
+    def conclude(state):
+        raise RuntimeError("no conclusion")
+
+    with pytest.raises(RuntimeError, match="no conclusion"):
+        journal.absorb(State(), a_long_story(3), then=[lambda state: decided(T0 + 9 * MINUTE), conclude])
+    assert known(journal) == []
+    assert journal.absorb(State(), a_long_story(3)) == journal.state() == folded(a_long_story(3))
+
+
+def test_nothing_may_follow(journal):
+    state = State()
+    assert journal.absorb(state, [], then=[lambda state: None]) is state
+    assert known(journal) == []
+
+
+def test_a_listener_is_told_of_news_only_with_the_state_around_it(journal):
+    told = []
+    story = list(a_long_story(4))
+    journal.listener = lambda *step: told.append(step)
+    state = journal.absorb(State(), story[:3])
+    state = journal.absorb(state, story[:2], then=[lambda state: story[3]])
+    assert [event for _, event, _ in told] == story
+    assert told[0][0] == State()
+    assert all(after is before for (_, _, after), (before, _, _) in pairwise(told))
+    assert told[-1][2] is state
+
+
 def test_news_among_repeats_is_found(journal):
     a, b, c = (bars_closed(T0 + n * MINUTE, 100.0 + n) for n in range(3))
     state = journal.absorb(State(), [a, b])
