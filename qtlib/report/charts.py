@@ -1,0 +1,274 @@
+"""Pictures of a run, from its tables: plotly figures that a phone, a printer and a colour-blind reader can use.
+
+What holds for all: at most `MOST` points a trace, thinned so that every stretch keeps its lowest and highest; axes name
+their unit, bars and exposures start at zero, and an axis that does not says so; colours are Okabe and Ito's (2008) and
+never the only sign; legends stand below; backgrounds are clear, so that the page decides between light and dark.
+`layout.meta["label"]` says in words what is shown: the exporter gives it to screen readers. Beside each picture belongs
+its table (`blocks.py`).
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from qtlib.report.tables import Tables
+
+MOST = 2_000  # points a trace
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8A8F98"
+GAIN, LOSS = BLUE, VERMILION
+
+
+def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") -> go.Figure:
+    """Price with entries, exits, and the protective levels that rested while a trade was open.
+
+    `bars` are indexed by their close, with columns high, low and close.
+    """
+    figure = go.Figure()
+    for column, name, more in (
+        ("high", "High", {"showlegend": False}),
+        ("low", "High to low", {"fill": "tonexty", "fillcolor": "rgba(138,143,152,0.18)"}),
+    ):
+        line = {"width": 0.5, "color": "rgba(138,143,152,0.35)"}
+        _line(figure, bars[column], name, line=line, hoverinfo="skip", **more)
+    _line(figure, bars.close, "Close", line={"width": 1.3, "color": GREY})
+
+    levels = tables.levels[tables.levels.symbol == symbol]
+    for column, name, color, dash in (
+        ("stop_price", "Stop", VERMILION, "solid"),
+        ("take_profit_price", "Target", GREEN, "dot"),
+    ):
+        x, y = _steps(levels, column, bars.index[-1] if len(bars) else None)
+        line = {"width": 1.5, "color": color, "dash": dash, "shape": "hv"}
+        figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line, connectgaps=False)
+
+    entries = _entries(tables, symbol)
+    for side, mark, color in (("long", "triangle-up", BLUE), ("short", "triangle-down", ORANGE)):
+        rows = entries[entries.side == side].tail(MOST)
+        words = [f"{side} {q:g} @ {p:g}" for q, p in zip(rows.quantity, rows.entry_price, strict=True)]
+        _marks(figure, rows.entry_ts, rows.entry_price, f"Entry, {side}", mark, color, words)
+    exits = tables.trades[tables.trades.symbol == symbol].tail(MOST)
+    words = [f"{r}: {_signed(pnl)} {quote}" for r, pnl in zip(exits.exit_reason, exits.pnl_quote, strict=True)]
+    _marks(figure, exits.exit_ts, exits.exit_price, "Exit", "x-thin", "#CC79A7", words)
+
+    figure.update_yaxes(title=f"Price [{quote}]")
+    figure.update_xaxes(tickangle=0)
+    counts = f"{len(entries)} entries and {len(exits)} exits"
+    label = f"{symbol} price with {counts}, and the stops and targets that rested while a trade was open"
+    return _finished(figure, f"{symbol}: price, entries, exits, protective levels", label, height=460)
+
+
+def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
+    """Equity above, drawdown from its peak below."""
+    frame = tables.equity.set_index("ts")
+    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
+    _line(figure, frame.equity_quote, "Equity", line={"width": 1.6, "color": BLUE}, row=1)
+    start, final = float(tables.summary.start_equity), float(tables.summary.final_equity)
+    if len(frame):
+        ends, line = [frame.index[0], frame.index[-1]], {"width": 1.2, "color": GREY, "dash": "dash"}
+        figure.add_scatter(x=ends, y=[start, start], name=f"Start, {start:,.2f}", mode="lines", line=line, row=1, col=1)
+    under = {"fill": "tozeroy", "fillcolor": "rgba(213,94,0,0.22)", "line": {"width": 1.2, "color": VERMILION}}
+    _line(figure, -100 * frame.drawdown_frac, "Drawdown", row=2, **under)
+    figure.update_yaxes(title=f"Equity [{quote}]", row=1)
+    figure.update_yaxes(title="Drawdown [%]", rangemode="tozero", row=2)
+    deepest = f"{frame.drawdown_frac.max():.2%}" if len(frame) else "unknown"
+    label = f"Equity from {start:,.2f} to {final:,.2f} {quote}, deepest drawdown {deepest} of the peak"
+    return _finished(figure, "Equity and drawdown (the equity axis does not start at zero)", label, height=460)
+
+
+def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> go.Figure:
+    """What was committed, and how many positions were open, under the limits that held."""
+    frame = tables.equity.set_index("ts")
+    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.1)
+    rows: tuple[tuple[pd.Series, str, str, float, str], ...] = (
+        (
+            frame.gross_exposure_quote,
+            "Gross exposure",
+            BLUE,
+            max_gross_exposure,
+            f"limit {max_gross_exposure:,.0f} {quote}",
+        ),
+        (frame.open_positions, "Open positions", GREEN, float(max_positions), f"limit {max_positions}"),
+    )
+    for row, (values, name, color, limit, words) in enumerate(rows, 1):
+        _line(figure, values, name, line={"width": 1.3, "color": color, "shape": "hv"}, row=row)
+        _limit(figure, limit, words, row=row, color=VERMILION)
+        top = max(limit, float(values.max()) if len(values) else 0.0)
+        figure.update_yaxes(range=[0, top * 1.22], row=row)
+    figure.update_yaxes(title=f"Gross [{quote}]", row=1)
+    figure.update_yaxes(title="Positions", row=2, dtick=max(1, max_positions // 4))
+    s = tables.summary
+    label = f"Gross exposure at most {s.max_gross_exposure:,.2f} of {max_gross_exposure:,.2f} {quote} allowed, "
+    label += f"open positions at most {s.max_open_positions} of {max_positions}"
+    return _finished(figure, "Exposure and its limits", label, height=400)
+
+
+def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
+    """Net P&L of what was closed, by `symbol`, `exit_reason` or `hour` (of the exit, UTC)."""
+    sums = profit_by(tables, by)
+    figure = go.Figure()
+    name = {"symbol": "symbol", "exit_reason": "exit reason", "hour": "hour of exit [UTC]"}[by]
+    x = [f"{hour:02d}" for hour in sums.index] if by == "hour" else [str(key).replace("_", " ") for key in sums.index]
+    figure.add_bar(
+        x=x,
+        y=sums.pnl_quote.round(6),
+        customdata=sums.exits,
+        marker_color=[GAIN if pnl >= 0 else LOSS for pnl in sums.pnl_quote],
+        text=None if by == "hour" else [_signed(pnl) for pnl in sums.pnl_quote],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x}: %{y:+,.2f} " + quote + "<br>%{customdata} exits<extra></extra>",
+        showlegend=False,
+    )
+    if sums.exits.sum() == 0:
+        _nothing(figure, "no trade was closed")
+    figure.update_yaxes(title=f"Net P&L [{quote}]", rangemode="tozero", zeroline=True)
+    figure.update_xaxes(
+        title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
+    )
+    label = f"Net profit and loss by {name}: " + ", ".join(
+        f"{key} {_signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n
+    )
+    return _finished(figure, f"Net P&L by {name}", label, height=320)
+
+
+def profit_by(tables: Tables, by: str) -> pd.DataFrame:
+    """Net P&L and the number of exits by `symbol`, `exit_reason` (largest profit first) or `hour` (all 24, UTC)."""
+    trades = tables.trades
+    key = trades.exit_ts.dt.hour.rename("hour") if by == "hour" else trades[by]
+    grouped = trades.groupby(key).pnl_quote
+    sums = pd.DataFrame({"pnl_quote": grouped.sum(), "exits": grouped.count()})
+    if by == "hour":
+        return sums.reindex(range(24), fill_value=0)
+    return sums.sort_values("pnl_quote", ascending=False)
+
+
+def decimate(values: np.ndarray[Any, Any], most: int = MOST) -> np.ndarray[Any, Any]:
+    """Which of `values` to draw: at most `most` of them, among them the first, the last, and each stretch's extremes.
+
+    >>> decimate(np.array([0.0, 1.0, 9.0, 1.0, 0.0, -5.0, 0.0, 1.0]), most=6).tolist()
+    [0, 2, 5, 7]
+    """
+    n = len(values)
+    if n <= most:
+        return np.arange(n)
+    keep = {0, n - 1}
+    edges = np.linspace(0, n, (most - 2) // 2 + 1).astype(int)
+    low, high = np.where(np.isnan(values), np.inf, values), np.where(np.isnan(values), -np.inf, values)
+    for begin, end in pairwise(edges.tolist()):
+        keep |= {begin + int(low[begin:end].argmin()), begin + int(high[begin:end].argmax())}
+    return np.array(sorted(keep))
+
+
+# --- drawing ----------------------------------------------------------------------------------------------
+
+
+def _line(figure: go.Figure, values: pd.Series, name: str, row: int | None = None, **style: Any) -> None:
+    numbers = values.to_numpy(dtype=float)
+    kept = decimate(numbers)
+    place = {} if row is None else {"row": row, "col": 1}
+    figure.add_scatter(x=values.index[kept], y=_short(numbers[kept]), name=name, mode="lines", **place, **style)
+
+
+def _short(numbers: np.ndarray[Any, Any]) -> list[float | None]:
+    """Eight significant digits: more than a screen shows, half of what a float spells out."""
+    return [None if np.isnan(x) else float(f"{x:.8g}") for x in numbers]
+
+
+def _marks(figure: go.Figure, x: pd.Series, y: pd.Series, name: str, symbol: str, color: str, words: list[str]) -> None:
+    if x.empty:
+        return
+    size = 11 if len(x) <= 30 else 8 if len(x) <= 150 else 6
+    edge = {"width": 2 if symbol == "x-thin" else 0.5, "color": color if symbol == "x-thin" else "white"}
+    marker = {"symbol": symbol, "size": size, "color": color, "line": edge}
+    more = " (the last ones)" if len(x) >= MOST else ""
+    figure.add_scatter(x=x, y=y, name=name + more, mode="markers", marker=marker, text=words, hoverinfo="x+text")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.2f}".replace("-", "−")
+
+
+def _limit(figure: go.Figure, y: float, words: str, row: int, color: str) -> None:
+    """A dashed line across, with its words on it. As shape and annotation of its own axes, it never grows the range."""
+    figure.add_hline(y=y, line={"dash": "dash", "width": 1.2, "color": color}, row=row, col=1)
+    where = {"x": 0.0, "xref": "x domain" if row == 1 else f"x{row} domain", "yref": "y" if row == 1 else f"y{row}"}
+    figure.add_annotation(
+        y=y, text=words, showarrow=False, xanchor="left", yanchor="bottom", font={"color": color, "size": 11}, **where
+    )
+
+
+def _nothing(figure: go.Figure, words: str) -> None:
+    figure.add_annotation(text=words, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+
+
+def _steps(levels: pd.DataFrame, column: str, end: Any) -> tuple[list[Any], list[float | None]]:
+    """A level over time, as corners of steps with a gap where none rested; the latest, where there are too many."""
+    rows = levels.tail(MOST // 2)
+    x, y = list(rows.ts), _short(rows[column].to_numpy(dtype=float))
+    corners: list[tuple[Any, float | None]] = []
+    for i, (ts, level) in enumerate(zip(x, y, strict=True)):
+        until = x[i + 1] if i + 1 < len(x) else end
+        if corners and level is None:
+            corners.append((ts, None))
+        elif level is not None:
+            corners.append((ts, level))
+            if until is not None and (i + 1 == len(x) or y[i + 1] is None):
+                corners.append((until, level))  # a step is drawn to its end
+    return [ts for ts, _ in corners], [level for _, level in corners]
+
+
+def _entries(tables: Tables, symbol: str) -> pd.DataFrame:
+    """One row a trade, open ones included."""
+    closed = tables.trades[tables.trades.symbol == symbol]
+    columns = ["trade_id", "entry_ts", "entry_price", "side", "quantity"]
+    first = closed.groupby("trade_id", sort=False, as_index=False).agg(
+        {"entry_ts": "first", "entry_price": "first", "side": "first", "quantity": "sum"}
+    )
+    trade, position = tables.state.trades.get(symbol), tables.state.account.position(symbol)
+    if trade is None:
+        return first[columns]
+    side = "long" if position.quantity > 0 else "short"
+    entry = trade.trade_id, trade.opened, float(position.entry_price), side, float(abs(position.quantity))
+    still = pd.DataFrame([entry], columns=columns)
+    first = first[first.trade_id != trade.trade_id]
+    return pd.concat([first[columns], still], ignore_index=True) if len(first) else still
+
+
+def _finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figure:
+    axis: Mapping[str, Any] = {
+        "automargin": True,
+        "gridcolor": "rgba(138,143,152,0.22)",
+        "zerolinecolor": "rgba(138,143,152,0.6)",
+        "linecolor": "rgba(138,143,152,0.6)",
+        "title_standoff": 8,
+        "title_font_size": 12,
+    }
+    figure.update_xaxes(**axis, showgrid=False, nticks=5)
+    figure.update_yaxes(**axis, tickformat=",.8~g")
+    return figure.update_layout(
+        template="none",
+        title={"text": title, "font_size": 15, "x": 0, "xanchor": "left", "xref": "paper"},
+        meta={"label": label},
+        height=height,
+        margin={"l": 8, "r": 12, "t": 40, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 12, "color": "#6B7280"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": -36 / height,
+            "yanchor": "top",
+            "font_size": 11,
+            "traceorder": "normal",
+        },
+        hoverlabel={"font_family": "system-ui, sans-serif"},
+        bargap=0.35,
+        dragmode="zoom",
+    )
