@@ -1,0 +1,153 @@
+"""From an executed notebook to one HTML file that needs nothing else: no network, no files beside it.
+
+Inputs and prompts are left out; what the notebook showed stays in its order. Every plotly figure becomes a chart with
+a caption and a name for screen readers. The chart library is in the file once, packed to two fifths of its size, and
+unpacked by the browser. A content security policy forbids the page to load or send anything. It follows the reader's
+light or dark, fits 390 pixels, and prints. A run that failed says so on top; so does a simulated market.
+"""
+
+import base64
+import gzip
+import json
+import os
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from plotly.offline import get_plotlyjs
+
+from qtlib.report.blocks import STYLE
+
+PLOTLY = "application/vnd.plotly.v1+json"
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; font-src data:"
+)
+
+
+def export(
+    notebook_path: str | Path,
+    html_path: str | Path,
+    *,
+    title: str,
+    lang: str = "en",
+    banner: str | None = None,
+    simulated: str | None = None,
+) -> Path:
+    """Write the page of an executed notebook to `html_path`, whole or not at all.
+
+    `banner` is a notice on top, as for a run that was interrupted. `simulated`, where the market was, says how:
+    "Seed 7.". A cell that failed is named with its message in any case.
+    """
+    notebook = nbformat.read(Path(notebook_path), as_version=4)  # type: ignore[no-untyped-call]  # half typed
+    strips = _strips(failure(notebook), banner, simulated)
+    charts = _prepare(notebook)
+    left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
+    exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
+    body, _ = exporter.from_notebook_node(notebook)
+    target = Path(html_path)
+    _write(target, _page(body.replace(f"<style>{STYLE}</style>", ""), strips, title, lang, charts))
+    return target
+
+
+def failure(notebook: NotebookNode) -> str | None:
+    """The cell that raised and what it said; None if none did."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"Cell {cell.execution_count or '?'} failed: {output.ename}: {output.evalue}"
+    return None
+
+
+def _strips(failed: str | None, banner: str | None, simulated: str | None) -> str:
+    strips = ""
+    if failed is not None:
+        strips += f'<p class="qt-strip qt-bad" role="alert"><strong>FAILED</strong> {escape(failed)}</p>'
+    if banner:
+        strips += f'<p class="qt-strip qt-notice"><strong>NOTICE</strong> {escape(banner)}</p>'
+    if simulated is not None:
+        words = f"No real prices, no real money. {simulated}".strip()
+        strips += f'<p class="qt-strip qt-simulated"><strong>SIMULATED MARKET</strong> {escape(words)}</p>'
+    return strips
+
+
+def _prepare(notebook: NotebookNode) -> int:
+    """Leave out what papermill adds to a failed notebook, and turn each figure into markup; how many figures."""
+    notebook.cells = [c for c in notebook.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])]
+    charts = 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            figure = output.get("data", {}).get(PLOTLY)
+            if figure is not None:
+                output.data.clear()
+                output.data["text/html"] = _chart(figure)
+                charts += 1
+    return charts
+
+
+def _chart(figure: Any) -> str:
+    data, layout = figure["data"], dict(figure.get("layout", {}))
+    title = layout.pop("title", None) or {}
+    caption = str(title.get("text", "") if isinstance(title, dict) else title)
+    layout.pop("width", None)  # the page decides
+    if caption:
+        layout["margin"] = {**layout.get("margin", {}), "t": 12}  # the caption stands above
+    label = str((layout.get("meta") or {}).get("label") or caption or "chart")
+    packed = json.dumps({"data": data, "layout": layout}, separators=(",", ":")).replace("<", "\\u003c")
+    height = int(layout.get("height", 400))
+    return (
+        f'<figure class="qt-chart"><figcaption>{escape(caption)}</figcaption>'
+        f'<div class="qt-plot" role="img" aria-label="{escape(label)}" style="height:{height}px"></div>'
+        f'<script type="application/json">{packed}</script></figure>'
+    )
+
+
+def _page(body: str, strips: str, title: str, lang: str, charts: int) -> str:
+    library = f'<script type="text/plain" id="qt-plotly">{_packed_plotly()}</script>' if charts else ""
+    return f"""<!doctype html>
+<html lang="{escape(lang)}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{escape(title)}</title>
+<style>{STYLE}{_asset("page.css")}</style>
+</head>
+<body>
+<header>{strips}<h1>{escape(title)}</h1></header>
+<main>
+{body}
+</main>
+<footer>Times are UTC. This page is complete in itself: it loads nothing and sends nothing.</footer>
+{library}
+<script>{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+@cache
+def _packed_plotly() -> str:
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("qtlib.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _write(target: Path, text: str) -> None:
+    """On the platter under another name first, so that no reader ever sees half of it."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
