@@ -504,7 +504,7 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         there = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = f"; {path.parent} has {', '.join(there)}" if there else f"; there is no folder of settings {path.parent}"
+        hint = f"; {path.parent} has {', '.join(there)}" if there else f"; {path.parent.absolute()} holds no settings"
         raise SettingsError(f"{path} does not exist{hint}") from None
     except (OSError, UnicodeDecodeError) as e:
         raise SettingsError(f"{path} cannot be read: {e}") from None

@@ -9,7 +9,6 @@ the record, not the notebook, says how it ended:
     interrupted (128 and the signal's number)
 """
 
-import errno
 import json
 import logging
 import os
@@ -39,6 +38,7 @@ from traitlets.config import Config
 
 from qtlib.params import Resolved
 from qtlib.runs import atomic
+from qtlib.runs.ends import NO_ROOM, end_of
 from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, final_record
 from qtlib.runs.log import Tail
 from qtlib.runs.run import open_folder
@@ -46,18 +46,6 @@ from qtlib.runs.run import open_folder
 POLL_S = 0.1
 SECOND_GRACE_S = 2.0  # after a second Ctrl-C, or where nothing has begun that needs an orderly end
 MAX_OUTPUTS, MAX_OUTPUT_BYTES = 200, 2_000_000  # of one cell: what comes after is counted, not kept
-
-# by the class of what was raised in a cell, or a base of it: how the run ended, and the exit code
-_ENDS = {
-    "Held": (REFUSED, 4),
-    "NotInThisVersion": (REFUSED, 3),
-    "PreflightRefused": (REFUSED, 3),
-    "SettingsError": (FAILED, 2),
-    "BadData": (FAILED, 2),
-    "JournalError": (FAILED, 2),
-    "RunsError": (FAILED, 2),
-}
-_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 Line = Callable[[Mapping[str, Any]], None]
 Export = Callable[..., object]  # (notebook, page, *, title, lang, banner): a notebook made a page to read
@@ -97,9 +85,9 @@ def run_notebook(
         caught = _execute(notebook, folder, resolved, watch)
     error = atomic.read_json(folder / "error.json")
     status, code, trouble = _end(folder, caught, error, watch)
+    trouble, status, code = _report(folder, resolved, export, status, code, trouble)
     if status != OK:
         _banner(folder, status, trouble)
-    trouble, status, code = _report(folder, resolved, export, status, code, trouble)
     leaked = atomic.scrub(folder.path)
     if leaked or _Handler.leaked:
         files = ", ".join(leaked or ["notebook.ipynb"])
@@ -341,7 +329,7 @@ def _end(
         return _raised(caught, told or {}, asked)
     if isinstance(caught, DeadKernelError):
         return FAILED, 1, _trouble("DeadKernel", f"the kernel died{_last_words(folder)}", _running_cell(folder))
-    if isinstance(caught, OSError) and caught.errno in _NO_ROOM:
+    if isinstance(caught, OSError) and caught.errno in NO_ROOM:
         return FAILED, 2, _trouble(type(caught).__name__, str(caught))
     if caught is not None:
         return FAILED, 1, _trouble(type(caught).__name__, _first_line(str(caught)), _running_cell(folder))
@@ -361,9 +349,7 @@ def _raised(
     trouble = _trouble(caught.ename, message, caught.exec_count, told.get("traceback") or "\n".join(caught.traceback))
     if asked and "KeyboardInterrupt" in kinds:
         return (*asked, None)
-    if told.get("errno") in _NO_ROOM:
-        return FAILED, 2, trouble
-    status, code = next((_ENDS[kind] for kind in kinds if kind in _ENDS), (FAILED, 1))
+    status, code = end_of(kinds, told.get("errno"))
     return status, code, trouble
 
 
@@ -380,7 +366,8 @@ def _report(
     if not notebook.exists():
         return trouble, status, code
     given = resolved.params.report
-    banner = None if status == OK else sentence(status, trouble)
+    told = status == OK or "traceback" in (trouble or {})  # the page itself says which cell raised what
+    banner = None if told else sentence(status, trouble)
     title = given.title or f"{folder.kind} {folder.run_id}"
     try:
         export(notebook, folder / "report.html", title=title, lang=given.language, banner=banner)

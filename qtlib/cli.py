@@ -1,0 +1,456 @@
+"""`qt`: every command is a thin way in to something that notebooks can call as well.
+
+Standard output holds the answer (with `--json`, one JSON object and nothing else); progress and errors go to standard
+error. An error is a sentence or two with its numbers and the next step; `--debug` shows where it came from. Exit
+codes are those of `qtlib.runs.ends`.
+
+Imports of the rooms stand inside the commands: with them at the top `qt --help` took 3.5 s instead of 0.3 s (papermill
+alone compiles a grammar for a second).
+"""
+# ruff: noqa: PLC0415  measured cold start, as the docstring says
+
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qtlib.params import Resolved
+
+app = typer.Typer(
+    help="Quantum Trader: from a first look at the data to trading, in notebooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="Bars on disk: what is there, what is wrong with it, and simulated ones.", no_args_is_help=True)
+runs = typer.Typer(help="The folders of past runs.", no_args_is_help=True)
+app.add_typer(data, name="data", rich_help_panel=None)
+app.add_typer(runs, name="runs", rich_help_panel=None)
+
+ParamsFile = Annotated[Path | None, typer.Option("--params", help="Settings, as in params/sim.yaml.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", metavar="SECTION.KEY=VALUE", help="One setting; may be given many times.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+
+
+def main() -> None:
+    """The way in; whatever goes wrong below ends here, as a sentence and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has gone: nothing more to say
+        sys.exit(1)
+    except Exception as e:
+        sys.exit(_failed(e))
+
+
+@app.command(epilog="Example: qt live --params params/sim.yaml -p limits.max_positions=2")
+def live(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Trade: run notebooks/live.ipynb into a run folder, from the journal of the account."""
+    _run("live", params or Path("params/sim.yaml"), p, as_json, debug)
+
+
+@app.command(epilog="Example: qt backtest -p data.seed=8 --json")
+def backtest(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """The same session over past or simulated bars, all in memory: run notebooks/backtest.ipynb."""
+    _run("backtest", params or Path("params/backtest.yaml"), p, as_json, debug)
+
+
+@data.command("list", epilog="Example: qt data list bars/")
+def data_list(
+    folder: Annotated[Path | None, typer.Argument(help="Where the bars are; else runs/market.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Which symbols and periods are there."""
+    from qtlib.market import Store
+    from qtlib.runs.folder import RunsError, runs_root
+
+    where = folder or runs_root() / "market"
+    if not where.is_dir():
+        raise RunsError(f"there is no folder {where}; `qt data simulate` fills runs/market, or name another folder")
+    there = Store(where).list()
+    rows = [{str(k): _plain(v) for k, v in row.items()} for row in there.to_dict("records")]
+    brief = [{name: value for name, value in row.items() if name != "source"} for row in rows]
+    _answer({"folder": str(where), "files": rows}, as_json, lambda out: _table(out, str(where), brief))
+
+
+@data.command("check", epilog="Example: qt data check --params params/replay.yaml -p data.path=bars/")
+def data_check(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Read the bars that these settings name, with every check; exit 2 if they may not be traded."""
+    from qtlib.runs import wiring
+
+    market = wiring.market(_resolved(params or Path("params/sim.yaml"), p).params)
+    report = market.report()
+    answer = {
+        "ok": True,
+        "source": market.source,
+        "simulated": market.simulated,
+        "fingerprint": market.fingerprint,
+        "symbols": list(market.symbols),
+        "first": market.first.isoformat(),
+        "last": market.last.isoformat(),
+        "findings": [str(finding) for finding in market.findings],
+        "notes": list(market.notes),
+    }
+    _answer(answer, as_json, lambda out: out.print(str(report), markup=False, highlight=False, soft_wrap=True))
+
+
+@data.command("simulate", epilog="Example: qt data simulate -p data.bars=5000 -p data.seed=8")
+def data_simulate(
+    params: ParamsFile = None,
+    p: Overrides = None,
+    to: Annotated[Path | None, typer.Option(help="The folder to write to; else runs/market.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write the simulated market of these settings to disk, labelled as simulated."""
+    from qtlib.market import Store
+    from qtlib.params import SettingsError
+    from qtlib.runs import wiring
+    from qtlib.runs.folder import runs_root
+
+    settings = _resolved(params or Path("params/sim.yaml"), p).params
+    if settings.data.source != "simulated":
+        raise SettingsError(f"data.source is {settings.data.source}; only a simulated market can be made")
+    where = to or runs_root() / "market"
+    market = wiring.market(settings)
+    files = [path.name for path in Store(where).write(market)]
+    answer = {"folder": str(where), "source": market.source, "simulated": True, "files": files}
+    _answer(answer, as_json, lambda out: out.print(f"{market.source}: {len(files)} files in {where}", highlight=False))
+
+
+@runs.command("list", epilog="Example: qt runs list --kind live --last 5")
+def runs_list(
+    kind: Annotated[str | None, typer.Option(help="Only live, backtest, …")] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Past runs, newest first, and how they ended; `died` is a run whose process went without a word."""
+    from itertools import islice
+
+    from qtlib.runs.folder import runs as all_runs
+    from qtlib.runs.folder import runs_root
+
+    found = list(islice((f for f in all_runs() if kind in (None, f.kind)), last))
+    rows = [_run_row(folder.record()) for folder in found]
+    _answer({"folder": str(runs_root()), "runs": rows}, as_json, lambda out: _table(out, str(runs_root()), rows))
+
+
+@runs.command("show", epilog="Example: qt runs show latest")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="Its name, a part that no other has, or latest.")] = "latest",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """One run: how it ended, its figures and its files."""
+    from qtlib.runs.folder import find
+
+    folder = find(run)
+    record = {key: value for key, value in folder.record().items() if value not in (None, {}, [])}
+
+    def show(out: "Console") -> None:
+        _summary(out, folder.path, folder.record())
+        if debug and record.get("error"):
+            out.print(record["error"].get("traceback", ""), markup=False, highlight=False)
+
+    _answer(folder.record(), as_json, show)
+
+
+@runs.command("clean", epilog="Example: qt runs clean --keep 10 --yes")
+def runs_clean(
+    keep: Annotated[int, typer.Option(min=1, help="How many of each kind stay.")] = 20,
+    kind: Annotated[str | None, typer.Option(help="Only live, backtest, …")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this they are only named.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Remove old runs; never one that runs, nor a live one of the last 30 days."""
+    from datetime import UTC, datetime
+
+    from qtlib.runs.folder import disposable, remove
+
+    old = disposable(keep, datetime.now(UTC), kind=kind)
+    for folder in old if yes else []:
+        remove(folder)
+    names = [folder.run_id for folder in old]
+    done = "removed" if yes else "would be removed; --yes does it"
+    _answer(
+        {"removed": names if yes else [], "would_remove": [] if yes else names},
+        as_json,
+        lambda out: out.print("\n".join([*names, f"{len(names)} runs {done}"]), highlight=False),
+    )
+
+
+@app.command(epilog="Example: qt lab --port 8890 --no-browser")
+def lab(
+    port: Annotated[int, typer.Option(help="On the loopback interface; the next free one if it is taken.")] = 8888,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Name the command that would run, and stop.")] = False,
+    debug: Debug = False,
+) -> None:
+    """JupyterLab, on the tour; it runs until Ctrl-C."""
+    from qtlib.runs.folder import HOME
+
+    tour = HOME / "notebooks" / "tour.ipynb"
+    words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME}", "--ServerApp.ip=127.0.0.1"]
+    words += [f"--ServerApp.port={port}", *([] if browser else ["--no-browser"])]
+    words += [f"--LabApp.default_url=/lab/tree/notebooks/{tour.name}"] if tour.exists() else []
+    if as_json:
+        print(json.dumps({"command": words}))
+        return
+    os.execv(sys.executable, words)
+
+
+@app.command(epilog="Example: qt status -p session.account=main --json")
+def status(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """What the account holds, whether it is protected, and what the newest run does; with the age of each figure."""
+    from qtlib.runs.overview import overview
+
+    settings = _resolved(params or Path("params/sim.yaml"), p).params
+    answer = overview(settings.session.account)
+    _answer(answer, as_json, lambda out: _show_status(out, answer))
+
+
+@app.command(epilog="Example: qt doctor --params params/replay.yaml -p data.path=bars/")
+def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Check everything that can be checked before anything is at stake; exit 3 if something refuses."""
+    from qtlib.runs.doctor import examine
+    from qtlib.runs.folder import runs_root
+
+    findings = examine(_resolved(params or Path("params/sim.yaml"), p).params, runs_root())
+    rows = [{"check": f.check, "ok": f.ok, "found": f.words} for f in findings]
+    shown = [{"check": f.check, "": "ok" if f.ok else "REFUSED", "found": f.words} for f in findings]
+    ok = all(f.ok for f in findings)
+    _answer({"ok": ok, "checks": rows}, as_json, lambda out: _table(out, "doctor", shown))
+    if not ok:
+        raise typer.Exit(3)
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug: bool) -> None:
+    """Check the settings, run the notebook, show how it ended."""
+    resolved = _resolved(file, overrides)
+
+    from functools import partial
+
+    from qtlib.report.page import export
+    from qtlib.runs import wiring
+    from qtlib.runs.folder import HOME
+    from qtlib.runs.progress import Watching
+    from qtlib.runs.runner import run_notebook, sentence
+
+    settings = resolved.params
+    wiring.strategy(settings)  # what can be refused now is not worth a kernel
+    wiring.instruments(settings)
+    out = _console(stderr=as_json)
+    simulated = settings.data.source == "simulated"
+    out.print(
+        f"{kind} · mode {settings.mode} · {_market_words(resolved)} · settings {resolved.hash[:12]}", highlight=False
+    )
+    for path, value in resolved.overrides.items():
+        out.print(f"  {path} = {value}", highlight=False, markup=False)
+    page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None)
+    with Watching(out) as watching:
+        outcome = run_notebook(
+            kind,
+            HOME / "notebooks" / f"{kind}.ipynb",
+            resolved,
+            export=page,
+            on_line=watching.line,
+            on_beat=watching.beat,
+        )
+    error = outcome.record["error"]
+    if as_json:
+        print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False))
+    else:
+        _summary(out, outcome.folder.path, outcome.record)
+    if outcome.exit_code:
+        _say(sentence(outcome.record["status"], error))
+        if debug and error:
+            _say(error.get("traceback", ""))
+        raise typer.Exit(outcome.exit_code)
+
+
+def _resolved(file: Path, overrides: list[str] | None) -> "Resolved":
+    """The settings, from a file named as from here, or as from the project's folder."""
+    from qtlib.params import resolve
+    from qtlib.runs.folder import HOME
+
+    own = file if file.exists() or file.is_absolute() or not (HOME / file).exists() else HOME / file
+    return resolve(own, overrides or [], os.environ)
+
+
+def _market_words(resolved: "Resolved") -> str:
+    given = resolved.params.data
+    if given.source == "simulated":
+        return f"SIMULATED market (seed {given.seed}), simulated venue: no real prices, no real money"
+    return f"bars from {given.path}, simulated venue: no real money"
+
+
+# --- saying -----------------------------------------------------------------------------------------------
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; the exit code."""
+    from qtlib.runs.atomic import redact
+    from qtlib.runs.ends import end_of, known
+
+    number = getattr(error, "errno", None)
+    _, code = end_of([kind.__name__ for kind in type(error).__mro__], number)
+    if "--debug" in sys.argv:
+        _say(redact("".join(traceback.format_exception(error)).rstrip()))
+    elif known(error) or isinstance(error, OSError):
+        _say(redact(str(error)))
+    else:
+        _say(redact(f"{type(error).__name__}: {error}. This should not happen: --debug shows where it did."))
+    return 2 if isinstance(error, OSError) and code == 1 else code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _console(stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no edge to wrap at
+    return console
+
+
+def _answer(value: Mapping[str, Any], as_json: bool, show: "Callable[[Console], None]") -> None:
+    """`value` as one JSON object, or as people read it."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False, default=str))
+    else:
+        show(_console())
+
+
+def _table(out: "Console", title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    if not rows:
+        out.print(f"{title}: nothing there", highlight=False, markup=False)
+        return
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name, value in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if isinstance(value, float) else escape(str(value))
+
+
+def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    figures = record.get("metrics") or {}
+    return {
+        "run": record["run_id"],
+        "status": record["status"],
+        "seconds": record.get("seconds"),
+        "trades": figures.get("trades"),
+        "net_pnl_quote": figures.get("net_pnl_quote"),
+        "max_drawdown_frac": figures.get("max_drawdown_frac"),
+    }
+
+
+_SHOWN = {
+    "trades": "trades",
+    "win_rate_frac": "win rate (frac)",
+    "net_pnl_quote": "net P&L (quote)",
+    "fees_quote": "fees (quote)",
+    "funding_quote": "funding (quote)",
+    "final_equity_quote": "final equity (quote)",
+    "max_drawdown_frac": "max drawdown (frac)",
+    "sharpe": "Sharpe ratio (annual)",
+    "max_open_positions": "most positions at once",
+    "naked_seconds_max": "longest without a stop (s)",
+    "bars": "bars",
+}
+
+
+def _summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    figures = record.get("metrics") or {}
+    traded = record.get("data") or {}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, words in _SHOWN.items():
+        if name in figures:
+            value = figures[name]
+            table.add_row(words, f"{value:,.4f}" if isinstance(value, float) else _cell(value))
+    out.print(f"\n{record['run_id']}: {record['status']}", highlight=False)
+    if traded:
+        out.print(f"market: {traded.get('source')}{' (simulated)' if traded.get('simulated') else ''}", highlight=False)
+    if figures:
+        out.print(table)
+    if record.get("error"):
+        out.print(f"error: {record['error']['type']}: {record['error']['message']}", markup=False, highlight=False)
+    for what, name in (record.get("files") or {}).items():
+        if name and what in ("notebook", "report"):
+            out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _show_status(out: "Console", answer: Mapping[str, Any]) -> None:
+    held, run = answer["journal"], answer["run"]
+    if held is None:
+        out.print(f"account {answer['account']}: no journal yet; `qt live` begins one", highlight=False)
+    else:
+        cause = f" ({held['cause']})" if held["cause"] else ""
+        out.print(
+            f"account {answer['account']}: {held['status']}{cause}, equity {held['equity_quote']:,.2f}, "
+            f"cash {held['cash_quote']:,.2f}; venue time {held['as_of']}, written {_age(held['written_age_s'])}",
+            highlight=False,
+        )
+        columns = ("symbol", "side", "quantity", "entry_price", "price", "unrealized_quote", "protected", "opened")
+        _table(out, "positions", [{c: row[c] for c in columns} for row in held["positions"]])
+    if run is not None:
+        far = f", {run['done']} of {run['total']} bars" if run["done"] is not None else ""
+        beat = f", last sign of life {_age(run['last_beat_age_s'])}" if run["last_beat_age_s"] is not None else ""
+        started = _age(run["started_age_s"])
+        out.print(f"newest run {run['run_id']}: {run['status']}, started {started}{far}{beat}", highlight=False)
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "at a time unknown"
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _plain(value: Any) -> Any:
+    """A figure of a frame, as JSON has it."""
+    if hasattr(value, "isoformat"):
+        return None if str(value) == "NaT" else value.strftime("%Y-%m-%dT%H:%MZ")
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,39 @@
+"""How an error ends a command: the exit code that scripts rely on, by the name of its class or of a base of it.
+
+0 done · 1 it failed · 2 wrong usage, settings or input · 3 refused before money was at stake · 4 another session holds
+the account · 128 and the signal's number: interrupted. Names, because an error may come from a kernel's process, and
+because nobody should have to import every room to say which code its errors have.
+"""
+
+import errno
+from collections.abc import Iterable
+
+from qtlib.runs.folder import FAILED, REFUSED
+
+_ENDS = {
+    "Held": (REFUSED, 4),
+    "Fenced": (FAILED, 4),
+    "NotInThisVersion": (REFUSED, 3),
+    "PreflightRefused": (REFUSED, 3),
+    "SettingsError": (FAILED, 2),
+    "BadData": (FAILED, 2),
+    "JournalError": (FAILED, 2),
+    "RunsError": (FAILED, 2),
+}
+NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+
+
+def end_of(kinds: Iterable[str], number: int | None = None) -> tuple[str, int]:
+    """Status and exit code of an error with these class names, its own first; `number` is the system's, if it has one.
+
+    >>> end_of(["Locked", "JournalError", "Exception"]), end_of(["ValueError", "Exception"])
+    (('failed', 2), ('failed', 1))
+    """
+    if number in NO_ROOM:
+        return FAILED, 2
+    return next((_ENDS[kind] for kind in kinds if kind in _ENDS), (FAILED, 1))
+
+
+def known(error: BaseException) -> bool:
+    """Whether `error` was raised on purpose: its message is all that people need."""
+    return any(kind.__name__ in _ENDS for kind in type(error).__mro__)
