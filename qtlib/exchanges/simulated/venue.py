@@ -409,10 +409,6 @@ class SimulatedExchange:
     def _stand_after(self, step: Step) -> None:
         """Prices as they are once `step` is over, and how much there is to take until the next."""
         quotes, marks, nexts = self._clock.quotes, step.marks, step.nexts
-        if len(step.bars) < len(quotes):
-            for symbol, quote in quotes.items():
-                if symbol not in step.bars:
-                    quote.volume = quote.taken = 0.0
         for symbol, bar in step.bars.items():
             price = nexts.get(symbol, bar.close)
             mark = marks.get(symbol)
@@ -422,6 +418,10 @@ class SimulatedExchange:
             quote = quotes.get(symbol) or quotes.setdefault(symbol, Quote(price, price))
             quote.price, quote.mark = price, (price if mark is None else mark.close)
             quote.volume, quote.taken = bar.volume, 0.0
+        if len(step.bars) < len(quotes):
+            for symbol, quote in quotes.items():
+                if symbol not in step.bars:
+                    quote.volume = quote.taken = 0.0
 
     # --- liquidation ----------------------------------------------------------------------------------------
 
