@@ -10,17 +10,20 @@ from qtlib.journal.errors import (
     Unreachable,
     Unwritable,
 )
+from qtlib.journal.fold import Conclusion, Listener
 from qtlib.journal.journal import Journal
 from qtlib.journal.lease import Lease
 from qtlib.journal.memory import MemoryJournal
 
 __all__ = [
+    "Conclusion",
     "Corrupt",
     "Fenced",
     "Held",
     "Journal",
     "JournalError",
     "Lease",
+    "Listener",
     "Locked",
     "MemoryJournal",
     "NewerSchema",

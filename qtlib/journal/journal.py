@@ -125,9 +125,6 @@ class Journal:
     def lease(self, owner: str, ttl_s: float = 30) -> Lease:
         """The right to write for this account, or `Held` and by whom. Ask for `state()` after it, not before."""
         self._lease = Lease(_Shelf(self._db, self.account), self._what, owner, ttl_s, self._now)
-        newest = self._newest()
-        if newest != self._last:  # somebody wrote since we opened
-            self._last, self._folded = newest, None
         return self._lease
 
     def close(self) -> None:

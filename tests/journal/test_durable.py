@@ -1,5 +1,6 @@
 """What a journal in a database promises beyond: it outlives its process, and is read by others meanwhile."""
 
+import hashlib
 import logging
 import time
 from functools import reduce
@@ -100,7 +101,12 @@ def test_with_every_snapshot_damaged_the_whole_story_is_told_again(durable):
 def test_a_snapshot_by_other_arithmetic_is_not_believed(durable):
     journal = durable(snapshot_every=10)
     state = told(journal, a_long_story(25))
-    say(journal, "UPDATE snapshots SET format = 'older', payload = 'x' WHERE account = :account")
+    sha256 = hashlib.sha256(b"{}").hexdigest()
+    say(
+        journal,
+        "UPDATE snapshots SET format = 'older', payload = '{}', sha256 = :sha256 WHERE account = :account",
+        sha256=sha256,
+    )
     assert durable().state() == state
 
 

@@ -114,12 +114,15 @@ def test_nobody_writes_without_a_lease_while_another_has_it(durable, clock):
     second.absorb(State(), [decided(T0)])
 
 
-def test_whoever_takes_over_reads_what_was_written_since_it_opened(durable, clock):
+def test_whoever_takes_over_must_read_what_was_written_since_it_opened(durable, clock):
     first, second = durable(now=clock), durable(now=clock)
     with first.lease("first"):
         first.absorb(State(), [decided(T0)])
     second.lease("second")
-    state = second.absorb(second.state(), [decided(T0 + timedelta(hours=1))])
+    later = decided(T0 + timedelta(hours=1))
+    with pytest.raises(Fenced, match="since this session read the journal"):
+        second.absorb(State(), [later])
+    state = second.absorb(second.state(), [later])
     assert state == first.state()
 
 
