@@ -114,9 +114,7 @@ def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]"
     ts = micros_in(bars.index)
     silent = bars["volume"].to_numpy(np.float64) == 0
     anew = np.zeros(len(ts), dtype=np.bool_)  # bars that follow an interruption
-    anew[1:] = np.diff(ts) > micros_of(timeframe)
-    ends = np.flatnonzero(silent[:-1] & ~silent[1:])  # the last bar of each stretch without a trade
-    anew[1 + ends[_stretches(silent)[ends] >= OUTAGE]] = True
+    anew[1:] = (np.diff(ts) > micros_of(timeframe)) | (_stretches(silent)[:-1] >= OUTAGE)
 
     row = np.arange(len(ts))
     since = row - np.maximum.accumulate(np.where(anew, row, -refill))

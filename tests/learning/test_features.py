@@ -56,6 +56,7 @@ def test_a_feature_of_nothing_is_nothing(feature):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.integers(1, 320))
+@settings(deadline=None)
 def test_a_window_joins_its_values_and_no_others(values, span):
     x = np.array(values)
     sums, tops = windowed(np.add, x, span), windowed(np.maximum, x, span)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import HOUR, T0, make_bars
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.market import BadData, Market, aggregate
@@ -101,6 +101,7 @@ SERIES = ("bars", "marks", "funding")
 
 
 @given(st.sampled_from(SERIES), st.integers(0, 11), st.integers(0, 4))
+@settings(max_examples=50, deadline=None)
 def test_one_number_changed_is_another_market(series, row, column):
     whole = {"bars": make_bars(12), "marks": make_bars(12, seed=1), "funding": rates(12, "1h").to_frame()}
     changed = {name: frame.copy() for name, frame in whole.items()}
@@ -122,6 +123,7 @@ def test_the_fingerprint_is_of_values_not_of_how_they_lie_in_memory():
 
 
 @given(size=st.integers(1, 300), skip=st.integers(0, 20), seed=st.integers(0, 99))
+@settings(deadline=None)
 def test_longer_bars_are_what_their_parts_add_up_to(size, skip, seed):
     parts = make_bars(size + skip, seed=seed, timeframe="5min").iloc[skip:]
     for ts, bar in aggregate(parts, "1h").iterrows():
@@ -135,6 +137,7 @@ def test_longer_bars_are_what_their_parts_add_up_to(size, skip, seed):
 
 
 @given(size=st.integers(2, 300), skip=st.integers(0, 20))
+@settings(deadline=None)
 def test_a_longer_bar_stands_only_where_all_its_parts_do(size, skip):
     parts = make_bars(size + skip, timeframe="5min").iloc[skip:]
     opened, closed = parts.index[0] - pd.Timedelta("5min"), parts.index[-1]

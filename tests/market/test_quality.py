@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import HOUR, T0, make_bars
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.market import Severity, check
@@ -102,6 +102,7 @@ def torn(draw):
 
 
 @given(bars=torn(), refill=st.integers(1, 12))
+@settings(deadline=None)
 def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bars, refill):
     silent = (bars["volume"] == 0).tolist()
     hours = [round((ts - T0) / HOUR) for ts in bars.index]
@@ -116,6 +117,7 @@ def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bar
 
 
 @given(bars=torn(), refill=st.integers(1, 12), share=st.floats(0, 1))
+@settings(deadline=None)
 def test_whether_a_bar_is_usable_does_not_depend_on_later_ones(bars, refill, share):
     some = bars.iloc[: 1 + int(share * (len(bars) - 1))]
     assert usable(some, "1h", refill).tolist() == usable(bars, "1h", refill).tolist()[: len(some)]
