@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
@@ -53,6 +54,7 @@ def decode_state(payload: str | bytes) -> State:
     return value
 
 
+@cache
 def state_format() -> str:
     """Names the arithmetic that states come from: a snapshot made by another one is folded anew, not believed."""
     sources = (Path(str(module.__file__)).read_bytes() for module in (account, decisions, market, orders, state))

@@ -57,6 +57,7 @@ class Journal:
         self._folded = State() if not self._last else None  # the fold up to `_last`, where we know it
         self._kept = self._last  # no snapshot is due before this and `snapshot_every`
         self.listener: Listener | None = None
+        self._wrote = False  # who only reads leaves no snapshots either
         self._unsynced = True  # what an earlier process wrote may not have reached the platter
 
     def absorb(
@@ -79,6 +80,11 @@ class Journal:
                 for step in news.values():
                     self.listener(*step)
         return after
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._last
 
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order; those written meanwhile are included."""
@@ -128,8 +134,8 @@ class Journal:
         return self._lease
 
     def close(self) -> None:
-        """Keep a snapshot for the next start, give the lease back, and let go of the database."""
-        if self._folded is not None and self._last > self._kept:
+        """Keep a snapshot of what was written for the next start, give the lease back, let go of the database."""
+        if self._wrote and self._folded is not None and self._last > self._kept:
             self._keep_if_possible()
         if self._lease:
             self._lease.release()
@@ -173,7 +179,7 @@ class Journal:
         ]
         if rows:
             self._write(self._append_leased if fence else self._append_free, rows, synced)
-            self._last += len(rows)
+            self._last, self._wrote = self._last + len(rows), True
         else:
             self._insist()
             if synced and self._unsynced:  # all of it is there, and any synced write takes it to the platter

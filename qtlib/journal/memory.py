@@ -36,6 +36,11 @@ class MemoryJournal:
                     self.listener(*step)
         return state
 
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return len(self._events)
+
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order."""
         return enumerate(islice(self._events, after, None), after + 1)

@@ -82,7 +82,9 @@ _STAYING = (
     .order_by(SNAPSHOTS.c.seq.desc())
     .limit(_whole("others"))
 )
-FORGET = delete(SNAPSHOTS).where(SNAPSHOTS.c.account == ACCOUNT, SNAPSHOTS.c.seq.not_in(_STAYING))
+FORGET = delete(SNAPSHOTS).where(
+    SNAPSHOTS.c.account == ACCOUNT, SNAPSHOTS.c.seq <= _whole("seq"), SNAPSHOTS.c.seq.not_in(_STAYING)
+)
 
 HELD_BY = select(*(LEASES.c[name] for name in HOLDER)).where(LEASES.c.account == ACCOUNT)
 SWAP = (

@@ -80,6 +80,17 @@ def test_closing_keeps_a_snapshot(durable):
     assert after.state() == state
 
 
+def test_who_only_reads_writes_nothing_and_who_is_late_forgets_nothing_newer(durable):
+    late, engine, panel = durable(), durable(), durable()
+    story = list(a_long_story(9))
+    late.absorb(State(), story[:3])
+    told(engine, story[3:])
+    panel.state()
+    for journal in (engine, panel, late):
+        journal.close()
+    assert snapshots(durable()) == [3, 9]
+
+
 @pytest.mark.parametrize("damage", ["payload = 'x' || payload", "sha256 = 'x' || sha256"])
 def test_a_damaged_snapshot_is_passed_over_aloud(durable, damage, caplog):
     journal = durable(snapshot_every=10)
