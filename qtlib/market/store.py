@@ -21,7 +21,17 @@ import pyarrow.parquet as pq
 
 from qtlib.market.market import REFILL, BadData, Market, aggregate
 from qtlib.market.quality import COLUMNS
-from qtlib.market.timeframes import MINUTE, Micros, among, datetime_at, index_of, micros_at, micros_in, micros_of
+from qtlib.market.timeframes import (
+    MINUTE,
+    Micros,
+    among,
+    datetime_at,
+    index_of,
+    length_of,
+    micros_at,
+    micros_in,
+    micros_of,
+)
 
 _LABEL = b"qtlib"  # where a file's metadata say what it holds
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -46,29 +56,29 @@ def read(
     """
     folder, span = Path(path), micros_of(timeframe)
     period = _Period(None if start is None else micros_at(start), None if end is None else micros_at(end))
-    names = list(dict.fromkeys(symbols))
-    files = [_bars(folder / f"{symbol}-{timeframe}.parquet", span, period) for symbol in names]
-    bars = {symbol: file.frame for symbol, file in zip(names, files, strict=True)}
+    files = {symbol: _bars(folder / f"{symbol}-{timeframe}.parquet", span, period) for symbol in symbols}
+    bars = {symbol: file.frame for symbol, file in files.items()}
     marks, rates = {}, {}
     for symbol, frame in bars.items():
-        if (mark := folder / f"{symbol}-{timeframe}-mark.parquet").exists():
-            held = _bars(mark, span, period, required=False).frame
-            marks[symbol] = held.loc[frame.index[0] : frame.index[-1]]
-        if (funding := folder / f"{symbol}-funding.parquet").exists():
-            opened, closed = micros_in(frame.index)[[0, -1]] - [span, 0]
-            rates[symbol] = _rates(funding, int(opened), int(closed))
-    source = "; ".join(dict.fromkeys(file.source or f"files in {folder.name or folder}" for file in files))
+        opened, closed = frame.index.min() - length_of(timeframe), frame.index.max()
+        if (file := folder / f"{symbol}-{timeframe}-mark.parquet").exists():
+            marks[symbol] = _bars(file, span, _Period(micros_at(opened), micros_at(closed)), required=False)
+        if (file := folder / f"{symbol}-funding.parquet").exists():
+            rates[symbol] = _rates(file, micros_at(opened), micros_at(closed))
+    source, simulated = _told(folder, [*files.values(), *marks.values(), *rates.values()])
     late = [
         f"{s}: its bars begin at {f.index[0]:%Y-%m-%d %H:%M}" for s, f in bars.items() if _begins_late(f, span, period)
     ]
     finer, notes = _finer(folder, bars, finer_timeframe, timeframe, period) if finer_timeframe else (None, ())
+    if finer and finer.simulated != simulated:
+        raise BadData(f"of the bars of {timeframe} and of {finer_timeframe} one are simulated: use a folder for each")
     return Market.of(
         bars,
         timeframe,
-        marks=marks,
-        funding=rates,
+        marks={symbol: file.frame for symbol, file in marks.items()},
+        funding={symbol: file.frame["funding_rate"] for symbol, file in rates.items()},
         source=source,
-        simulated=any(file.simulated for file in files),
+        simulated=simulated,
         allow_gaps=allow_gaps,
         refill=refill,
         until=end,
@@ -120,9 +130,18 @@ class _Period:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    name: str
     frame: pd.DataFrame
     source: str
     simulated: bool
+
+
+def _told(folder: Path, files: Sequence[_File]) -> tuple[str, bool]:
+    """Where `files` come from, in words, and whether they are simulated: all of them, or none."""
+    made, real = ([file.name for file in files if file.simulated is kind] for kind in (True, False))
+    if made and real:
+        raise BadData(f"{made[0]} is simulated and {real[0]} is not: bars of the two don't mix; use a folder for each")
+    return "; ".join(dict.fromkeys(file.source or f"files in {folder.name or folder}" for file in files)), bool(made)
 
 
 def _bars(file: Path, span: int, period: _Period, required: bool = True) -> _File:
@@ -130,14 +149,17 @@ def _bars(file: Path, span: int, period: _Period, required: bool = True) -> _Fil
     opens = _Period(period.start, None if period.end is None else period.end - span)
     table = _load(file, COLUMNS, opens)
     if required and not table.num_rows:
-        held = _load(file, (), _Period(None, None))
-        ts = _micros(held)
-        there = f"its bars open from {datetime_at(ts.min())} to {datetime_at(ts.max())}" if len(ts) else "it is empty"
+        held = _micros(_load(file, (), _Period(None, None)))
+        there = f"its bars open {_Period(int(held.min()), int(held.max()))}" if len(held) else "it is empty"
         raise BadData(f"{file.name} has no bars {period}; {there}")
+    return _file(file, table, _micros(table) + span)
+
+
+def _file(file: Path, table: pa.Table, ts: Micros) -> _File:
     label = _label(table.schema)
-    values = {name: table.column(name).to_numpy().astype(np.float64, copy=False) for name in COLUMNS}
-    frame = pd.DataFrame(values, index=index_of(_micros(table) + span))
-    return _File(frame, str(label.get("source", "")), bool(label.get("simulated", False)))
+    values = {name: table.column(name).to_numpy() for name in table.column_names if name != "timestamp"}
+    frame = pd.DataFrame({name: v.astype(np.float64, copy=False) for name, v in values.items()}, index=index_of(ts))
+    return _File(file.name, frame, str(label.get("source", "")), bool(label.get("simulated", False)))
 
 
 def _begins_late(frame: pd.DataFrame, span: int, period: _Period) -> bool:
@@ -145,7 +167,7 @@ def _begins_late(frame: pd.DataFrame, span: int, period: _Period) -> bool:
     return period.start is not None and bool(micros_in(frame.index)[0] >= period.start + 2 * span)
 
 
-def _rates(file: Path, opened: int, closed: int) -> "pd.Series[float]":
+def _rates(file: Path, opened: int, closed: int) -> _File:
     """The funding rates of `file` that bars from `opened` to `closed` meet: settled after the one, up to the other.
 
     The venue settles a few milliseconds late, so times are floored to the minute.
@@ -153,8 +175,7 @@ def _rates(file: Path, opened: int, closed: int) -> "pd.Series[float]":
     table = _load(file, ("funding_rate",), _Period(opened, closed + MINUTE))
     settled = _micros(table) // MINUTE * MINUTE
     met = (opened < settled) & (settled <= closed)
-    values = table.column("funding_rate").to_numpy().astype(np.float64)
-    return pd.Series(values[met], index=index_of(settled[met]))
+    return _file(file, table.filter(pa.array(met)), settled[met])
 
 
 def _load(file: Path, columns: Iterable[str], period: _Period) -> pa.Table:
@@ -223,13 +244,15 @@ def _finer(
     if micros_of(coarse) % micros_of(timeframe) or micros_of(coarse) == micros_of(timeframe):
         raise ValueError(f"bars of {timeframe} do not add up to {coarse}")
     held: dict[str, pd.DataFrame] = {}
-    notes, source, simulated = [], "", False
+    notes, files = [], []
     for symbol, frame in bars.items():
         file = folder / f"{symbol}-{timeframe}.parquet"
         if not file.exists():
             notes.append(f"{symbol}: no bars of {timeframe}; inside a bar of {coarse} the order of prices is assumed")
             continue
         found = _bars(file, micros_of(timeframe), period, required=False)
+        if len(found.frame):
+            Market.of({symbol: found.frame}, timeframe, source=f"{folder.name}/{file.name}", allow_gaps=True)
         fits = _fitting(found.frame, frame, coarse)
         if fits.any():
             held[symbol] = found.frame[among(_close_in(found.frame, coarse), micros_in(frame.index)[fits])]
@@ -238,9 +261,10 @@ def _finer(
                 f"{symbol}: {np.count_nonzero(~fits)} of {len(frame)} bars have no bars of {timeframe} that add up to "
                 "them; inside these the order of prices is assumed"
             )
-        source, simulated = found.source or f"files in {folder.name or folder}", simulated or found.simulated
+        files.append(found)
     if not held:
         return None, tuple(notes)
+    source, simulated = _told(folder, files)
     finer = Market.of(held, timeframe, source=source, simulated=simulated, allow_gaps=True, refill=1)
     return finer, tuple(notes)
 

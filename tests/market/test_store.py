@@ -63,6 +63,16 @@ def test_real_bars_are_never_replaced_by_simulated_ones(store):
     assert not read(store.folder, ["BTCUSDT"], "1h").simulated
 
 
+@pytest.mark.parametrize("made", ["ETHUSDT-1h", "ETHUSDT-1h-mark", "ETHUSDT-funding", "BTCUSDT-funding"])
+def test_simulated_files_do_not_mix_with_real_ones(store, made):
+    store.write(a_market())
+    other = Store(store.folder.parent / "other")
+    other.write(a_market(simulated=True))
+    (other.folder / f"{made}.parquet").replace(store.folder / f"{made}.parquet")
+    with pytest.raises(BadData, match=f"{made}.parquet is simulated and BTCUSDT-1h.parquet is not"):
+        read(store.folder, ["BTCUSDT", "ETHUSDT"], "1h")
+
+
 def test_a_longer_past_is_never_replaced_by_a_shorter_one(store):
     store.write(a_market(hours=120))
     with pytest.raises(BadData, match=r"holds times from 2026-01-01 00:00:00.* does not cover"):
@@ -187,7 +197,7 @@ def test_a_missing_file_is_answered_with_what_is_there(store):
 
 def test_a_period_without_bars_is_answered_with_the_one_that_has_some(store):
     store.write(a_market())
-    with pytest.raises(BadData, match="no bars between 2030-01-01 00:00 and the end; its bars open from 2026-01-01"):
+    with pytest.raises(BadData, match="no bars between 2030-01-01 00:00 and the end; its bars open between 2026-01-01"):
         read(store.folder, ["BTCUSDT"], "1h", "2030-01-01")
 
 
@@ -237,6 +247,21 @@ def test_finer_bars_add_up_to_those_they_are_inside_of(store):
     assert market.finer.symbols == ("BTCUSDT",)
     pd.testing.assert_frame_equal(aggregate(market.finer.bars["BTCUSDT"], "1h"), market.bars["BTCUSDT"])
     assert market.notes == ("ETHUSDT: no bars of 5m; inside a bar of 1h the order of prices is assumed",)
+
+
+def test_finer_bars_that_are_bad_are_refused(store):
+    a_file(store, make_bars(50))
+    parts = make_bars(600, timeframe="5min")
+    a_file(store, parts.iloc[::-1], "BTCUSDT-5m", parts.index[::-1] - pd.Timedelta("5min"))
+    with pytest.raises(BadData, match="BTCUSDT-5m: bars that stand after a later one"):
+        read(store.folder, ["BTCUSDT"], "1h", finer_timeframe="5m")
+
+
+def test_mark_prices_in_disorder_are_refused(store):
+    a_file(store, make_bars(50))
+    a_file(store, make_bars(50).iloc[::-1], "BTCUSDT-1h-mark")
+    with pytest.raises(BadData, match="BTCUSDT-1h-mark: bars that stand after a later one"):
+        read(store.folder, ["BTCUSDT"], "1h")
 
 
 def test_finer_bars_that_do_not_add_up_are_left_out(store):
