@@ -7,7 +7,7 @@ before, and where prices stood still so long that there is nothing to compare wi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ class Trend:
     range_span: int = 14  # bars over which the true range is averaged
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if type(value := getattr(self, field.name)) is not int:
+                raise TypeError(f"{field.name} {value!r} must be a whole number of bars")
         if not 0 < self.fast <= self.medium <= self.slow:
             raise ValueError(
                 f"horizons must ascend from 1 bar: fast {self.fast}, medium {self.medium}, slow {self.slow}"

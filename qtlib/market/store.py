@@ -71,7 +71,8 @@ def read(
     ]
     finer, notes = _finer(folder, bars, finer_timeframe, timeframe, period) if finer_timeframe else (None, ())
     if finer and finer.simulated != simulated:
-        raise BadData(f"of the bars of {timeframe} and of {finer_timeframe} one are simulated: use a folder for each")
+        made, real = (timeframe, finer_timeframe) if simulated else (finer_timeframe, timeframe)
+        raise BadData(f"bars of {made} are simulated and bars of {real} are not: they don't mix; use a folder for each")
     return Market.of(
         bars,
         timeframe,

@@ -102,6 +102,12 @@ def test_horizons_that_make_no_sense_are_refused(wrong):
         Trend(**wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"fast": 24.0}, {"slow": "168"}, {"range_span": True}])
+def test_spans_are_whole_numbers_of_bars(wrong):
+    with pytest.raises(TypeError, match="whole number of bars"):
+        Trend(**wrong)
+
+
 def test_a_strategy_is_found_by_the_name_it_gives_itself():
     assert {name: strategy().name for name, strategy in STRATEGIES.items()} == {name: name for name in STRATEGIES}
 

@@ -265,14 +265,22 @@ def test_mark_prices_in_disorder_are_refused(store):
 
 
 def test_finer_bars_that_do_not_add_up_are_left_out(store):
-    hourly = simulate(SimulatedMarket(timeframe="5m", symbols=("BTCUSDT",)), bars=12 * 50).coarser("1h")
-    store.write(hourly)
-    parts = hourly.finer.bars["BTCUSDT"]
+    parts = make_bars(12 * 50, timeframe="5min")
+    a_file(store, aggregate(parts, "1h"))
     lie = parts.assign(high=parts["high"].where(parts.index != parts.index[30], parts["high"] * 1.5))
     a_file(store, lie.drop(lie.index[100]), "BTCUSDT-5m", lie.drop(lie.index[100]).index - pd.Timedelta("5min"))
     market = read(store.folder, ["BTCUSDT"], "1h", finer_timeframe="5m")
     assert market.finer.count == 12 * 48
     assert market.notes[0].startswith("BTCUSDT: 2 of 50 bars have no bars of 5m that add up to them")
+
+
+def test_simulated_finer_bars_do_not_stand_inside_real_ones(store):
+    a_file(store, make_bars(50))
+    made = Market.of({"BTCUSDT": make_bars(600, timeframe="5min")}, "5m", simulated=True)
+    store.write(made)
+    a_file(store, aggregate(made.bars["BTCUSDT"], "1h"))
+    with pytest.raises(BadData, match="bars of 5m are simulated and bars of 1h are not"):
+        read(store.folder, ["BTCUSDT"], "1h", finer_timeframe="5m")
 
 
 # --- the real ones ------------------------------------------------------------------------------------------------
