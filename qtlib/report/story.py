@@ -11,6 +11,7 @@ from qtlib.domain.account import Position, exact
 from qtlib.domain.decisions import Choice, Reason, Verdict
 from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderStatus, Role
 from qtlib.domain.state import (
+    START,
     BarClosed,
     CashCorrected,
     CashMoved,
@@ -31,7 +32,8 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
     """What a person should know of `event`, which led from `before` to `after`; often nothing."""
     match event:
         case SessionOpened():
-            return [f"▶️ Session {event.run_id} opened (mode {event.mode}, parameters {event.params_hash[:8]})"]
+            opened = f"▶️ Session {event.run_id} opened (mode {event.mode}, parameters {event.params_hash[:8]})"
+            return [opened, *_resumed(before)]
         case SessionClosed():
             return [f"⏹️ Session {event.run_id} closed: {event.reason}"]
         case CashMoved():
@@ -90,6 +92,26 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
 # --- one family of events each ----------------------------------------------------------------------------
 
 
+def _resumed(state: State) -> list[str]:
+    """What the journal brings along from the last session."""
+    positions = state.account.positions.values()
+    known = f", up to {state.ts:%Y-%m-%d %H:%M} UTC" if state.ts > START else ""
+    lines = [f"♻️ Recovered {len(positions)} positions from the journal{known}"]
+    for position in positions:
+        stops = [o.intent.trigger for o in state.orders.values() if _is_stop_of(o, position)]
+        stop = f"stop ${_number(stops[-1])}" if stops and stops[-1] is not None else "no stop"
+        lines.append(f"♻️ Resumed {position.symbol}: {_held(position)}, {stop}")
+    return lines
+
+
+def _is_stop_of(order: Order, position: Position) -> bool:
+    return order.intent.symbol == position.symbol and order.intent.role is Role.STOP_LOSS
+
+
+def _held(position: Position) -> str:
+    return f"{_side(position.quantity)} {_number(abs(position.quantity))} @ ${_number(position.entry_price)}"
+
+
 def _new_day(before: State, event: BarClosed, after: State) -> list[str]:
     if before.ts.date() >= event.ts.date() or not before.prices:
         return []
@@ -117,9 +139,9 @@ def _decision(event: DecisionMade, after: State, max_positions: int) -> list[str
 
 def _sizing(verdict: Verdict, quantity: Decimal) -> str:
     wanted, allowed = verdict.wanted_notional, verdict.allowed_notional
-    cut = f", cut from ${wanted:,.2f} by {verdict.rule or 'a limit'}" if allowed < wanted else ""
+    cut = f", cut from ${wanted:,.2f} by {verdict.rule or 'whole lots'}" if allowed < wanted else ""
     size = f"{_number(abs(quantity))} = ${allowed:,.2f} notional"
-    return f"📏 {verdict.symbol} {_side(quantity)} sized: {size} at confidence {verdict.confidence:.2f}{cut}"
+    return f"📏 {verdict.symbol} {_side(quantity)} sizing: {size} at confidence {verdict.confidence:.2f}{cut}"
 
 
 def _limits(verdicts: tuple[Verdict, ...], after: State, max_positions: int) -> list[str]:
@@ -176,8 +198,7 @@ def _adopted(before: State, event: PositionAdopted) -> list[str]:
         held = before.account.position(position.symbol)
         gone = f"{_side(held.quantity)} {_number(abs(held.quantity))}" if held.quantity else "nothing"
         return [f"🗄️ {position.symbol} is gone at the venue, archived: {gone} ({event.evidence})"]
-    size = f"{_side(position.quantity)} {_number(abs(position.quantity))} @ ${_number(position.entry_price)}"
-    lines = [f"♻️ Recovered {position.symbol}: {size}", f"   {event.evidence}"]
+    lines = [f"♻️ Recovered {position.symbol}: {_held(position)}", f"   {event.evidence}"]
     return lines if event.exits is None else lines + exits_lines(position.symbol, event.exits)
 
 
@@ -196,7 +217,7 @@ def _provenance(plan: ExitPlan) -> str:
 
 _SOURCES = {
     ExitSource.AI: "AI",
-    ExitSource.CLAMPED: "clamped AI",
+    ExitSource.CLAMPED: "clamped",
     ExitSource.STATIC: "static",
     ExitSource.RECOVERED: "recovered",
 }
@@ -205,11 +226,12 @@ _SOURCES = {
 def _number(value: Decimal) -> str:
     """Four decimals, and below one as many as four digits need.
 
-    >>> _number(Decimal("67.1")), _number(Decimal("0.00001234567"))
-    ('67.1000', '0.00001235')
+    >>> _number(Decimal("67.1")), _number(Decimal("0.001")), _number(Decimal("0.00001234567"))
+    ('67.1000', '0.0010', '0.00001235')
     """
     below_one = -value.adjusted() if value and abs(value) < 1 else 0
-    return f"{value:.{max(4, below_one + 3)}f}"
+    whole, decimals = f"{value:.{max(4, below_one + 3)}f}".split(".")
+    return f"{whole}.{decimals[:4]}{decimals[4:].rstrip('0')}"
 
 
 def _money(amount: Decimal, signed: bool = False) -> str:

@@ -7,14 +7,16 @@ of any of them.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
+from qtlib.domain.decisions import Moment
 from qtlib.domain.market import Instrument
 from qtlib.domain.state import START, Event, State
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.session import Name
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
-from qtlib.journal import Journal
+from qtlib.journal import Journal, Lease
 from qtlib.learning.strategies import STRATEGIES
 from qtlib.market import Market, read
 from qtlib.market.simulated import SimulatedMarket, simulate
@@ -23,8 +25,9 @@ from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import Costs
-from qtlib.runs.log import Log
 from qtlib.runs.run import Run
+
+LEASE_RENEWED_EVERY_S = 5.0  # a lease holds for 30
 
 
 def strategy(params: Params) -> Strategy:
@@ -99,11 +102,26 @@ def name(run: Run) -> Name:
     return Name(run.params.session.account, run.run_id, run.params.mode, run.params.hash())
 
 
-def narrator(log: Log, max_positions: int) -> Callable[[State, Event, State], None]:
-    """Tells `log` what happens, in the words that people read."""
+def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
+    """Tells the run's log what happens, in the words that people read."""
 
     def narrate(before: State, event: Event, after: State) -> None:
-        for line in tell(before, event, after, max_positions):
-            log.info(line, venue_ts=event.ts.isoformat())
+        for line in tell(before, event, after, rules.limits.max_positions):
+            run.log.info(line, venue_ts=event.ts.isoformat())
 
     return narrate
+
+
+def heart(run: Run, market: Market, lease: Lease | None = None) -> Callable[[Moment], None]:
+    """Beats once a moment: a sign of life with how far the run is, and the lease renewed while it is."""
+    done, total, renewed = 0, run.params.session.max_bars or len(market.bars[market.symbols[0]]), monotonic()
+
+    def beat(moment: Moment) -> None:
+        nonlocal done, renewed
+        done += bool(moment.bars)
+        run.beat(done, total, venue_ts=moment.ts.isoformat())
+        if lease is not None and monotonic() - renewed > LEASE_RENEWED_EVERY_S:
+            lease.renew()
+            renewed = monotonic()
+
+    return beat

@@ -1,5 +1,6 @@
 from decimal import Decimal
 
+import builders
 import pytest
 from builders import HOUR, T0
 from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_position, a_request, fold, made_journal
@@ -92,7 +93,7 @@ def test_an_entry_tells_its_size_and_where_it_will_be_left():
     exits = ExitPlan(stop_frac=0.03, take_profit_frac=0.078, trail_frac=0.02, source=ExitSource.AI)
     verdict = Verdict(SOL, Choice.ENTER, Reason.NONE, "gross_exposure", 149.5, 120.0, 0.65, 0.4)
     assert told(decided(verdict, SOLUSDT=Target(SOL, D("-0.85"), exits=exits))) == [
-        "📏 SOLUSDT SHORT sized: 0.8500 = $120.00 notional at confidence 0.65, cut from $149.50 by gross_exposure",
+        "📏 SOLUSDT SHORT sizing: 0.8500 = $120.00 notional at confidence 0.65, cut from $149.50 by gross_exposure",
         "🎯 SOLUSDT using AI TP/SL: TP=7.8%, SL=3.0%, Trail=2.0%",
         "   SOLUSDT needs a 27.8% win rate before costs",
     ]
@@ -164,3 +165,13 @@ def test_every_event_of_a_history_can_be_told():
     kinds = {line.split()[0] for line in lines}
     assert {"💰", "🎯", "📏", "✅", "💸", "📅", "⚠️", "🏦"} <= kinds
     assert PLAN.profile in next(line for line in lines if line.startswith("🎯"))
+
+
+def test_a_session_says_what_the_journal_brought_along():
+    held = builders.a_state(builders.a_position(2, 100))
+    lines = tell(held, SessionOpened(T0, "main", "r1", "sim", "abcdef123456"), held)
+    assert lines == [
+        "▶️ Session r1 opened (mode sim, parameters abcdef12)",
+        "♻️ Recovered 1 positions from the journal, up to 2026-01-01 00:00 UTC",
+        "♻️ Resumed BTCUSDT: LONG 2.0000 @ $100.0000, no stop",
+    ]

@@ -1,0 +1,100 @@
+"""Each notebook has the form of the family, and runs to its end through our own runner."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from notebook_form import faults
+
+from qtlib.params import resolve
+from qtlib.report.page import export
+from qtlib.runs.runner import run_notebook
+
+HOME = Path(__file__).parent.parent
+NOTEBOOKS = sorted((HOME / "notebooks").glob("*.ipynb"))
+SMALL = ["data.bars=400", "session.max_bars=320"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_has_the_form_of_the_family(path):
+    assert list(faults(path)) == []
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+def run(kind, root, *more, params="sim"):
+    resolved = resolve(HOME / "params" / f"{params}.yaml", [*SMALL, *more], {})
+    lines = []
+    outcome = run_notebook(
+        kind, HOME / "notebooks" / f"{kind}.ipynb", resolved, export=export, root=root, on_line=lines.append
+    )
+    assert outcome.record["status"] == "ok", outcome.record["error"]
+    return outcome, lines
+
+
+def identities(outcome):
+    """What interface.md promises of every finished run, to the cent."""
+    record, folder = outcome.record, outcome.folder.path
+    figures = record["metrics"]
+    trades, equity = pd.read_parquet(folder / "trades.parquet"), pd.read_parquet(folder / "equity.parquet")
+    earned = figures["final_equity_quote"] - figures["start_equity_quote"] - (figures["moved_quote"] or 0)
+    opened = figures["open_pnl_quote"] - figures["open_pnl_start_quote"]
+    assert trades["pnl_quote"].sum() + opened == pytest.approx(earned, abs=0.01)
+    net = figures["gross_pnl_quote"] - figures["fees_quote"] + figures["funding_quote"]
+    assert net == pytest.approx(figures["net_pnl_quote"], abs=0.01)
+    limits = resolve(folder / "params.yaml", [], {}).params.limits
+    assert equity["gross_exposure_quote"].max() <= limits.max_gross_exposure
+    assert equity["open_positions"].max() <= limits.max_positions
+    assert len(equity) == figures["bars"] == record["data"]["bars"]
+    assert figures["naked_seconds_max"] in (None, 0.0)
+    files = {"notebook.ipynb", "report.html", "record.json", "params.yaml", "log.jsonl"}
+    assert files | {f"{t}.parquet" for t in ("trades", "equity", "decisions")} <= {p.name for p in folder.iterdir()}
+    assert record["data"]["simulated"] is True
+    return trades, equity
+
+
+def test_a_second_live_run_goes_on_where_the_first_stopped(root):
+    first, lines = run("live", root)
+    said = "\n".join(str(line["msg"]) for line in lines)
+    for word in ("sizing", "Position limit", "TP/SL", "P&L"):
+        assert word.lower() in said.lower()
+    trades, equity = identities(first)
+    assert len(trades) > 5
+
+    second, lines = run("live", root)
+    _, later = identities(second)
+    assert later["ts"].iloc[0] > equity["ts"].iloc[-1]
+    assert second.record["metrics"]["start_equity_quote"] == pytest.approx(equity["equity_quote"].iloc[-1], abs=0.01)
+    held = equity["open_positions"].iloc[-1]
+    assert sum("♻️" in str(line["msg"]) for line in lines) >= held
+    assert second.record["previous_run"] == first.record["run_id"]
+
+
+def test_a_backtest_trades_as_the_live_session_does(root, tmp_path):
+    """The same bars through both notebooks: the same trades, row by row."""
+    close = ["session.at_end=close", "session.max_bars=null", "session.account=twin"]
+    live, _ = run("live", tmp_path, *close)
+    backtest, _ = run("backtest", tmp_path, *close)
+    rows, _ = identities(live)
+    twins, _ = identities(backtest)
+    assert len(rows) > 10
+    pd.testing.assert_frame_equal(rows, twins, check_exact=True)
+
+
+def test_a_report_says_that_its_market_is_simulated(root):
+    outcome, _ = run("backtest", root)
+    page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
+    assert "simulated" in page.lower()
+    assert "http://" not in page.split("<script")[0]
+
+
+def test_times_in_a_record_are_utc(root):
+    outcome, _ = run("backtest", root)
+    record = json.loads((outcome.folder.path / "record.json").read_text(encoding="utf-8"))
+    for name in ("started", "ended"):
+        assert datetime.fromisoformat(record[name]).utcoffset().total_seconds() == 0
