@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from builders import BTC, ETH, HOUR, T0, XRP, a_bar
+from hypothesis import settings
 
 from qtlib.domain.account import Account
 from qtlib.domain.market import Step
@@ -13,6 +14,7 @@ from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 
 LISTED = {i.symbol: i for i in (BTC, ETH, replace(XRP, tick=Decimal("0.01")))}
 CASH = Decimal(10_000)
+LAW = settings(deadline=None)  # a busy machine is no finding
 
 
 def a_conduct(**said):

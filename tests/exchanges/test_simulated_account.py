@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from a_venue import CASH, a_step, a_venue, buy, fate, fills, sell, submit, told
+from a_venue import CASH, LAW, a_step, a_venue, buy, fate, fills, sell, submit, told
 from builders import BTC, HOUR, T0, a_bar
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +35,7 @@ def test_the_first_event_is_the_deposit():
 
 
 @MODES
+@LAW
 @given(parts=st.lists(st.integers(1, 300), min_size=1, max_size=6), price=st.integers(90, 110))
 def test_fills_add_up_however_they_are_split(mode, parts, price):
     lots = [D(part) * BTC.lot * 100 for part in parts]
@@ -49,6 +50,7 @@ def test_fills_add_up_however_they_are_split(mode, parts, price):
     assert not whole.snapshot().positions
 
 
+@LAW
 @given(
     held=st.integers(-50, 50).filter(bool),
     wanted=st.integers(1, 100),
@@ -100,6 +102,7 @@ def test_close_position_closes_whatever_is_held_and_says_that_it_is_done():
 
 
 @MODES
+@LAW
 @given(
     moves=st.lists(
         st.tuples(st.sampled_from([buy, sell]), st.integers(1, 400), st.integers(9_000, 11_000), st.booleans()),
@@ -192,6 +195,7 @@ def test_available_is_what_positions_and_the_worse_side_of_resting_orders_leave(
 # --- liquidation ------------------------------------------------------------------------------------------
 
 
+@LAW
 @given(
     quantity=st.floats(0.01, 1000),
     long=st.booleans(),
@@ -211,6 +215,7 @@ def test_at_its_liquidation_price_a_position_has_exactly_its_maintenance_margin_
         assert (price < entry) == long
 
 
+@LAW
 @given(quantity=st.integers(1, 30_000), long=st.booleans(), leverage=st.integers(2, 40))
 def test_the_first_of_the_brackets_prices_that_is_met_liquidates(quantity, long, leverage):
     brackets = margin.float_brackets(BTC)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from a_venue import a_step, a_venue, buy, by_mark, fate, fills, sell, submit
+from a_venue import LAW, a_step, a_venue, buy, by_mark, fate, fills, sell, submit
 from builders import T0
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +168,7 @@ def test_a_close_position_stop_beside_reduce_only_ones_is_the_conducts_choice(be
 # --- promises of the port ---------------------------------------------------------------------------------
 
 
+@LAW
 @given(times=st.integers(1, 4))
 def test_submitting_again_changes_nothing_and_repeats_what_is_known(times):
     venue = a_venue()

@@ -188,7 +188,9 @@ class SimulatedExchange:
         rests = limit_of(intent) is not None and intent.time_in_force in (TimeInForce.GTC, TimeInForce.GTX)
         if left and not rests:
             self._end(
-                intent.client_id, OrderStatus.EXPIRED, f"{self.view.wanted(intent, left.filled):f} found no taker"
+                intent.client_id,
+                OrderStatus.EXPIRED,
+                f"{self.view.wanted(intent, left.filled):f} unfilled: no more at hand",
             )
 
     def _fire(self, order: Resting, reference: float) -> None:
