@@ -101,16 +101,18 @@ class Database:
     def transaction(self, synced: bool = False) -> Iterator[None]:
         """All of it or nothing; on the platter before returning if `synced`."""
         words, say = self._words, self.cursor.execute
-        with self.spoken():
-            try:
-                for word in words.begin_synced if synced else words.begin:
-                    say(word)
-                yield
-                for word in words.commit_synced if synced else words.commit:
-                    say(word)
-            except BaseException:
-                self._undo()
-                raise
+        try:
+            for word in words.begin_synced if synced else words.begin:
+                say(word)
+            yield
+            for word in words.commit_synced if synced else words.commit:
+                say(word)
+        except Exception as error:
+            self._undo()
+            self.tell(error)
+        except BaseException:
+            self._undo()
+            raise
 
     @contextmanager
     def spoken(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ Events are folded before they are written, and what can't be folded is not writt
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from qtlib.domain.state import Event, State, advance
 
@@ -12,10 +11,7 @@ Conclusion = Callable[[State], Event | None]  # what follows from a state, if an
 Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
 
 
-class Step(NamedTuple):
-    before: State
-    event: Event
-    after: State
+Step = tuple[State, Event, State]  # an event that was news, and the state before and after it
 
 
 def fold(
@@ -30,7 +26,7 @@ def fold(
         key = event.key
         if key not in news and not known(key):
             after = advance(state, event)
-            news[key] = Step(state, event, after)
+            news[key] = (state, event, after)
             state = after
     for conclude in then:
         conclusion = conclude(state)
@@ -38,6 +34,6 @@ def fold(
             key = conclusion.key
             if key not in news and not known(key):
                 after = advance(state, conclusion)
-                news[key] = Step(state, conclusion, after)
+                news[key] = (state, conclusion, after)
                 state = after
     return state, news

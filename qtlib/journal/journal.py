@@ -169,13 +169,13 @@ class Journal:
                 "account": self.account,
                 "seq": seq,
                 "key": key,
-                "ts": step.event.ts.isoformat(),
-                "kind": type(step.event).__name__,
-                "payload": encode(step.event),
+                "ts": event.ts.isoformat(),
+                "kind": type(event).__name__,
+                "payload": encode(event),
                 "written": written,
                 "fence": fence,
             }
-            for seq, (key, step) in enumerate(news.items(), self._last + 1)
+            for seq, (key, (_, event, _)) in enumerate(news.items(), self._last + 1)
         ]
         if rows:
             self._write(self._append_leased if fence else self._append_free, rows, synced)

@@ -30,7 +30,7 @@ class MemoryJournal:
         state, news = fold(state, events, then, self._keys.__contains__)
         if news:
             self._keys.update(news)
-            self._events += [step.event for step in news.values()]
+            self._events += [event for _, event, _ in news.values()]
             if self.listener:
                 for step in news.values():
                     self.listener(*step)
