@@ -19,6 +19,7 @@ from plotly.subplots import make_subplots
 from qtlib.report.tables import Tables
 
 MOST = 2_000  # points a trace
+SHOWN = 40  # exits that the price chart opens on, where there are more
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8A8F98"
 GAIN, LOSS = BLUE, VERMILION
@@ -30,13 +31,15 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
     `bars` are indexed by their close, with columns high, low and close.
     """
     figure = go.Figure()
+    entries, exits = _entries(tables, symbol), tables.trades[tables.trades.symbol == symbol]
+    since = exits.entry_ts.tail(SHOWN).min() if len(exits) > SHOWN else None
     for column, name, more in (
         ("high", "High", {"showlegend": False}),
         ("low", "High to low", {"fill": "tonexty", "fillcolor": "rgba(138,143,152,0.18)"}),
     ):
         line = {"width": 0.5, "color": "rgba(138,143,152,0.35)"}
-        _line(figure, bars[column], name, line=line, hoverinfo="skip", **more)
-    _line(figure, bars.close, "Close", line={"width": 1.3, "color": GREY})
+        _line(figure, bars[column], name, since=since, line=line, hoverinfo="skip", **more)
+    _line(figure, bars.close, "Close", since=since, line={"width": 1.3, "color": GREY})
 
     levels = tables.levels[tables.levels.symbol == symbol]
     for column, name, color, dash in (
@@ -47,20 +50,23 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
         line = {"width": 1.5, "color": color, "dash": dash, "shape": "hv"}
         figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line, connectgaps=False)
 
-    entries = _entries(tables, symbol)
     for side, mark, color in (("long", "triangle-up", BLUE), ("short", "triangle-down", ORANGE)):
         rows = entries[entries.side == side].tail(MOST)
         words = [f"{side} {q:g} @ {p:g}" for q, p in zip(rows.quantity, rows.entry_price, strict=True)]
         _marks(figure, rows.entry_ts, rows.entry_price, f"Entry, {side}", mark, color, words)
-    exits = tables.trades[tables.trades.symbol == symbol].tail(MOST)
-    words = [f"{r}: {_signed(pnl)} {quote}" for r, pnl in zip(exits.exit_reason, exits.pnl_quote, strict=True)]
-    _marks(figure, exits.exit_ts, exits.exit_price, "Exit", "x-thin", "#CC79A7", words)
+    shown = exits.tail(MOST)
+    words = [f"{r}: {_signed(pnl)} {quote}" for r, pnl in zip(shown.exit_reason, shown.pnl_quote, strict=True)]
+    _marks(figure, shown.exit_ts, shown.exit_price, "Exit", "x-thin", "#CC79A7", words)
 
     figure.update_yaxes(title=f"Price [{quote}]")
     figure.update_xaxes(tickangle=0)
     counts = f"{len(entries)} entries and {len(exits)} exits"
     label = f"{symbol} price with {counts}, and the stops and targets that rested while a trade was open"
-    return _finished(figure, f"{symbol}: price, entries, exits, protective levels", label, height=460)
+    title = f"{symbol}: price, entries, exits, protective levels"
+    if since is None:
+        return _finished(figure, title, label, height=460)
+    _finished(figure, f"{title} (opens on the last {SHOWN} of {len(exits)} exits)", label, height=500)
+    return _opened_on(figure, bars, levels, since)
 
 
 def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
@@ -131,6 +137,8 @@ def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
     figure.update_xaxes(
         title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
     )
+    if by == "hour":
+        figure.update_xaxes(tickmode="array", tickvals=x[::4])
     label = f"Net profit and loss by {name}: " + ", ".join(
         f"{key} {_signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n
     )
@@ -168,9 +176,15 @@ def decimate(values: np.ndarray[Any, Any], most: int = MOST) -> np.ndarray[Any, 
 # --- drawing ----------------------------------------------------------------------------------------------
 
 
-def _line(figure: go.Figure, values: pd.Series, name: str, row: int | None = None, **style: Any) -> None:
+def _line(
+    figure: go.Figure, values: pd.Series, name: str, row: int | None = None, since: Any = None, **style: Any
+) -> None:
+    """A line, half of whose points are kept for the part from `since` on, if that is what one looks at first."""
     numbers = values.to_numpy(dtype=float)
+    cut = 0 if since is None else int(values.index.searchsorted(since))
     kept = decimate(numbers)
+    if cut:
+        kept = np.concatenate([decimate(numbers[:cut], MOST // 2), cut + decimate(numbers[cut:], MOST // 2)])
     place = {} if row is None else {"row": row, "col": 1}
     figure.add_scatter(x=values.index[kept], y=_short(numbers[kept]), name=name, mode="lines", **place, **style)
 
@@ -188,6 +202,23 @@ def _marks(figure: go.Figure, x: pd.Series, y: pd.Series, name: str, symbol: str
     marker = {"symbol": symbol, "size": size, "color": color, "line": edge}
     more = " (the last ones)" if len(x) >= MOST else ""
     figure.add_scatter(x=x, y=y, name=name + more, mode="markers", marker=marker, text=words, hoverinfo="x+text")
+
+
+def _opened_on(figure: go.Figure, bars: pd.DataFrame, levels: pd.DataFrame, since: pd.Timestamp) -> go.Figure:
+    """`figure` showing what happened from `since` on, with buttons to see everything and to come back."""
+    seen = bars[bars.index >= since]
+    near = levels[levels.ts >= since][["stop_price", "take_profit_price"]].stack()
+    low, high = min(seen.low.min(), near.min()), max(seen.high.max(), near.max())
+    pad = (high - low) * 0.05
+    x, y = [since, seen.index[-1]], [float(low - pad), float(high + pad)]
+    figure.update_layout(xaxis_range=x, yaxis_range=y, margin_t=76)
+    buttons = [
+        {"label": f"Last {SHOWN} exits", "method": "relayout", "args": [{"xaxis.range": x, "yaxis.range": y}]},
+        {"label": "All", "method": "relayout", "args": [{"xaxis.autorange": True, "yaxis.autorange": True}]},
+    ]
+    menu = {"type": "buttons", "direction": "right", "showactive": False, "buttons": buttons, "font_size": 11}
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8, "t": 0}}
+    return figure.update_layout(updatemenus=[{**menu, **place, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY}])
 
 
 def _signed(value: float) -> str:
@@ -263,7 +294,7 @@ def _finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figu
         legend={
             "orientation": "h",
             "x": 0,
-            "y": -36 / height,
+            "y": -44 / height,
             "yanchor": "top",
             "font_size": 11,
             "traceorder": "normal",

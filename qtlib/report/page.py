@@ -95,7 +95,8 @@ def _chart(figure: Any) -> str:
     caption = str(title.get("text", "") if isinstance(title, dict) else title)
     layout.pop("width", None)  # the page decides
     if caption:
-        layout["margin"] = {**layout.get("margin", {}), "t": 12}  # the caption stands above
+        margin = layout.get("margin", {})
+        layout["margin"] = {**margin, "t": max(12, margin.get("t", 40) - 28)}  # the caption stands above
     label = str((layout.get("meta") or {}).get("label") or caption or "chart")
     packed = json.dumps({"data": data, "layout": layout}, separators=(",", ":")).replace("<", "\\u003c")
     height = int(layout.get("height", 400))

@@ -116,6 +116,22 @@ def test_an_open_position_has_its_entry_drawn():
     assert [t.y for t in figure.data if t.name == "Entry, short"] == [(100,)]
 
 
+def test_a_crowded_price_chart_opens_on_its_last_exits_and_still_holds_all():
+    figure = charts.price(MADE, BARS["BTCUSDT"], "BTCUSDT")
+    exits = MADE.trades[MADE.trades.symbol == "BTCUSDT"]
+    first, last = figure.layout.xaxis.range
+    assert len(exits) > charts.SHOWN
+    assert exits.exit_ts[exits.entry_ts >= first].count() >= charts.SHOWN
+    assert last == BARS["BTCUSDT"].index[-1]
+    seen = BARS["BTCUSDT"][first:]
+    low, high = figure.layout.yaxis.range
+    assert low < seen.low.min() < seen.high.max() < high
+    assert len(next(t for t in figure.data if t.name == "Exit").x) == len(exits)
+    close = next(t for t in figure.data if t.name == "Close")
+    assert set(seen.index) <= set(close.x)  # nothing of the part one looks at is thinned away
+    assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["Last 40 exits", "All"]
+
+
 def test_profit_by_anything_adds_up_to_the_whole():
     for by in ("symbol", "exit_reason", "hour"):
         sums = charts.profit_by(MADE, by)

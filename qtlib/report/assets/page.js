@@ -16,6 +16,9 @@
     for (const axis of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
       Object.assign(colors, {[`${axis}.gridcolor`]: grid, [`${axis}.zerolinecolor`]: line, [`${axis}.linecolor`]: line});
     }
+    (layout.updatemenus || []).forEach((_, i) => {
+      Object.assign(colors, {[`updatemenus[${i}].font.color`]: isDark ? '#8a93a0' : ink, [`updatemenus[${i}].bordercolor`]: line});
+    });
     return colors;
   };
 
