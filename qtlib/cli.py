@@ -266,8 +266,8 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
     out.print(
         f"{kind} · mode {settings.mode} · {_market_words(resolved)} · settings {resolved.hash[:12]}", highlight=False
     )
-    for path, value in resolved.overrides.items():
-        out.print(f"  {path} = {value}", highlight=False, markup=False)
+    for line in resolved.lines():
+        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
     page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None)
     with Watching(out) as watching:
         outcome = run_notebook(

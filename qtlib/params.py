@@ -411,6 +411,10 @@ class Resolved:
         head = f"# resolved settings · {self.file or 'defaults'} · sha256 {self.hash}\n"
         return head + yaml.safe_dump(self.params.plain(), sort_keys=False, allow_unicode=True, width=110)
 
+    def lines(self) -> list[str]:
+        """The whole of the settings, a line for each section: what a start shows."""
+        return [_flow({name: value}) for name, value in self.params.plain().items()]
+
 
 def resolve(
     file: str | Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
@@ -455,6 +459,11 @@ def load_yaml(text: str, name: str = "<text>") -> Any:
         raise SettingsError(f"{where}: {e.problem or 'this is no YAML'}") from None
     except yaml.YAMLError as e:
         raise SettingsError(f"{name}: this is no YAML ({str(e).splitlines()[0]})") from None
+
+
+def _flow(value: Mapping[str, Any]) -> str:
+    line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return line.strip()[1:-1]
 
 
 # --- reading ----------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from qtlib.params import Resolved
 from qtlib.runs import atomic
 from qtlib.runs.ends import NO_ROOM, end_of
 from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, final_record
-from qtlib.runs.log import Tail
+from qtlib.runs.log import Log, Tail
 from qtlib.runs.run import open_folder
 
 POLL_S = 0.1
@@ -88,6 +88,10 @@ def run_notebook(
     trouble, status, code = _report(folder, resolved, export, status, code, trouble)
     if status != OK:
         _banner(folder, status, trouble)
+    with suppress(OSError):  # a full disk: the exit code and the terminal say it all the same
+        log = Log(folder / "log.jsonl")
+        log.write("info" if status == OK else "error", sentence(status, trouble))
+        log.close()
     leaked = atomic.scrub(folder.path)
     if leaked or _Handler.leaked:
         files = ", ".join(leaked or ["notebook.ipynb"])
@@ -96,7 +100,8 @@ def run_notebook(
     told = atomic.read_json(folder / "result.json") or {}
     final = final_record(folder, record, datetime.now(UTC), status, told, trouble)
     folder.write_record(final)
-    for name in ("result.json", "error.json", "heartbeat.json", "stop"):
+    raised = trouble is None or "traceback" in trouble  # else the kernel's own words may say more
+    for name in ("result.json", "error.json", "heartbeat.json", "stop", *(["kernel.log"] if raised else [])):
         (folder / name).unlink(missing_ok=True)
     return Outcome(folder, final, code)
 
@@ -201,9 +206,6 @@ def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: "_Wat
             )
     except Exception as e:
         return e
-    finally:
-        if (folder / "kernel.log").stat().st_size == 0:
-            (folder / "kernel.log").unlink()
     return None
 
 

@@ -14,7 +14,7 @@ from qtlib.runs.folder import runs
 from qtlib.runs.runner import run_notebook
 
 CONTEXT = get_context("forkserver")  # papermill is imported once, and each drill starts from there
-CONTEXT.set_forkserver_preload(["death_drill"])
+CONTEXT.set_forkserver_preload(["qtlib.runs.runner", "hypothesis"])
 
 OPENING = "from qtlib.runs import open_run\nimport os, time\nrun = open_run(run_dir, params)"
 
