@@ -168,7 +168,7 @@ class Database:
     def _bring_up_to_date(self) -> None:
         version = self._version()
         if version < HEAD:
-            # 90 ms of imports that most starts do without
+            # cold start: 90 ms of imports that most starts do without
             from qtlib.journal.migrate import upgrade  # noqa: PLC0415
 
             with self.transaction(synced=True):

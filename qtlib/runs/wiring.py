@@ -7,7 +7,6 @@ of any of them.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
 
 from qtlib.domain.decisions import Moment
 from qtlib.domain.market import Instrument
@@ -26,8 +25,6 @@ from qtlib.report.story import tell
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import Costs
 from qtlib.runs.run import Run
-
-LEASE_RENEWED_EVERY_S = 5.0  # a lease holds for 30
 
 
 def strategy(params: Params) -> Strategy:
@@ -114,14 +111,13 @@ def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
 
 def heart(run: Run, market: Market, lease: Lease | None = None) -> Callable[[Moment], None]:
     """Beats once a moment: a sign of life with how far the run is, and the lease renewed while it is."""
-    done, total, renewed = 0, run.params.session.max_bars or len(market.bars[market.symbols[0]]), monotonic()
+    done, total = 0, run.params.session.max_bars or len(market.bars[market.symbols[0]])
 
     def beat(moment: Moment) -> None:
-        nonlocal done, renewed
+        nonlocal done
         done += bool(moment.bars)
         run.beat(done, total, venue_ts=moment.ts.isoformat())
-        if lease is not None and monotonic() - renewed > LEASE_RENEWED_EVERY_S:
+        if lease is not None:
             lease.renew()
-            renewed = monotonic()
 
     return beat
