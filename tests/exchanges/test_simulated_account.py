@@ -192,6 +192,23 @@ def test_available_is_what_positions_and_the_worse_side_of_resting_orders_leave(
     assert margin.available(venue.view) == D("999.5") - (1000 + 450) / D(5)
 
 
+@pytest.mark.parametrize(
+    ("order", "reckoned"),
+    [(buy("x"), "100.05"), (buy("x", price=99), "99"), (sell("x"), "100.15"), (sell("x", price=103), "103")],
+)
+def test_an_order_is_reckoned_at_a_price_rather_too_high_than_too_low(order, reckoned):
+    assert margin.assumed_price(a_venue().view, order) == D(reckoned)
+    plain = a_venue(long_margin_frac=0.0, short_margin_frac=0.0).view
+    assert margin.assumed_price(plain, order) == (order.price or 100)
+
+
+def test_an_order_costs_its_margin_the_loss_it_opens_with_and_its_fee():
+    venue = a_venue(long_margin_frac=0.0)
+    venue.advance(a_step(1, 100, mark=(99, 99, 99, 99)))
+    assert margin.cost(venue.view, buy("x", 10)) == 200 + 10 + D("0.5")
+    assert margin.cost(venue.view, sell("x", 10, price=100, reduce_only=True)) == 0
+
+
 # --- liquidation ------------------------------------------------------------------------------------------
 
 
