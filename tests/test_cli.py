@@ -146,7 +146,7 @@ def test_simulated_bars_on_disk_are_listed_and_labelled(qt, tmp_path):
 
 def test_an_interrupted_command_ends_in_order_and_says_by_which_signal(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(tmp_path)}
-    words = ["backtest", "-p", "data.bars=100000", "--json"]
+    words = ["backtest", "-p", "data.bars=20000", "--json"]
     started = subprocess.Popen(
         [sys.executable, "-c", "from qtlib.cli import main; main()", *words],
         stdout=subprocess.PIPE,

@@ -233,7 +233,7 @@ class _Watch:
     signals: list[int] = field(default_factory=list)
     killed: str | None = None  # why the kernel was killed here
     silent_s: float = 0.0  # since the last sign of life, counted only while this thread itself was awake
-    left_s: float | None = None  # of the grace; None until somebody asked for the end
+    asked_s: float | None = None  # since the end was asked for, counted likewise
     beaten: bool = False
     _last_beat: float | None = None
     _resting: bool = True
@@ -255,11 +255,14 @@ class _Watch:
         self.signals.append(signum)
         name = signal.Signals(signum).name
         if len(self.signals) == 1:
-            self.left_s = self.grace_s if self.beaten else SECOND_GRACE_S
+            self.asked_s = 0.0
             with suppress(OSError):  # a full disk must not keep us from stopping: the grace runs out
                 atomic.write_json(self.folder / "stop", {"why": name, "ts": time.time()})
-        elif self.left_s is not None:
-            self.left_s = min(self.left_s, SECOND_GRACE_S)
+
+    def _patience_s(self) -> float:
+        """How long an end may take: little, once it was asked for twice, or where nothing that trades has begun."""
+        begun = self.beaten or self.folder.kind == "live"
+        return self.grace_s if begun and len(self.signals) == 1 else min(self.grace_s, SECOND_GRACE_S)
 
     def _watch(self) -> None:
         tail, before = Tail(self.folder / "log.jsonl"), time.monotonic()
@@ -280,10 +283,10 @@ class _Watch:
             _tell(self.on_beat, beat)
         elif not self._resting:
             self.silent_s += awake
-        if self.left_s is not None:
-            self.left_s -= awake
-        if self.killed is None and self.left_s is not None and self.left_s <= 0:
-            self._kill(f"killed after a grace of {self.grace_s if self.beaten else SECOND_GRACE_S:g} s")
+        if self.asked_s is not None:
+            self.asked_s += awake
+        if self.killed is None and self.asked_s is not None and self.asked_s > self._patience_s():
+            self._kill(f"killed after a grace of {self._patience_s():g} s")
         elif self.killed is None and not self._resting and self.silent_s > self.hung_after_s:
             self._kill(f"no sign of life for {self.hung_after_s:g} s: the kernel hung, and was killed")
 
