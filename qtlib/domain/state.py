@@ -58,9 +58,12 @@ class SessionClosed:
         return f"closed:{self.run_id}"
 
 
+INSURANCE_CLEAR = "insurance_clear"  # why the venue pays in: a liquidation lost more than was at stake
+
+
 @dataclass(frozen=True, slots=True)
 class CashMoved:
-    """A deposit (positive), a withdrawal, or a correction of the wallet by the venue."""
+    """A deposit (positive), a withdrawal, or the venue making good the excess of a liquidation's loss."""
 
     ts: datetime
     amount: Decimal  # in quote
@@ -415,7 +418,9 @@ def _sheltered(state: State, symbol: str, ts: datetime) -> State:
 
 def _moved(state: State, event: CashMoved | CashCorrected) -> State:
     moved = state.but(account=state.account.with_cash(event.amount))
-    return moved.but(
+    if isinstance(event, CashMoved) and event.reason == INSURANCE_CLEAR:
+        return moved
+    return moved.but(  # what was paid in is no profit, and what was taken out is no drawdown
         peak_equity=max(ZERO, state.peak_equity + event.amount), day_equity=max(ZERO, state.day_equity + event.amount)
     )
 

@@ -154,8 +154,7 @@ def _limits(verdicts: tuple[Verdict, ...], after: State, max_positions: int) -> 
         taken = len(after.account.positions.keys() | on_the_way)
         slots = max(0, max_positions - taken)
         counts = f"{taken}/{max_positions} open, {len(entering)} new orders planned, {slots} slots available"
-        lines.append(f"⚠️ Position limit: {counts}")
-        lines.append("   no slot for " + ", ".join(f"{v.symbol} (${v.wanted_notional:,.2f})" for v in crowded))
+        lines.append(f"⚠️ Position limit: {counts} (no slot for {', '.join(v.symbol for v in crowded)})")
     for v in verdicts:
         if v.reason is Reason.LIMIT:
             lines.append(f"⚠️ {v.rule}: {v.symbol} wanted ${v.wanted_notional:,.2f}, ${v.allowed_notional:,.2f} allowed")

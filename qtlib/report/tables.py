@@ -348,11 +348,21 @@ class _Books:
             self.moves.append((event.ts, event.amount))
 
     def moved(self, event: CashMoved | CashCorrected, before: State) -> None:
+        if isinstance(event, CashMoved) and event.reason == "insurance_clear" and self._forgiven(event.amount):
+            return
         self.peak = max(ZERO, self.peak + event.amount)
         if self.begun:
             self.moves.append((event.ts, event.amount))
         else:
             self.start_equity += event.amount
+
+    def _forgiven(self, amount: Decimal) -> bool:
+        """Book what the venue's insurance bore of a liquidation with it: a loss ends where the wallet does."""
+        row = self.exits[-1] if self.exits else None
+        if row is None or row.reason != ExitReason.LIQUIDATION.value:
+            return False
+        row.gross += amount
+        return True
 
     def adopted(self, event: PositionAdopted, before: State) -> None:
         """A part that vanished leaves a row without an exit price: nobody knows what it brought."""

@@ -100,11 +100,18 @@ def name(run: Run) -> Name:
 
 
 def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
-    """Tells the run's log what happens, in the words that people read."""
+    """Tells the run's log what happens, in the words that people read; what goes on as it was is told once."""
+    crowded = ""
 
     def narrate(before: State, event: Event, after: State) -> None:
+        nonlocal crowded
         for line in tell(before, event, after, rules.limits.max_positions):
-            run.log.info(line, venue_ts=event.ts.isoformat())
+            if line.startswith("⚠️ Position limit"):
+                if line == crowded:
+                    continue
+                crowded = line
+            venue_ts = {} if event.ts == START else {"venue_ts": event.ts.isoformat()}
+            run.log.info(line, **venue_ts)
 
     return narrate
 

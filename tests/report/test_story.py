@@ -78,15 +78,14 @@ def test_three_of_four_open_and_three_candidates_leave_one_slot():
     entering = Verdict("D", Choice.ENTER, Reason.NONE, "", 150, 150, 0.65)
     lines = told(decided(entering, *crowded), *held)
     assert lines == [
-        "⚠️ Position limit: 3/4 open, 1 new orders planned, 1 slots available",
-        "   no slot for E ($120.00), F ($100.00)",
+        "⚠️ Position limit: 3/4 open, 1 new orders planned, 1 slots available (no slot for E, F)",
     ]
 
 
 def test_an_entry_in_flight_takes_a_slot():
     flying = a_request("in", SOL, Side.BUY, 1)
-    line, _ = told(decided(Verdict("E", Choice.REFUSED, Reason.POSITION_LIMIT)), flying, max_positions=1)
-    assert line == "⚠️ Position limit: 1/1 open, 0 new orders planned, 0 slots available"
+    (line,) = told(decided(Verdict("E", Choice.REFUSED, Reason.POSITION_LIMIT)), flying, max_positions=1)
+    assert line == "⚠️ Position limit: 1/1 open, 0 new orders planned, 0 slots available (no slot for E)"
 
 
 def test_an_entry_tells_its_size_and_where_it_will_be_left():

@@ -163,6 +163,21 @@ def test_a_liquidation_and_a_strangers_order_are_told_apart():
     assert tables(opened + out).trades.exit_reason.tolist() == ["liquidation", "flatten"]
 
 
+def test_what_the_insurance_bore_of_a_liquidation_is_no_loss_of_ours():
+    journal = [
+        DEPOSIT,
+        a_close(T0, SOLUSDT=100.0),
+        a_fill("in", SOL, Side.BUY, 1, 100),
+        a_fill("autoclose-SOLUSDT-1", SOL, Side.SELL, 1, 75, fee="1", ts=T0 + HOUR),
+        CashMoved(T0 + HOUR, D(6), "insurance_clear", "insurance-1"),
+        a_close(T0 + 2 * HOUR, SOLUSDT=75.0),
+    ]
+    made = tables(journal)
+    assert made.trades.pnl_quote.tolist() == [-20.0]  # of the 20 that five times leverage put at stake
+    assert (made.summary.moved, made.summary.final_equity) == (0, 9_980)
+    _holds(made)
+
+
 def test_a_short_trade_counts_its_excursions_the_other_way():
     journal = [
         DEPOSIT,

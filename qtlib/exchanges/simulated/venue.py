@@ -34,7 +34,16 @@ from qtlib.domain.orders import (
     TimeInForce,
     TriggerBy,
 )
-from qtlib.domain.state import START, CashMoved, Event, ExchangeSnapshot, Filled, FundingPaid, OrderChanged
+from qtlib.domain.state import (
+    INSURANCE_CLEAR,
+    START,
+    CashMoved,
+    Event,
+    ExchangeSnapshot,
+    Filled,
+    FundingPaid,
+    OrderChanged,
+)
 from qtlib.exchanges.port import Refused, Unavailable
 from qtlib.exchanges.simulated import margin, matching
 from qtlib.exchanges.simulated.admission import MARGIN_INSUFFICIENT, POST_ONLY_REFUSED, admit, admit_triggered, takes
@@ -291,7 +300,7 @@ class SimulatedExchange:
         if self.account.cash < floor:
             missing = floor - self.account.cash
             self._book.clearances += 1
-            self._move_cash(self.now, missing, "insurance_clear", f"insurance-{self._book.clearances}")
+            self._move_cash(self.now, missing, INSURANCE_CLEAR, f"insurance-{self._book.clearances}")
 
     def _floor(self) -> Decimal:
         """What cash cannot fall below: what backs the other positions, or, with nothing open, zero."""
