@@ -7,6 +7,7 @@ from multiprocessing import get_context
 
 import nbformat
 import psutil
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from qtlib.params import resolve
@@ -57,7 +58,7 @@ class Drill:
 
     def __init__(self, root, *bodies, settings=()):
         self.root = root
-        self._process = CONTEXT.Process(target=_drill, args=(root, bodies, settings))
+        self._process = CONTEXT.Process(target=_drill, args=(root, bodies, settings), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
@@ -85,7 +86,10 @@ class Drill:
     def end(self, timeout=20):
         """The exit code, as a shell would tell it."""
         self._process.join(timeout)
-        assert self._process.exitcode is not None, "the runner did not end"
+        if self._process.exitcode is None:
+            for process in (*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)):
+                process.kill()
+            pytest.fail(f"the runner did not end within {timeout} s")
         return self._process.exitcode
 
 

@@ -68,7 +68,7 @@ def test_the_exit_code_says_whose_turn_it_is(tmp_path, raised, status, code):
 
 
 def test_a_flood_of_output_fails_nothing_and_fills_nothing(tmp_path):
-    flood = "from IPython.display import display\nfor n in range(3000):\n    print('x' * 200, flush=True)\n"
+    flood = "from IPython.display import display\nfor n in range(4000):\n    print('x' * 1000, flush=True)\n"
     outcome = drill(tmp_path, f"{flood}    n % 10 or display(n)", "run.finish(metrics={'trades': 0})")
     assert outcome.record["status"] == "ok"
     assert (outcome.folder / "notebook.ipynb").stat().st_size < 2_000_000
