@@ -163,14 +163,15 @@ def runs_show(
     from qtlib.runs.folder import find
 
     folder = find(run)
-    record = {key: value for key, value in folder.record().items() if value not in (None, {}, [])}
+    record = folder.record()
 
     def show(out: "Console") -> None:
-        _summary(out, folder.path, folder.record())
-        if debug and record.get("error"):
-            out.print(record["error"].get("traceback", ""), markup=False, highlight=False)
+        _summary(out, folder.path, record)
+        if error := record.get("error"):
+            out.print(f"{error['type']}: {error['message']}", markup=False, highlight=False)
+            out.print(error.get("traceback", "") if debug else "", markup=False, highlight=False, end="")
 
-    _answer(folder.record(), as_json, show)
+    _answer(record, as_json, show)
 
 
 @runs.command("clean", epilog="Example: qt runs clean --keep 10 --yes")
@@ -365,7 +366,9 @@ def _cell(value: Any) -> str:
 
     if value is None:
         return "–"
-    return f"{value:,.2f}" if isinstance(value, float) else escape(str(value))
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 10_000 else f"{value:,.6g}"
+    return escape(str(value))
 
 
 def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -412,8 +415,6 @@ def _summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
         out.print(f"market: {traded.get('source')}{' (simulated)' if traded.get('simulated') else ''}", highlight=False)
     if figures:
         out.print(table)
-    if record.get("error"):
-        out.print(f"error: {record['error']['type']}: {record['error']['message']}", markup=False, highlight=False)
     for what, name in (record.get("files") or {}).items():
         if name and what in ("notebook", "report"):
             out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
