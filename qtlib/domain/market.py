@@ -37,6 +37,9 @@ def steps_near(raw: float, step: float) -> int:
     return round(raw / step)
 
 
+_ROUNDED = {"near": steps_near, "down": steps_down, "up": steps_up}
+
+
 @dataclass(frozen=True, slots=True)
 class MarginBracket:
     """Up to `notional_cap` [quote] a position needs `maintenance_frac` of its notional, less `cum` [quote]."""
@@ -73,8 +76,7 @@ class Instrument:
         >>> Instrument("BTCUSDT", tick=Decimal("0.10"), lot=Decimal("0.001")).price(60_000.06, rounded="down")
         Decimal('60000.00')
         """
-        count = {"near": steps_near, "down": steps_down, "up": steps_up}[rounded]
-        return count(raw, float(self.tick)) * self.tick
+        return _ROUNDED[rounded](raw, float(self.tick)) * self.tick
 
     def quantity(self, raw: float, at: float) -> Decimal:
         """`raw` in whole lots, rounded toward zero: rounding never adds risk. 0 if worth too little `at` that price.

@@ -8,18 +8,19 @@ A state holds what the next decision needs and nothing else: it does not grow wi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitPlan, Fill, Order, OrderIntent, OrderStatus, Role
 
+T = TypeVar("T")
 START = datetime(1970, 1, 1, tzinfo=UTC)  # before the first event
 
 
@@ -196,10 +197,19 @@ Event = (
 )
 
 
+def _copied(value: T, changes: Mapping[str, Any], but: str = "") -> T:
+    """`value` with `changes`, and without what it had cached as `but`."""
+    new = object.__new__(type(value))
+    new.__dict__.update(value.__dict__)
+    new.__dict__.pop(but, None)
+    new.__dict__.update(changes)
+    return new
+
+
 # --- what they add up to ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trade:
     """What we know of an open position beyond its size: from its first fill until it is flat."""
 
@@ -212,9 +222,14 @@ class Trade:
     confidence: float | None = None
     model_version: str = ""
     partial_taken: bool = False
+    funding: Decimal = ZERO  # received on what is open, in quote; paid, it is margin that is gone
     recovered: bool = False
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
     refused: tuple[Role, ...] = ()  # orders that the venue would not take: done at market, or done without
+
+    def but(self, **changes: Any) -> "Trade":
+        """A copy with `changes`; `dataclasses.replace` costs ten times as much, at every bar that goes our way."""
+        return _copied(self, changes)
 
 
 @dataclass(frozen=True)
@@ -239,12 +254,8 @@ class State:
         return self.account.equity(self.prices)
 
     def but(self, **changes: Any) -> "State":
-        """A copy with `changes`. `dataclasses.replace` costs ten times as much, several times a bar."""
-        new = object.__new__(State)
-        new.__dict__.update(self.__dict__)
-        new.__dict__.pop("equity", None)  # what was cached holds for the old one
-        new.__dict__.update(changes)
-        return new
+        """A copy with `changes`, which is valued anew unless they say its equity."""
+        return _copied(self, changes, but="equity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +298,7 @@ def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
     long = state.account.positions[trade.symbol].quantity > 0
     best = max(trade.best, bar.high) if long else min(trade.best, bar.low)
     worst = min(trade.worst, bar.low) if long else max(trade.worst, bar.high)
-    return trade if (best, worst) == (trade.best, trade.worst) else replace(trade, best=best, worst=worst)
+    return trade if (best, worst) == (trade.best, trade.worst) else trade.but(best=best, worst=worst)
 
 
 def _decision_made(state: State, event: DecisionMade) -> State:
@@ -314,9 +325,9 @@ def _order_changed(state: State, event: OrderChanged) -> State:
         state = _content(state, intent.symbol)
     trade = state.trades.get(intent.symbol)
     if trade and intent.role.protects and event.status is OrderStatus.REJECTED:
-        state = _tracking(state, replace(trade, refused=(*trade.refused, intent.role)))
+        state = _tracking(state, trade.but(refused=(*trade.refused, intent.role)))
     elif trade and intent.role is Role.TAKE_PROFIT and order.filled:
-        state = _tracking(state, replace(trade, partial_taken=True))  # as much of it as there was to have
+        state = _tracking(state, trade.but(partial_taken=True))  # as much of it as there was to have
     return _sheltered(state, intent.symbol, event.ts)
 
 
@@ -332,8 +343,12 @@ def _filled(state: State, event: Filled) -> State:
         state = _without_trade(state, fill.symbol, event.ts)
     elif not before.quantity * after.quantity > 0:  # opened, or turned over
         state = _tracking(state, _opened(fill, order, event.ts))
-    elif order is not None and order.intent.role is Role.TAKE_PROFIT and order.after(fill).status is OrderStatus.FILLED:
-        state = _tracking(state, replace(state.trades[fill.symbol], partial_taken=True))
+    elif abs(after.quantity) < abs(before.quantity):
+        trade = state.trades[fill.symbol]
+        done = order is not None and order.after(fill).status is OrderStatus.FILLED
+        taken = done and order is not None and order.intent.role is Role.TAKE_PROFIT
+        kept = trade.funding * after.quantity / before.quantity
+        state = _tracking(state, trade.but(partial_taken=trade.partial_taken or taken, funding=kept))
     if abs(after.quantity) < abs(before.quantity):
         state = _content(state, fill.symbol)
     return _sheltered(state, fill.symbol, event.ts)
@@ -413,7 +428,7 @@ def _sheltered(state: State, symbol: str, ts: datetime) -> State:
     )
     if covered == (trade.naked_since is None):
         return state
-    return _tracking(state, replace(trade, naked_since=None if covered else ts))
+    return _tracking(state, trade.but(naked_since=None if covered else ts))
 
 
 def _moved(state: State, event: CashMoved | CashCorrected) -> State:
@@ -426,7 +441,9 @@ def _moved(state: State, event: CashMoved | CashCorrected) -> State:
 
 
 def _funded(state: State, event: FundingPaid) -> State:
-    return state.but(account=state.account.with_cash(event.amount))
+    paid = state.but(account=state.account.with_cash(event.amount))
+    trade = state.trades.get(event.symbol)
+    return paid if trade is None else _tracking(paid, trade.but(funding=trade.funding + event.amount))
 
 
 def _status_set(state: State, event: StatusSet) -> State:

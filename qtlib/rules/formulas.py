@@ -125,18 +125,18 @@ def ratchet(sign: int, entry: float, best: float, stop_frac: float, trail_frac: 
     return stop
 
 
-def liquidation_room_frac(sign: int, leverage: float, maintenance_frac: float) -> float:
+def liquidation_room_frac(sign: int, margin_frac: float, maintenance_frac: float) -> float:
     """How far an isolated position's liquidation price lies from its entry, as a fraction of entry.
 
-    The venue's formula with a wallet of `entry / leverage` a unit; the bracket's `cum` is left out, which errs
-    toward the entry.
+    `margin_frac` is what is left of its margin, as a fraction of entry notional. The venue's formula; the bracket's
+    `cum` is left out, which errs toward the entry.
 
-    >>> round(liquidation_room_frac(+1, leverage=5, maintenance_frac=0.01), 4)
+    >>> round(liquidation_room_frac(+1, margin_frac=1 / 5, maintenance_frac=0.01), 4)
     0.1919
-    >>> round(liquidation_room_frac(-1, leverage=5, maintenance_frac=0.01), 4)
+    >>> round(liquidation_room_frac(-1, margin_frac=1 / 5, maintenance_frac=0.01), 4)
     0.1881
     """
-    return abs(1.0 - (1.0 - sign / leverage) / (1.0 - sign * maintenance_frac))
+    return sign * (1.0 - (1.0 - sign * margin_frac) / (1.0 - sign * maintenance_frac))
 
 
 # --- fills ------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ for exactly what is still missing; when nothing is, it returns nothing. What hol
 * leaving needs no signal: a halt, a refused or missing stop, the time stop are read from the state.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 from qtlib.domain.account import Position
 from qtlib.domain.market import Instrument, steps_up
@@ -34,7 +35,7 @@ from qtlib.domain.orders import (
 from qtlib.domain.state import State, Trade, TradingStatus
 from qtlib.rules import limits
 from qtlib.rules.rules import Rules
-from qtlib.rules.tpsl import protective, static_plan, stop_reason, tighten
+from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
 
 PREFIX = "qt-"  # of every client id of ours: what lacks it was not ordered by us
 END_OF_DATA = "end of data"  # the cause of a halt that closes what is open because there is nothing more to trade
@@ -48,9 +49,13 @@ def plan(state: State, rules: Rules) -> tuple[Action, ...]:
 
 
 def _actions(state: State, rules: Rules) -> Iterator[Action]:
-    concerned = {*state.account.positions, *state.targets, *(o.intent.symbol for o in state.orders.values())}
-    for symbol in sorted(concerned & rules.instruments.keys()):
-        orders = [o for o in state.orders.values() if o.intent.symbol == symbol]
+    working: dict[str, list[Order]] = {}
+    for order in state.orders.values():
+        working.setdefault(order.intent.symbol, []).append(order)
+    for symbol in sorted({*state.account.positions, *state.targets, *working}):
+        if symbol not in rules.instruments:
+            continue
+        orders = working.get(symbol, [])
         position = state.account.positions.get(symbol)
         if position:
             yield from _protect_and_leave(position, orders, state, rules)
@@ -84,50 +89,43 @@ def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Iterator
 
 def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Iterator[Action]:
     symbol, instrument, trade = position.symbol, rules.instruments[position.symbol], state.trades[position.symbol]
-    yield from (Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is Role.ENTRY)
+    resting: dict[Role, list[Order]] = {}
+    for order in orders:
+        resting.setdefault(order.intent.role, []).append(order)
+    yield from (Cancel(o.intent.client_id, symbol) for o in resting.get(Role.ENTRY, ()))
 
-    wanted = protective(trade, position, instrument, rules.sizing.leverage, rules.exits)
-    stops = [o for o in orders if o.intent.role is Role.STOP_LOSS]
     sign = 1 if position.quantity > 0 else -1
-    stop = wanted.stop_loss
+    stops = resting.get(Role.STOP_LOSS, [])
+    stop = stop_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
     for order in stops:  # from the one that rests, not from thin air: a stop is never moved away
         if order.intent.trigger is not None:
             stop = tighten(order.intent.trigger, stop, sign)
-    why = stop_reason(trade, position, stop, rules.exits)
-    leaving = _leaving(trade, position, stop, why, state, rules)
-
-    if not _passed(stop, sign, symbol, state) and Role.STOP_LOSS not in trade.refused:
-        yield from _rest(_stop_order(position, Role.STOP_LOSS, stop, why), stops)
+    unstoppable = Role.STOP_LOSS in trade.refused or _passed(stop, sign, symbol, state)
+    if not unstoppable:
+        yield from _rest(stops, stop, abs(position.quantity), partial(_stop_order, trade, position, stop, rules))
+    leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
     if leaving is None:
-        if wanted.net_stop is not None and not _has_net(trade, orders):
-            yield Submit(_net_order(position, wanted.net_stop))
-        targets = [o for o in orders if o.intent.role is Role.TAKE_PROFIT]
-        yield from _take_profit(trade, position, wanted.take_profit, targets, instrument, state, rules)
-    if leaving and not any(o.intent.role is Role.EXIT for o in orders):
+        if Role.NET_STOP not in resting and Role.NET_STOP not in trade.refused:
+            net = net_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
+            yield from () if net is None else (Submit(_net_order(position, net)),)
+        yield from _take_profit(trade, position, resting.get(Role.TAKE_PROFIT, []), instrument, state, rules)
+    elif Role.EXIT not in resting:
         quantity, reason = leaving
+        side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
         yield Submit(
-            OrderIntent(
-                "",
-                symbol,
-                Side.of(position.quantity).opposite,
-                quantity,
-                Role.EXIT,
-                reduce_only=True,
-                expected=_last(symbol, state),
-                reason=reason,
-            )
+            OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
         )
 
 
 def _leaving(
-    trade: Trade, position: Position, stop: Decimal, why: ExitReason, state: State, rules: Rules
+    trade: Trade, position: Position, missed: Decimal | None, state: State, rules: Rules
 ) -> tuple[Decimal, ExitReason] | None:
-    """How much of `position` has to go at market now, and why; None: it may stay."""
+    """How much of `position` has to go at market now, and why; None: it may stay. `missed` is a stop that can't be."""
     whole = abs(position.quantity)
     if state.status is TradingStatus.HALTED:
         return whole, ExitReason.END if state.cause == END_OF_DATA else ExitReason.FLATTEN
-    if Role.STOP_LOSS in trade.refused or _passed(stop, 1 if position.quantity > 0 else -1, position.symbol, state):
-        return whole, why
+    if missed is not None:
+        return whole, stop_reason(trade, position, missed, rules.exits)
     if trade.naked_since and (state.ts - trade.naked_since).total_seconds() > rules.exits.protect_timeout_s:
         return whole, ExitReason.FLATTEN
     if _timed_out(trade, state.ts):
@@ -159,80 +157,79 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
     return min(over, abs(position.quantity))
 
 
-def _rest(wanted: OrderIntent, resting: list[Order]) -> Iterator[Action]:
-    """`wanted` resting alone: it goes in if it is missing, and the others come out once it is confirmed."""
-    same = [o for o in resting if (o.intent.trigger, o.remaining) == (wanted.trigger, wanted.quantity)]
-    if not same:
-        yield Submit(wanted)
-    elif same[0].status is OrderStatus.OPEN:
-        yield from (Cancel(o.intent.client_id, wanted.symbol) for o in resting if o is not same[0])
+def _rest(
+    resting: list[Order], trigger: Decimal | None, quantity: Decimal, make: Callable[[], OrderIntent]
+) -> Iterator[Action]:
+    """One order of `quantity` at `trigger`, alone: if missing it goes in, and once confirmed the others come out."""
+    same = next((o for o in resting if o.intent.trigger == trigger and o.remaining == quantity), None)
+    if same is None:
+        yield Submit(make())
+    elif len(resting) > 1 and same.status is OrderStatus.OPEN:
+        yield from (Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same)
 
 
 def _take_profit(
-    trade: Trade,
-    position: Position,
-    price: Decimal | None,
-    resting: list[Order],
-    instrument: Instrument,
-    state: State,
-    rules: Rules,
+    trade: Trade, position: Position, resting: list[Order], instrument: Instrument, state: State, rules: Rules
 ) -> Iterator[Action]:
     """The target's order: the plan's share of the position, once; one that is filling is left alone."""
+    price = target_price(trade, position, instrument, rules.exits)
     if price is None:
         yield from (Cancel(o.intent.client_id, position.symbol) for o in resting)
         return
     already = _passed(price, -1 if position.quantity > 0 else 1, position.symbol, state)
-    if any(o.filled for o in resting) or (already and resting):
+    if resting and (already or any(o.filled for o in resting)):
         return
     share = (trade.exits or static_plan(rules.exits, ExitSource.RECOVERED)).partial_frac
     whole = abs(position.quantity)
     lots = round(float(whole) * share / float(instrument.lot))
     quantity = min(max(lots, 1) * instrument.lot, whole)
-    reason = ExitReason.TAKE_PROFIT if quantity == whole else ExitReason.PARTIAL
-    at_once = already or Role.TAKE_PROFIT in trade.refused  # no order could wait for a price that is there already
-    side = Side.of(position.quantity).opposite
-    wanted = OrderIntent(
-        "",
-        position.symbol,
-        side,
-        quantity,
-        Role.TAKE_PROFIT,
-        OrderType.MARKET if at_once else OrderType.TAKE_PROFIT_MARKET,
-        trigger=None if at_once else price,
-        reduce_only=True,
-        expected=price,
-        reason=reason,
-    )
-    yield from _rest(wanted, resting)
+    trigger = None if already or Role.TAKE_PROFIT in trade.refused else price  # nothing can wait for what is there
+    yield from _rest(resting, trigger, quantity, partial(_target_order, position, quantity, trigger, price))
 
 
-def _stop_order(position: Position, role: Role, trigger: Decimal, reason: ExitReason) -> OrderIntent:
+def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules) -> OrderIntent:
     return OrderIntent(
         "",
         position.symbol,
         Side.of(position.quantity).opposite,
         abs(position.quantity),
-        role,
+        Role.STOP_LOSS,
         OrderType.STOP_MARKET,
         trigger=trigger,
         reduce_only=True,
         expected=trigger,
-        reason=reason,
+        reason=stop_reason(trade, position, trigger, rules.exits),
     )
 
 
 def _net_order(position: Position, trigger: Decimal) -> OrderIntent:
-    return replace(
-        _stop_order(position, Role.NET_STOP, trigger, ExitReason.STOP_LOSS),
-        quantity=ZERO,
-        reduce_only=False,
+    return OrderIntent(
+        "",
+        position.symbol,
+        Side.of(position.quantity).opposite,
+        ZERO,
+        Role.NET_STOP,
+        OrderType.STOP_MARKET,
+        trigger=trigger,
         close_position=True,
+        expected=trigger,
+        reason=ExitReason.STOP_LOSS,
     )
 
 
-def _has_net(trade: Trade, orders: list[Order]) -> bool:
-    """Whether a net stop rests, or will not: it never moves, and a refused one is not asked for twice."""
-    return Role.NET_STOP in trade.refused or any(o.intent.role is Role.NET_STOP for o in orders)
+def _target_order(position: Position, quantity: Decimal, trigger: Decimal | None, price: Decimal) -> OrderIntent:
+    return OrderIntent(
+        "",
+        position.symbol,
+        Side.of(position.quantity).opposite,
+        quantity,
+        Role.TAKE_PROFIT,
+        OrderType.MARKET if trigger is None else OrderType.TAKE_PROFIT_MARKET,
+        trigger=trigger,
+        reduce_only=True,
+        expected=price,
+        reason=ExitReason.TAKE_PROFIT if quantity == abs(position.quantity) else ExitReason.PARTIAL,
+    )
 
 
 def _passed(stop: Decimal, sign: int, symbol: str, state: State) -> bool:
@@ -249,12 +246,12 @@ def _last(symbol: str, state: State) -> Decimal | None:
 def _named(actions: Iterable[Action], state: State) -> Iterator[Action]:
     """Names follow from the state: symbol, role, bar time, and the journal's own count of requests."""
     number = state.requests
-    minutes = _base36(int(state.ts.timestamp()) // 60)
     for action in actions:
         if isinstance(action, Cancel):
             yield action
             continue
         intent = action.intent
+        minutes = _base36(int(state.ts.timestamp()) // 60)
         name = f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{minutes}-{_base36(number)}"
         yield Submit(replace(intent, client_id=name))
         number += 1

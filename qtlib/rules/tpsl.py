@@ -11,7 +11,7 @@ from math import nan
 
 from qtlib.domain.account import Position
 from qtlib.domain.decisions import Reason, Signal
-from qtlib.domain.market import Instrument
+from qtlib.domain.market import Instrument, MarginBracket
 from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, ProtectiveOrders
 from qtlib.domain.state import Trade
 from qtlib.rules import formulas
@@ -110,7 +110,7 @@ def vet(
     nearest = max(params.min_stop_atr * noise, 2.0 * float(instrument.tick) / signal.price)
     if plan.stop_frac < nearest:
         return plan, Reason.STOP_TOO_CLOSE
-    room = stop_room_frac(1 if signal.score > 0 else -1, instrument, leverage, params)
+    room = stop_room_frac(1 if signal.score > 0 else -1, instrument.brackets[0], 1.0 / leverage, params)
     if nearest > room:
         return plan, Reason.LIQUIDATION
     if plan.stop_frac > room:
@@ -118,41 +118,72 @@ def vet(
     return plan, Reason.NONE
 
 
-def stop_room_frac(sign: int, instrument: Instrument, leverage: int, params: ExitParams) -> float:
+def stop_room_frac(sign: int, bracket: MarginBracket, margin_frac: float, params: ExitParams) -> float:
     """The widest stop, as a fraction of entry, that is hit before liquidation comes near."""
-    maintenance = float(instrument.brackets[0].maintenance_frac)
-    return formulas.liquidation_room_frac(sign, leverage, maintenance) - params.liquidation_margin_frac
+    maintenance = float(bracket.maintenance_frac)
+    return formulas.liquidation_room_frac(sign, margin_frac, maintenance) - params.liquidation_margin_frac
+
+
+def _room_frac(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> float:
+    """That of an open position. Funding that was paid is gone from its margin, and liquidation so much nearer."""
+    sign, cost = 1 if position.quantity > 0 else -1, position.cost
+    margin_frac = 1.0 / leverage + float(trade.funding / cost)
+    return stop_room_frac(sign, instrument.bracket(cost), margin_frac, params)
 
 
 def protective(
     trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams
 ) -> ProtectiveOrders:
     """The prices at which the orders of `position` should rest now, in ticks rounded toward the position."""
+    return ProtectiveOrders(
+        stop_price(trade, position, instrument, leverage, params),
+        target_price(trade, position, instrument, params),
+        net_price(trade, position, instrument, leverage, params),
+    )
+
+
+def stop_price(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> Decimal:
+    """Where the working stop belongs: the initial level, or as near as the ratchet and breakeven have brought it."""
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
     sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
-    room = stop_room_frac(sign, instrument, leverage, params)
-    stop_frac = min(plan.stop_frac, room)
-    trails = plan.trail_frac is not None and (plan.trail_from_start or trade.partial_taken)
-    secured = plan.breakeven_frac is not None and trade.partial_taken
+    trail = plan.trail_frac if plan.trail_from_start or trade.partial_taken else None
+    breakeven = plan.breakeven_frac if trade.partial_taken else None
     stop = formulas.ratchet(
         sign,
         entry,
         formulas.stepped(sign, entry, trade.best, params.ratchet_step_frac),
-        stop_frac,
-        plan.trail_frac if trails and plan.trail_frac is not None else nan,
-        plan.breakeven_frac if secured and plan.breakeven_frac is not None else nan,
+        min(plan.stop_frac, _room_frac(trade, position, instrument, leverage, params)),
+        nan if trail is None else trail,
+        nan if breakeven is None else breakeven,
     )
-    toward = "up" if sign > 0 else "down"
-    net_frac = min(plan.net_frac, room) if plan.net_frac is not None else None
-    return ProtectiveOrders(
-        stop_loss=instrument.price(stop, toward),
-        take_profit=None
-        if trade.partial_taken
-        else instrument.price(formulas.level(sign, entry, plan.take_profit_frac)),
-        net_stop=instrument.price(formulas.level(sign, entry, -net_frac), toward)
-        if net_frac is not None and net_frac > stop_frac
-        else None,
-    )
+    return instrument.price(stop, _toward(sign))
+
+
+def target_price(trade: Trade, position: Position, instrument: Instrument, params: ExitParams) -> Decimal | None:
+    """Where the plan's share is taken; None once it was."""
+    if trade.partial_taken:
+        return None
+    plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
+    sign = 1 if position.quantity > 0 else -1
+    return instrument.price(formulas.level(sign, float(position.entry_price), plan.take_profit_frac))
+
+
+def net_price(
+    trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams
+) -> Decimal | None:
+    """Where the net stop rests for good: behind the initial stop; None where there is no room for a second one."""
+    plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
+    sign = 1 if position.quantity > 0 else -1
+    if plan.net_frac is None:
+        return None
+    net_frac = min(plan.net_frac, _room_frac(trade, position, instrument, leverage, params))
+    if net_frac <= plan.stop_frac:
+        return None
+    return instrument.price(formulas.level(sign, float(position.entry_price), -net_frac), _toward(sign))
+
+
+def _toward(sign: int) -> str:
+    return "up" if sign > 0 else "down"
 
 
 def tighten(resting: Decimal, stop: Decimal, sign: int) -> Decimal:

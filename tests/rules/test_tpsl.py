@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Moment, Reason
 from qtlib.domain.orders import ExitSource
+from qtlib.rules import formulas
 from qtlib.rules.decide import decide
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, protective, stop_room_frac, tighten, vet
@@ -42,7 +43,7 @@ def test_a_bracket_lies_on_the_right_sides_and_before_liquidation(signal, profil
     assert sign * (float(orders.take_profit) - entry) > -tick
     if orders.net_stop is not None:
         assert sign * (orders.net_stop - orders.stop_loss) <= 0
-    room = stop_room_frac(sign, BTC, leverage, params)
+    room = stop_room_frac(sign, BTC.brackets[0], 1 / leverage, params)
     assert sign * (float(orders.stop_loss) - entry * (1 - sign * room)) >= -1e-6 * entry
 
 
@@ -129,3 +130,17 @@ def test_an_unknown_trade_gets_the_static_levels():
     trade = replace(a_state(position).trades["BTCUSDT"], exits=None)
     orders = protective(trade, position, BTC, 5, ExitParams())
     assert (orders.stop_loss, orders.take_profit) == (Decimal("101.50"), Decimal("99.00"))
+
+
+@given(sign=signs, paid_frac=st.floats(0, 0.15))
+def test_funding_that_was_paid_brings_the_stop_nearer_before_liquidation_is(sign, paid_frac):
+    position = a_position(sign, 100)
+    wide = replace(a_state(position).trades["BTCUSDT"], exits=a_plan(stop_frac=0.17))
+    eroded = replace(wide, funding=Decimal(repr(round(-100 * paid_frac, 6))))
+    params = ExitParams()
+    before, after = (protective(t, position, BTC, 5, params).stop_loss for t in (wide, eroded))
+    assert sign * (after - before) >= 0
+    left = formulas.liquidation_price(
+        20 + float(eroded.funding), float(sign), 100.0, float(BTC.brackets[0].maintenance_frac), 0.0
+    )
+    assert sign * (float(after) - left) >= 1.0 - 0.02
