@@ -409,11 +409,11 @@ class Resolved:
     def dump_yaml(self) -> str:
         """The whole of the settings: read back, they are these."""
         head = f"# resolved settings · {self.file or 'defaults'} · sha256 {self.hash}\n"
-        return head + yaml.safe_dump(self.params.plain(), sort_keys=False, allow_unicode=True, width=110)
+        return head + dump_yaml(self.params.plain())
 
     def lines(self) -> list[str]:
         """The whole of the settings, a line for each section: what a start shows."""
-        return [_flow({name: value}) for name, value in self.params.plain().items()]
+        return [dump_yaml({name: value}, flow=True).strip()[1:-1] for name, value in self.params.plain().items()]
 
 
 def resolve(
@@ -461,9 +461,16 @@ def load_yaml(text: str, name: str = "<text>") -> Any:
         raise SettingsError(f"{name}: this is no YAML ({str(e).splitlines()[0]})") from None
 
 
-def _flow(value: Mapping[str, Any]) -> str:
-    line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
-    return line.strip()[1:-1]
+def dump_yaml(value: Mapping[str, Any], flow: bool = False) -> str:
+    """YAML that `load_yaml` reads back as `value`: a text that looks like a number is quoted.
+
+    >>> dump_yaml({"title": "1e3"})
+    "title: '1e3'\\n"
+    """
+    width = 10_000 if flow else 110
+    return yaml.dump(
+        value, None, _Yaml12Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=width
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -497,15 +504,20 @@ _Yaml12.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 _Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")
+)
+_Yaml12.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN))$"
-    ),
+    re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN))$"),
     list("-+.0123456789"),
 )
+_Yaml12.add_constructor("tag:yaml.org,2002:int", _Yaml12.construct_number)
 _Yaml12.add_constructor("tag:yaml.org,2002:float", _Yaml12.construct_number)
 _Yaml12.add_constructor("tag:yaml.org,2002:map", _Yaml12.construct_mapping)
+
+
+class _Yaml12Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers = _Yaml12.yaml_implicit_resolvers
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,11 +6,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtlib.params import ENVIRONMENT, RULES, NotInThisVersion, Params, SettingsError, load_yaml, resolve, validate
+from qtlib.params import (
+    ENVIRONMENT,
+    RULES,
+    NotInThisVersion,
+    Params,
+    SettingsError,
+    dump_yaml,
+    load_yaml,
+    resolve,
+    validate,
+)
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
@@ -96,13 +105,20 @@ def test_settings_written_and_read_back_are_the_same(tmp_path_factory, positions
     values = {"limits": {"max_positions": positions, "max_notional_per_trade": notional}, "exits": {"tp_frac": tp}}
     values |= {"venue": {"balance": str(balance)}, "report": {"title": title}}
     file = tmp_path_factory.getbasetemp() / "there-and-back.yaml"
-    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    file.write_text(dump_yaml(values), encoding="utf-8")
     first = resolve(file)
     file.write_text(first.dump_yaml(), encoding="utf-8")
     second = resolve(file)
     assert second.params == first.params == validate(first.params.plain())
     assert second.hash == first.hash
     assert second.params.venue.balance == balance
+
+
+@pytest.mark.parametrize("text", ["0E0", "1e-3", "0o17", "0x1F", "null", "true", "~", "", "on", "12:30", "- a", "a: b"])
+def test_a_text_that_looks_like_something_else_is_still_that_text(tmp_path, text):
+    file = tmp_path / "own.yaml"
+    file.write_text(dump_yaml({"report": {"title": text}}), encoding="utf-8")
+    assert resolve(file).params.report.title == text
 
 
 def test_the_hash_changes_with_any_setting():
