@@ -94,7 +94,10 @@ class Instrument:
 
     def bracket(self, notional: Decimal) -> MarginBracket:
         """The margin bracket that holds a position worth `notional` [quote, positive]."""
-        return next((b for b in self.brackets if notional <= b.notional_cap), self.brackets[-1])
+        for bracket in self.brackets:
+            if notional <= bracket.notional_cap:
+                return bracket
+        return self.brackets[-1]
 
 
 class Bar(NamedTuple):  # a tuple, because one is made for every bar of every symbol

@@ -199,10 +199,11 @@ Event = (
 
 def _copied(value: T, changes: Mapping[str, Any], but: str = "") -> T:
     """`value` with `changes`, and without what it had cached as `but`."""
+    changed = value.__dict__.copy()
+    changed.pop(but, None)
+    changed.update(changes)
     new = object.__new__(type(value))
-    new.__dict__.update(value.__dict__)
-    new.__dict__.pop(but, None)
-    new.__dict__.update(changes)
+    object.__setattr__(new, "__dict__", changed)
     return new
 
 

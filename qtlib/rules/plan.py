@@ -9,7 +9,7 @@ for exactly what is still missing; when nothing is, it returns nothing. What hol
 * leaving needs no signal: a halt, a refused or missing stop, the time stop are read from the state.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -43,78 +43,72 @@ END_OF_DATA = "end of data"  # the cause of a halt that closes what is open beca
 
 def plan(state: State, rules: Rules) -> tuple[Action, ...]:
     """The actions that turn what is into what is wanted."""
-    if not (state.account.positions or state.orders or state.targets):
+    positions = state.account.positions
+    if not (positions or state.orders or state.targets):
         return ()
-    return tuple(_named(_actions(state, rules), state))
-
-
-def _actions(state: State, rules: Rules) -> Iterator[Action]:
     working: dict[str, list[Order]] = {}
     for order in state.orders.values():
         working.setdefault(order.intent.symbol, []).append(order)
-    for symbol in sorted({*state.account.positions, *state.targets, *working}):
+    actions: list[Action] = []
+    for symbol in sorted({**positions, **state.targets, **working}):
         if symbol not in rules.instruments:
             continue
-        orders = working.get(symbol, [])
-        position = state.account.positions.get(symbol)
+        orders, position = working.get(symbol, []), positions.get(symbol)
         if position:
-            yield from _protect_and_leave(position, orders, state, rules)
+            actions += _protect_and_leave(position, orders, state, rules)
         else:
-            yield from _clear_and_enter(symbol, orders, state)
+            actions += _clear_and_enter(symbol, orders, state)
+    return tuple(_named(actions, state)) if actions else ()
 
 
-def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Iterator[Action]:
+def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence[Action]:
     """A flat symbol has no orders but an entry; a new entry waits until it has none at all."""
-    yield from (Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is not Role.ENTRY)
     target = state.targets.get(symbol)
     if orders or target is None or not target.quantity or state.status is not TradingStatus.ACTIVE:
-        return
-    yield Submit(
-        OrderIntent(
-            "",
-            symbol,
-            Side.of(target.quantity),
-            abs(target.quantity),
-            Role.ENTRY,
-            OrderType.LIMIT,
-            price=target.limit_price,
-            time_in_force=TimeInForce.IOC,
-            expected=_last(symbol, state),
-            exits=target.exits,
-            confidence=target.confidence,
-            model_version=target.model_version,
-        )
+        return [Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is not Role.ENTRY]
+    entry = OrderIntent(
+        "",
+        symbol,
+        Side.of(target.quantity),
+        abs(target.quantity),
+        Role.ENTRY,
+        OrderType.LIMIT,
+        price=target.limit_price,
+        time_in_force=TimeInForce.IOC,
+        expected=_last(symbol, state),
+        exits=target.exits,
+        confidence=target.confidence,
+        model_version=target.model_version,
     )
+    return (Submit(entry),)
 
 
-def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Iterator[Action]:
+def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Sequence[Action]:
     symbol, instrument, trade = position.symbol, rules.instruments[position.symbol], state.trades[position.symbol]
-    resting: dict[Role, list[Order]] = {}
-    for order in orders:
-        resting.setdefault(order.intent.role, []).append(order)
-    yield from (Cancel(o.intent.client_id, symbol) for o in resting.get(Role.ENTRY, ()))
-
     sign = 1 if position.quantity > 0 else -1
-    stops = resting.get(Role.STOP_LOSS, [])
+    actions: list[Action] = [Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is Role.ENTRY]
+
+    stops = [o for o in orders if o.intent.role is Role.STOP_LOSS]
     stop = stop_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
     for order in stops:  # from the one that rests, not from thin air: a stop is never moved away
         if order.intent.trigger is not None:
             stop = tighten(order.intent.trigger, stop, sign)
     unstoppable = Role.STOP_LOSS in trade.refused or _passed(stop, sign, symbol, state)
     if not unstoppable:
-        yield from _rest(stops, stop, abs(position.quantity), partial(_stop_order, trade, position, stop, rules))
+        actions += _rest(stops, stop, abs(position.quantity), partial(_stop_order, trade, position, stop, rules))
     leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
     if leaving is None:
-        if Role.NET_STOP not in resting and Role.NET_STOP not in trade.refused:
+        if Role.NET_STOP not in trade.refused and not any(o.intent.role is Role.NET_STOP for o in orders):
             net = net_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
-            yield from () if net is None else (Submit(_net_order(position, net)),)
-        yield from _take_profit(trade, position, resting.get(Role.TAKE_PROFIT, []), instrument, state, rules)
-    elif Role.EXIT not in resting:
+            actions += () if net is None else (Submit(_net_order(position, net)),)
+        targets = [o for o in orders if o.intent.role is Role.TAKE_PROFIT]
+        actions += _take_profit(trade, position, targets, instrument, state, rules)
+    elif not any(o.intent.role is Role.EXIT for o in orders):
         quantity, reason = leaving
         side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
-        yield Submit(
-            OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
-        )
+        leave = OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
+        actions.append(Submit(leave))
+    return actions
 
 
 def _leaving(
@@ -159,32 +153,32 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
 
 def _rest(
     resting: list[Order], trigger: Decimal | None, quantity: Decimal, make: Callable[[], OrderIntent]
-) -> Iterator[Action]:
+) -> Sequence[Action]:
     """One order of `quantity` at `trigger`, alone: if missing it goes in, and once confirmed the others come out."""
-    same = next((o for o in resting if o.intent.trigger == trigger and o.remaining == quantity), None)
-    if same is None:
-        yield Submit(make())
-    elif len(resting) > 1 and same.status is OrderStatus.OPEN:
-        yield from (Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same)
+    for same in resting:
+        if same.intent.trigger == trigger and same.remaining == quantity:
+            if len(resting) == 1 or same.status is not OrderStatus.OPEN:
+                return ()
+            return [Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same]
+    return (Submit(make()),)
 
 
 def _take_profit(
     trade: Trade, position: Position, resting: list[Order], instrument: Instrument, state: State, rules: Rules
-) -> Iterator[Action]:
+) -> Sequence[Action]:
     """The target's order: the plan's share of the position, once; one that is filling is left alone."""
     price = target_price(trade, position, instrument, rules.exits)
     if price is None:
-        yield from (Cancel(o.intent.client_id, position.symbol) for o in resting)
-        return
+        return [Cancel(o.intent.client_id, position.symbol) for o in resting]
     already = _passed(price, -1 if position.quantity > 0 else 1, position.symbol, state)
     if resting and (already or any(o.filled for o in resting)):
-        return
+        return ()
     share = (trade.exits or static_plan(rules.exits, ExitSource.RECOVERED)).partial_frac
     whole = abs(position.quantity)
     lots = round(float(whole) * share / float(instrument.lot))
     quantity = min(max(lots, 1) * instrument.lot, whole)
     trigger = None if already or Role.TAKE_PROFIT in trade.refused else price  # nothing can wait for what is there
-    yield from _rest(resting, trigger, quantity, partial(_target_order, position, quantity, trigger, price))
+    return _rest(resting, trigger, quantity, partial(_target_order, position, quantity, trigger, price))
 
 
 def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules) -> OrderIntent:

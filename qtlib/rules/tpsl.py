@@ -127,7 +127,7 @@ def stop_room_frac(sign: int, bracket: MarginBracket, margin_frac: float, params
 def _room_frac(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> float:
     """That of an open position. Funding that was paid is gone from its margin, and liquidation so much nearer."""
     sign, cost = 1 if position.quantity > 0 else -1, position.cost
-    margin_frac = 1.0 / leverage + float(trade.funding / cost)
+    margin_frac = 1.0 / leverage + float(trade.funding) / float(cost)
     return stop_room_frac(sign, instrument.bracket(cost), margin_frac, params)
 
 
