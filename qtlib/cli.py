@@ -213,6 +213,7 @@ def lab(
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME}", "--ServerApp.ip=127.0.0.1"]
     words += [f"--ServerApp.port={port}", *([] if browser else ["--no-browser"])]
     words += [f"--LabApp.default_url=/lab/tree/notebooks/{tour.name}"] if tour.exists() else []
+    words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container has nobody else
     if as_json:
         print(json.dumps({"command": words}))
         return
@@ -253,15 +254,16 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
 
     from functools import partial
 
+    from qtlib.runs.preflight import preflight
+
+    settings = resolved.params
+    preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
+
     from qtlib.report.page import export
-    from qtlib.runs import wiring
     from qtlib.runs.folder import HOME
     from qtlib.runs.progress import Watching
     from qtlib.runs.runner import run_notebook, sentence
 
-    settings = resolved.params
-    wiring.strategy(settings)  # what can be refused now is not worth a kernel
-    wiring.instruments(settings)
     out = _console(stderr=as_json)
     simulated = settings.data.source == "simulated"
     out.print(

@@ -1,15 +1,22 @@
 """Each notebook has the form of the family, and runs to its end through our own runner."""
 
 import json
+import re
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from notebook_form import faults
 
+from qtlib.domain.state import Filled
+from qtlib.engine.backtest import backtest
+from qtlib.exchanges.simulated import SimulatedExchange, instruments
+from qtlib.market.simulated import simulate
 from qtlib.params import resolve
 from qtlib.report.page import export
+from qtlib.rules.rules import Rules
 from qtlib.runs.runner import run_notebook
 
 HOME = Path(__file__).parent.parent
@@ -91,6 +98,34 @@ def test_a_report_says_that_its_market_is_simulated(root):
     page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
     assert "simulated" in page.lower()
     assert "http://" not in page.split("<script")[0]
+
+
+def test_the_tour_runs_and_shows_what_it_says(tmp_path):
+    outcome, _ = run("tour", tmp_path)
+    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
+    shown = "".join(text for cell in book["cells"] for text in _texts(cell))
+    assert "heard twice is heard once" in shown
+    assert len(set(re.findall(r"wallet, .*?(\d+\.\d+)\n", shown))) == 1  # undisturbed, and stopped and resumed
+    assert len(set(re.findall(r"(?:there|bar|alone) +(-?\d\.\d+)\n", shown))) == 1  # a feature, seen three ways
+
+
+def test_the_tours_own_strategy_keeps_the_promise_of_strategies():
+    """What a reader is told to copy works as it stands: it trades, and live and backtest believe the same."""
+    book = json.loads((HOME / "notebooks" / "tour.ipynb").read_text(encoding="utf-8"))
+    [code] = re.findall(r"```python\n(.*?)```", "".join(book["cells"][-1]["source"]), re.DOTALL)
+    names = {"__name__": "tour"}
+    exec(code, names)
+    strategy, market = names["Reversal"](), simulate(bars=400)
+    bars = market.bars["BTCUSDT"]
+    windowed = strategy.signals(bars.iloc[-strategy.lookback :]).iloc[-1]
+    pd.testing.assert_series_equal(windowed, strategy.signals(bars).iloc[-1], check_exact=True)
+    rules = Rules(instruments(market.symbols, {}))
+    journal = backtest(market, strategy, rules, SimulatedExchange(rules.instruments, Decimal(10_000)))
+    assert any(isinstance(event, Filled) for _, event in journal.events())
+
+
+def _texts(cell):
+    return ("".join(output.get("data", {}).get("text/plain", "")) + "\n" for output in cell.get("outputs", ()))
 
 
 def test_times_in_a_record_are_utc(root):
