@@ -254,16 +254,15 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
 
     from functools import partial
 
-    from qtlib.runs.preflight import preflight
-
-    settings = resolved.params
-    preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
-
     from qtlib.report.page import export
+    from qtlib.runs import wiring
     from qtlib.runs.folder import HOME
     from qtlib.runs.progress import Watching
     from qtlib.runs.runner import run_notebook, sentence
 
+    settings = resolved.params
+    wiring.strategy(settings)  # what can be refused now is not worth a kernel
+    wiring.instruments(settings)
     out = _console(stderr=as_json)
     simulated = settings.data.source == "simulated"
     out.print(
