@@ -1,0 +1,150 @@
+"""`make bench`: what users wait for, measured; a table on the terminal, and JSON under runs/bench/.
+
+Each figure is the median of a few runs in this process, on this machine, now; the slowest and fastest stand beside it,
+as a busy machine widens them. Whoever compares two machines, or two days, compares ratios.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "journal")]
+
+from bench_journal import figures as journal_figures  # noqa: E402
+
+from qtlib.engine.feeds import lived, replay  # noqa: E402
+from qtlib.engine.session import session  # noqa: E402
+from qtlib.journal import Journal, MemoryJournal  # noqa: E402
+from qtlib.learning.strategies import Trend  # noqa: E402
+from qtlib.market import Store, read  # noqa: E402
+from qtlib.market.simulated import SimulatedMarket, simulate  # noqa: E402
+from qtlib.params import resolve  # noqa: E402
+from qtlib.report.metrics import metrics  # noqa: E402
+from qtlib.report.tables import tables  # noqa: E402
+from qtlib.runs import wiring  # noqa: E402
+
+RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    what: str
+    unit: str
+    median: float
+    low: float
+    high: float
+    target: str = ""
+
+
+def measured(what: str, unit: str, once: Callable[[], float], target: str = "", runs: int = RUNS) -> Figure:
+    values = [once() for _ in range(runs)]
+    return Figure(what, unit, statistics.median(values), min(values), max(values), target)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def loop_rate(symbols: str, bars: int, folder: Path | None = None) -> float:
+    """Bars a second (of all symbols together) through the event loop, as `params/backtest.yaml` trades them."""
+    params = resolve(HERE.parent / "params/backtest.yaml", [f"universe.symbols={symbols}", f"data.bars={bars}"], {})
+    p = params.params
+    market, listed = wiring.market(p), wiring.instruments(p)
+    rules, venue = wiring.rules(p, listed), wiring.venue(p, listed)
+    journal = MemoryJournal() if folder is None else Journal(tempfile.mktemp(dir=folder, suffix=".sqlite"))
+    feed = lived(venue, replay(market, wiring.strategy(p)))
+    took = seconds(lambda: session(feed, rules, venue, journal, close_at_end=True))
+    journal.close()
+    return len(symbols.split(",")) * bars / took
+
+
+def report_seconds(bars: int) -> float:
+    """From a journal of one symbol's bars to tables and metrics."""
+    p = resolve(HERE.parent / "params/backtest.yaml", ["universe.symbols=BTCUSDT", f"data.bars={bars}"], {}).params
+    market, listed, journal = wiring.market(p), wiring.instruments(p), MemoryJournal()
+    venue = wiring.venue(p, listed)
+    session(lived(venue, replay(market, wiring.strategy(p))), wiring.rules(p, listed), venue, journal)
+    return seconds(lambda: metrics(tables(event for _, event in journal.events())))
+
+
+def read_ms(folder: Path) -> Callable[[], float]:
+    year = simulate(SimulatedMarket(symbols=("BTCUSDT",), timeframe="1m"), bars=365 * 24 * 60)
+    Store(folder).write(year)
+    return lambda: 1e3 * seconds(lambda: read(folder, ["BTCUSDT"], "1m"))
+
+
+def strategy_ms() -> float:
+    bars = simulate(SimulatedMarket(symbols=("BTCUSDT",)), bars=200).bars["BTCUSDT"]
+    trend = Trend()
+    return seconds(lambda: [trend.signals(bars) for _ in range(100)]) * 10
+
+
+def process_s(*command: str) -> float:
+    return seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def figures(folder: Path) -> list[Figure]:
+    python = sys.executable
+    ten = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT,LINKUSDT,NEARUSDT,ADAUSDT,BNBUSDT,DOGEUSDT,AVAXUSDT"
+    rate = "bars/s"
+    found = [
+        measured("event loop, 1 symbol, journal in memory", rate, lambda: loop_rate("BTCUSDT", 40_000), "≥ 20,000"),
+        measured("  the same, a history four times as long", rate, lambda: loop_rate("BTCUSDT", 160_000), "flat"),
+        measured(
+            "event loop, 1 symbol, journal on disk", rate, lambda: loop_rate("BTCUSDT", 10_000, folder), "≥ 5,000"
+        ),
+        measured(
+            "  the same, a history four times as long", rate, lambda: loop_rate("BTCUSDT", 40_000, folder), "flat"
+        ),
+        measured("event loop, 10 symbols, journal in memory", rate, lambda: loop_rate(ten, 8_000)),
+        measured("tables and metrics of 100,000 bars", "s", lambda: report_seconds(100_000), "< 3"),
+        measured("read and check a year of 1 m bars", "ms", read_ms(folder), "< 150"),
+        measured("one symbol's beliefs from 200 bars", "ms", strategy_ms),
+        measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help")),
+        measured("import qtlib, a process", "s", lambda: process_s(python, "-c", "import qtlib"), "< 0.5"),
+    ]
+    return found + [
+        Figure(name, "", value, value, value)
+        for name, value in journal_figures(int(os.environ.get("BENCH_EVENTS", "1000000"))).items()
+    ]
+
+
+def main() -> None:
+    console = Console()
+    with tempfile.TemporaryDirectory(dir=".") as folder, console.status("measuring, a few minutes"):
+        found = figures(Path(folder))
+    shown = Table(
+        "what", "unit", "median", "low", "high", "target", title=f"{platform.machine()}, {os.cpu_count()} cores"
+    )
+    for f in found:
+        shown.add_row(
+            f.what, f.unit, *(f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (f.median, f.low, f.high)), f.target
+        )
+    console.print(shown)
+    now = datetime.now(UTC)
+    path = Path(os.environ.get("QT_RUNS_DIR", "runs")) / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    host = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+    path.write_text(
+        json.dumps({"measured": now.isoformat(), "host": host, "figures": [asdict(f) for f in found]}, indent=1)
+    )
+    console.print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
