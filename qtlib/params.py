@@ -292,7 +292,7 @@ _EXITS: dict[str, Any] = {
     "min_target_atr": Field(ge=0.0, le=20.0, description="nearer targets are no trade [average true ranges]"),
     "min_stop_atr": Field(ge=0.0, le=20.0, description="nearer stops are no trade [average true ranges]"),
     "min_cost_multiple": Field(ge=0.0, le=100.0, description="nearer targets are no trade [round-trip costs]"),
-    "ratchet_step_frac": _frac(0.0, "entry price", 0.0, 0.05, "the ratchet moves in steps of this"),
+    "ratchet_step_frac": _frac(0.0, "the trailing distance", 0.0, 1.0, "the ratchet moves in steps of this"),
     "liquidation_margin_frac": _frac(0.0, "entry price", 0.0, 0.2, "between a stop and the liquidation price"),
     "protect_timeout_s": Field(gt=0.0, le=60.0, description="without a confirmed stop, then flattened [s]"),
 }
@@ -456,7 +456,10 @@ def load_yaml(text: str, name: str = "<text>") -> Any:
         return yaml.load(text, Loader=_Yaml12)
     except yaml.MarkedYAMLError as e:
         where = f"{name}, line {e.problem_mark.line + 1}" if e.problem_mark else name
-        raise SettingsError(f"{where}: {e.problem or 'this is no YAML'}") from None
+        problem = e.problem or "this is no YAML"
+        if "'\\t'" in problem:
+            problem = "a tab stands where YAML takes spaces only; indent with spaces"
+        raise SettingsError(f"{where}: {problem}") from None
     except yaml.YAMLError as e:
         raise SettingsError(f"{name}: this is no YAML ({str(e).splitlines()[0]})") from None
 
@@ -527,8 +530,12 @@ def _read(path: Path) -> dict[str, Any]:
         there = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         hint = f"; {path.parent} has {', '.join(there)}" if there else f"; {path.parent.absolute()} holds no settings"
         raise SettingsError(f"{path} does not exist{hint}") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise SettingsError(f"{path} cannot be read: {e}") from None
+    except IsADirectoryError:
+        raise SettingsError(f"{path} is a folder; name a file of settings in it") from None
+    except UnicodeDecodeError as e:
+        raise SettingsError(f"{path} is no text in UTF-8 (byte {e.start} is none of it); save it as UTF-8") from None
+    except OSError as e:
+        raise SettingsError(f"{path} cannot be read: {e.strerror or e}") from None
     values = load_yaml(text, str(path))
     if values is None:
         return {}

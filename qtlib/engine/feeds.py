@@ -93,22 +93,24 @@ def replay(
     tapes = {s: _Tape(bars, lived_through.marks.get(s)) for s, bars in sorted(lived_through.bars.items())}
     timeline = sorted(set[datetime]().union(*(tape.times for tape in tapes.values())))
     funding = _by_time(history.funding, timeline)
+    nothing: dict[str, float] = {}
     for ts in timeline[bisect_right(timeline, after) :]:
         bars: dict[str, Bar] = {}
         marks: dict[str, Bar] = {}
+        valued: dict[str, float] = {}
         nexts: dict[str, float] = {}
         for symbol, tape in tapes.items():
-            row = tape.at(ts)
-            if row >= 0:
-                bars[symbol] = tape.bar(row)
-                mark = tape.marks.get(ts)
-                if mark is not None:
-                    marks[symbol] = mark
-                if row + 1 < tape.length:
-                    nexts[symbol] = tape.opens[row + 1]
-        signals = tuple(signal for mind in minds.values() if (signal := mind.at(ts)) is not None)
-        step = Step(ts, bars, marks, funding.get(ts, {}), nexts)
-        yield step, Moment(ts, bars, signals, {symbol: mark.close for symbol, mark in marks.items()})
+            row = tape.row(ts)
+            if row < 0:
+                continue
+            bars[symbol] = tape.bars[row]
+            mark = tape.marks.get(ts)
+            if mark is not None:
+                marks[symbol], valued[symbol] = mark, mark.close
+            if row + 1 < tape.length:
+                nexts[symbol] = tape.bars[row + 1].open
+        signals = tuple([signal for mind in minds.values() if (signal := mind.at(ts)) is not None])
+        yield Step(ts, bars, marks, funding.get(ts, nothing), nexts), Moment(ts, bars, signals, valued)
 
 
 def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment]:
@@ -137,10 +139,12 @@ class _Reader:
         self.next = 0
 
     def row(self, ts: datetime) -> int:
-        """The row that closed at `ts`; -1 if none did."""
-        while self.next < self.length and self.times[self.next] < ts:
-            self.next += 1
-        return self.next if self.next < self.length and self.times[self.next] == ts else -1
+        """The row that closed at `ts`; -1 if none did. Asked in the order of time."""
+        times, row = self.times, self.next
+        while row < self.length and times[row] < ts:
+            row += 1
+        self.next = row
+        return row if row < self.length and times[row] == ts else -1
 
 
 class _Tape(_Reader):
@@ -148,15 +152,8 @@ class _Tape(_Reader):
 
     def __init__(self, frame: pd.DataFrame, marks: pd.DataFrame | None):
         super().__init__(frame)
-        columns = [frame[name].to_numpy(dtype=float).tolist() for name in OHLCV]
-        self.opens: list[float] = columns[0]
-        self.rows = list(zip(self.times, *columns, strict=True))
-        self.marks = {} if marks is None else _bars(marks)
-
-    at = _Reader.row
-
-    def bar(self, row: int) -> Bar:
-        return Bar(*self.rows[row])
+        self.bars = _bars(frame, self.times)
+        self.marks = {} if marks is None else {bar.ts: bar for bar in _bars(marks, _times(marks.index))}
 
 
 class _Mind(_Reader):
@@ -192,9 +189,9 @@ def _beliefs(signals: pd.DataFrame) -> list[tuple[float, ...]]:
     return list(map(tuple, signals[BELIEF].to_numpy(dtype=float).tolist()))
 
 
-def _bars(frame: pd.DataFrame) -> dict[datetime, Bar]:
-    values = frame[OHLCV].to_numpy(dtype=float)
-    return {ts: Bar(ts, *row) for ts, row in zip(_times(frame.index), values.tolist(), strict=True)}
+def _bars(frame: pd.DataFrame, times: Sequence[datetime]) -> list[Bar]:
+    columns = (frame[name].to_numpy(dtype=float).tolist() for name in OHLCV)
+    return list(map(Bar, times, *columns))
 
 
 def _by_time(

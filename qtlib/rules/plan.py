@@ -9,11 +9,10 @@ for exactly what is still missing; when nothing is, it returns nothing. What hol
 * leaving needs no signal: a halt, a refused or missing stop, the time stop are read from the state.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 
 from qtlib.domain.account import Position
 from qtlib.domain.market import Instrument, steps_up
@@ -86,24 +85,36 @@ def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence
 def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Sequence[Action]:
     symbol, instrument, trade = position.symbol, rules.instruments[position.symbol], state.trades[position.symbol]
     sign = 1 if position.quantity > 0 else -1
-    actions: list[Action] = [Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is Role.ENTRY]
+    actions: list[Action] = []
+    stops, targets, has_net, has_exit = [], [], False, False
+    for order in orders:
+        role = order.intent.role
+        if role is Role.STOP_LOSS:
+            stops.append(order)
+        elif role is Role.TAKE_PROFIT:
+            targets.append(order)
+        elif role is Role.ENTRY:
+            actions.append(Cancel(order.intent.client_id, symbol))
+        has_net = has_net or role is Role.NET_STOP
+        has_exit = has_exit or role is Role.EXIT
 
-    stops = [o for o in orders if o.intent.role is Role.STOP_LOSS]
     stop = stop_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
     for order in stops:  # from the one that rests, not from thin air: a stop is never moved away
         if order.intent.trigger is not None:
             stop = tighten(order.intent.trigger, stop, sign)
     unstoppable = Role.STOP_LOSS in trade.refused or _passed(stop, sign, symbol, state)
     if not unstoppable:
-        actions += _rest(stops, stop, abs(position.quantity), partial(_stop_order, trade, position, stop, rules))
+        if not _rests(stops, stop, abs(position.quantity)):
+            actions.append(Submit(_stop_order(trade, position, stop, rules)))
+        elif len(stops) > 1:
+            actions += _others_out(stops, stop, abs(position.quantity))
     leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
     if leaving is None:
-        if Role.NET_STOP not in trade.refused and not any(o.intent.role is Role.NET_STOP for o in orders):
+        if not has_net and Role.NET_STOP not in trade.refused:
             net = net_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
             actions += () if net is None else (Submit(_net_order(position, net)),)
-        targets = [o for o in orders if o.intent.role is Role.TAKE_PROFIT]
         actions += _take_profit(trade, position, targets, instrument, state, rules)
-    elif not any(o.intent.role is Role.EXIT for o in orders):
+    elif not has_exit:
         quantity, reason = leaving
         side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
         leave = OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
@@ -151,16 +162,17 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
     return min(over, abs(position.quantity))
 
 
-def _rest(
-    resting: list[Order], trigger: Decimal | None, quantity: Decimal, make: Callable[[], OrderIntent]
-) -> Sequence[Action]:
-    """One order of `quantity` at `trigger`, alone: if missing it goes in, and once confirmed the others come out."""
-    for same in resting:
-        if same.intent.trigger == trigger and same.remaining == quantity:
-            if len(resting) == 1 or same.status is not OrderStatus.OPEN:
-                return ()
-            return [Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same]
-    return (Submit(make()),)
+def _rests(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> bool:
+    """Whether one of `resting` is an order of `quantity` at `trigger`."""
+    return any(o.intent.trigger == trigger and o.remaining == quantity for o in resting)
+
+
+def _others_out(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> Sequence[Action]:
+    """The ends of all `resting` but the one of `quantity` at `trigger`, once that one is confirmed."""
+    same = next(o for o in resting if o.intent.trigger == trigger and o.remaining == quantity)
+    if same.status is not OrderStatus.OPEN:
+        return ()
+    return [Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same]
 
 
 def _take_profit(
@@ -178,7 +190,9 @@ def _take_profit(
     lots = round(float(whole) * share / float(instrument.lot))
     quantity = min(max(lots, 1) * instrument.lot, whole)
     trigger = None if already or Role.TAKE_PROFIT in trade.refused else price  # nothing can wait for what is there
-    return _rest(resting, trigger, quantity, partial(_target_order, position, quantity, trigger, price))
+    if not _rests(resting, trigger, quantity):
+        return (Submit(_target_order(position, quantity, trigger, price)),)
+    return _others_out(resting, trigger, quantity) if len(resting) > 1 else ()
 
 
 def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules) -> OrderIntent:

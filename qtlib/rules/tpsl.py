@@ -32,7 +32,9 @@ class ExitParams:
     min_target_atr: float = 0.5  # nearer targets are noise: no trade
     min_stop_atr: float = 0.5
     min_cost_multiple: float = 3.0  # a target is at least this many round-trip costs away
-    ratchet_step_frac: float = 0.0005  # of entry: the ratchet moves in steps, as less is not worth an order
+    ratchet_step_frac: float = (
+        0.1  # of the trailing distance: the ratchet moves in steps, as less is not worth an order
+    )
     liquidation_margin_frac: float = 0.01  # of entry: a stop stays this far on our side of the liquidation price
     protect_timeout_s: float = 3.0  # a position without a confirmed stop for longer is flattened
 
@@ -148,10 +150,11 @@ def stop_price(trade: Trade, position: Position, instrument: Instrument, leverag
     sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
     trail = plan.trail_frac if plan.trail_from_start or trade.partial_taken else None
     breakeven = plan.breakeven_frac if trade.partial_taken else None
+    best = trade.best if trail is None else formulas.stepped(sign, entry, trade.best, trail * params.ratchet_step_frac)
     stop = formulas.ratchet(
         sign,
         entry,
-        formulas.stepped(sign, entry, trade.best, params.ratchet_step_frac),
+        best,
         min(plan.stop_frac, _room_frac(trade, position, instrument, leverage, params)),
         nan if trail is None else trail,
         nan if breakeven is None else breakeven,

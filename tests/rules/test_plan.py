@@ -140,7 +140,7 @@ def test_a_moved_stop_goes_in_before_the_old_one_comes_out():
     trade = replace(state.trades["BTCUSDT"], best=102.5)
     state = state.but(trades={"BTCUSDT": trade}, prices={"BTCUSDT": 102.0})
     (new,) = plan(state, RULES)
-    assert (new.intent.role, new.intent.trigger) == (Role.STOP_LOSS, Decimal("100.50"))
+    assert (new.intent.role, new.intent.trigger) == (Role.STOP_LOSS, Decimal("100.40"))
     asked = advance(state, OrderRequested(T0, new.intent))
     assert plan(asked, RULES) == ()
     (old,) = plan(advance(asked, OrderChanged(T0, new.intent.client_id, OrderStatus.OPEN)), RULES)
@@ -235,5 +235,5 @@ def test_no_order_is_planned_for_a_symbol_without_facts():
 
 def test_smaller_moves_than_worth_an_order_leave_the_stop_alone():
     state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
-    trade = replace(state.trades["BTCUSDT"], best=100.04)
-    assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(ratchet_step_frac=0.0005))) == ()
+    trade = replace(state.trades["BTCUSDT"], best=100.19)
+    assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(ratchet_step_frac=0.1))) == ()
