@@ -1,5 +1,7 @@
 """A backtest: the session, over bars that have already happened, with everything in memory."""
 
+from typing import Protocol
+
 from qtlib.engine.feeds import History, Strategy, Venue, lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.port import Exchange
@@ -7,7 +9,7 @@ from qtlib.journal import MemoryJournal
 from qtlib.rules.rules import Rules
 
 
-class SimulatedVenue(Exchange, Venue):
+class SimulatedVenue(Exchange, Venue, Protocol):
     """A venue that lives through steps, and takes orders."""
 
 

@@ -8,8 +8,9 @@ from builders import T0, a_bar, a_position, a_signal, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtlib.domain.decisions import Choice, Moment
-from qtlib.domain.state import BarClosed, TradingStatus, advance
+from qtlib.domain.decisions import Choice, Decision, Moment, Target
+from qtlib.domain.orders import Fill, OrderIntent, OrderType, Role, Side
+from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderRequested, TradingStatus, advance
 from qtlib.rules import limits
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import RULES, RiskLimits
@@ -168,3 +169,19 @@ def test_the_fee_budget_of_a_day_ends_entries():
     spent = a_state(day_fees=Decimal(100))
     decision = decide(Moment(T0, {}, (a_signal(),)), spent, some_rules())
     assert decision.verdicts[0].reason.value == "fee_budget"
+
+
+def test_an_entry_in_flight_is_counted_at_its_worst_and_takes_a_slot():
+    asked = OrderIntent("qt-1", "ETHUSDT", Side.BUY, Decimal(2), Role.ENTRY, OrderType.LIMIT, price=Decimal(101))
+    state = advance(a_state(prices={"ETHUSDT": 100.0}), OrderRequested(T0, asked))
+    assert limits.committed(state) == {"ETHUSDT": 202.0}
+    part = Fill("f", "qt-1", "ETHUSDT", Side.BUY, Decimal("0.5"), Decimal(100), Decimal(0), T0)
+    assert limits.committed(advance(state, Filled(T0, part))) == {"ETHUSDT": 50 + 1.5 * 101}
+    assert entered(state, a_signal("BTCUSDT"), max_positions=1)[1] == {"BTCUSDT": "positions"}
+    assert entered(state, a_signal("BTCUSDT"), max_gross_exposure=205)[0] == set()
+
+
+def test_a_wish_counts_at_the_dearest_it_may_turn_out():
+    wish = Target("ETHUSDT", Decimal(-2), Decimal(99), Decimal(101), ts=T0)
+    state = advance(a_state(), DecisionMade(T0, Decision(T0, {"ETHUSDT": wish})))
+    assert limits.committed(state) == {"ETHUSDT": -202.0}
