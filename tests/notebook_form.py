@@ -7,6 +7,7 @@ from pathlib import Path
 
 MOST_CODE_CELLS = 12
 KEPT = {"kernelspec", "language_info"}
+TAGS = {"parameters", "aside"}  # aside: words about the code beside it, which a report leaves out
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -37,7 +38,7 @@ def stripped(book):
     """`book` without anything that running it left behind."""
     book["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in book["cells"]:
-        tags = [tag for tag in cell["metadata"].get("tags", []) if tag == "parameters"]
+        tags = [tag for tag in cell["metadata"].get("tags", []) if tag in TAGS]
         cell["metadata"] = {"tags": tags} if tags else {}
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None

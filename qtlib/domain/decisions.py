@@ -89,6 +89,8 @@ class Verdict(NamedTuple):
     score: float = 0.0
 
     def __str__(self) -> str:
+        if self.choice is Choice.ENTER:
+            return f"{self.symbol}: enter{', cut by ' + self.rule if self.rule else ''}"
         why = self.reason.value + (f" ({self.rule})" if self.rule else "")
         return f"{self.symbol}: {self.choice.value}{' because ' + why if why else ''}"
 

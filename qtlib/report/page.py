@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 
 from qtlib.report.blocks import STYLE
 
+LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
 PLOTLY = "application/vnd.plotly.v1+json"
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; font-src data:"
@@ -76,8 +77,8 @@ def _strips(failed: str | None, banner: str | None, simulated: str | None) -> st
 
 
 def _prepare(notebook: NotebookNode) -> int:
-    """Leave out what papermill adds to a failed notebook, and turn each figure into markup; how many figures."""
-    notebook.cells = [c for c in notebook.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])]
+    """Leave out what only stands beside code, and turn each figure into markup; how many figures."""
+    notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
     charts = 0
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

@@ -130,7 +130,7 @@ def _leaving(
     if state.status is TradingStatus.HALTED:
         return whole, ExitReason.END if state.cause == END_OF_DATA else ExitReason.FLATTEN
     if missed is not None:
-        return whole, stop_reason(trade, position, missed, rules.exits)
+        return whole, stop_reason(trade, position, missed, rules.instruments[position.symbol], rules.exits)
     if trade.naked_since and (state.ts - trade.naked_since).total_seconds() > rules.exits.protect_timeout_s:
         return whole, ExitReason.FLATTEN
     if _timed_out(trade, state.ts):
@@ -206,7 +206,7 @@ def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules
         trigger=trigger,
         reduce_only=True,
         expected=trigger,
-        reason=stop_reason(trade, position, trigger, rules.exits),
+        reason=stop_reason(trade, position, trigger, rules.instruments[position.symbol], rules.exits),
     )
 
 

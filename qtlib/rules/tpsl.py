@@ -194,9 +194,11 @@ def tighten(resting: Decimal, stop: Decimal, sign: int) -> Decimal:
     return max(resting, stop) if sign > 0 else min(resting, stop)
 
 
-def stop_reason(trade: Trade, position: Position, stop: Decimal, params: ExitParams) -> ExitReason:
+def stop_reason(
+    trade: Trade, position: Position, stop: Decimal, instrument: Instrument, params: ExitParams
+) -> ExitReason:
     """What being taken out at `stop` is called: a loss at the initial level, trailing anywhere nearer."""
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
-    sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
-    initial = formulas.level(sign, entry, -plan.stop_frac)
-    return ExitReason.TRAILING if sign * (float(stop) - initial) > 1e-4 * entry else ExitReason.STOP_LOSS
+    sign = 1 if position.quantity > 0 else -1
+    initial = instrument.price(formulas.level(sign, float(position.entry_price), -plan.stop_frac), _toward(sign))
+    return ExitReason.TRAILING if sign * (stop - initial) > 0 else ExitReason.STOP_LOSS

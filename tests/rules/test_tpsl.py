@@ -4,16 +4,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from builders import BTC, T0, a_plan, a_position, a_signal, a_state, some_rules
+from builders import BTC, T0, XRP, a_plan, a_position, a_signal, a_state, some_rules
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Moment, Reason
-from qtlib.domain.orders import ExitSource
+from qtlib.domain.orders import ExitReason, ExitSource
 from qtlib.rules import formulas
 from qtlib.rules.decide import decide
 from qtlib.rules.sizing import SizingParams
-from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, protective, stop_room_frac, tighten, vet
+from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, protective, stop_reason, stop_room_frac, tighten, vet
 
 PROFILES = st.sampled_from(["static", "seed", "one_r"])
 signs = st.sampled_from([1, -1])
@@ -144,3 +144,12 @@ def test_funding_that_was_paid_brings_the_stop_nearer_before_liquidation_is(sign
         20 + float(eroded.funding), float(sign), 100.0, float(BTC.brackets[0].maintenance_frac), 0.0
     )
     assert sign * (float(after) - left) >= 1.0 - 0.02
+
+
+@given(entry=st.decimals("0.1", "3", places=4), sign=signs, stop_frac=st.floats(0.005, 0.05))
+def test_the_initial_stop_is_a_loss_however_coarse_the_tick(entry, sign, stop_frac):
+    position = a_position(10 * sign, entry, "XRPUSDT")
+    trade = replace(a_state(position).trades["XRPUSDT"], exits=a_plan(stop_frac=stop_frac, trail_frac=0.02))
+    resting = protective(replace(trade, exits=a_plan(stop_frac=stop_frac)), position, XRP, 5, ExitParams()).stop_loss
+    assert stop_reason(trade, position, resting, XRP, ExitParams()) is ExitReason.STOP_LOSS
+    assert stop_reason(trade, position, resting + sign * XRP.tick, XRP, ExitParams()) is ExitReason.TRAILING
