@@ -9,6 +9,7 @@ alone compiles a grammar for a second).
 """
 # ruff: noqa: PLC0415  measured cold start, as the docstring says
 
+import errno
 import json
 import math
 import os
@@ -53,7 +54,7 @@ def main() -> None:
         _say("interrupted")
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has gone: nothing more to say
+        _fall_silent()
         sys.exit(1)
     except Exception as e:
         sys.exit(_failed(e))
@@ -254,15 +255,16 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
 
     from functools import partial
 
+    from qtlib.runs.preflight import preflight
+
+    settings = resolved.params
+    preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
+
     from qtlib.report.page import export
-    from qtlib.runs import wiring
     from qtlib.runs.folder import HOME
     from qtlib.runs.progress import Watching
     from qtlib.runs.runner import run_notebook, sentence
 
-    settings = resolved.params
-    wiring.strategy(settings)  # what can be refused now is not worth a kernel
-    wiring.instruments(settings)
     out = _console(stderr=as_json)
     simulated = settings.data.source == "simulated"
     out.print(
@@ -271,24 +273,31 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
     for line in resolved.lines():
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
     page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None)
-    with Watching(out) as watching:
-        outcome = run_notebook(
-            kind,
-            HOME / "notebooks" / f"{kind}.ipynb",
-            resolved,
-            export=page,
-            on_line=watching.line,
-            on_beat=watching.beat,
-        )
-    error = outcome.record["error"]
-    if as_json:
-        print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False))
-    else:
-        _summary(out, outcome.folder.path, outcome.record)
+    outcome = None
+    try:
+        with Watching(out) as watching:
+            outcome = run_notebook(
+                kind,
+                HOME / "notebooks" / f"{kind}.ipynb",
+                resolved,
+                export=page,
+                on_line=watching.line,
+                on_beat=watching.beat,
+            )
+        error = outcome.record["error"]
+        if as_json:
+            print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False), flush=True)
+        else:
+            _summary(out, outcome.folder.path, outcome.record)
+        if outcome.exit_code:
+            _say(sentence(outcome.record["status"], error))
+            if debug and error:
+                _say(error.get("traceback", ""))
+    except OSError as e:
+        if outcome is None or e.errno not in (errno.EIO, errno.EPIPE):
+            raise
+        _fall_silent()  # the terminal was closed meanwhile: the exit code still says how the run ended
     if outcome.exit_code:
-        _say(sentence(outcome.record["status"], error))
-        if debug and error:
-            _say(error.get("traceback", ""))
         raise typer.Exit(outcome.exit_code)
 
 
@@ -325,6 +334,13 @@ def _failed(error: Exception) -> int:
     else:
         _say(redact(f"{type(error).__name__}: {error}. This should not happen: --debug shows where it did."))
     return 2 if isinstance(error, OSError) and code == 1 else code
+
+
+def _fall_silent() -> None:
+    """Who read us has gone: what is still to be said, also what Python flushes at its end, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _say(text: str) -> None:
@@ -456,3 +472,7 @@ def _plain(value: Any) -> Any:
         return None if str(value) == "NaT" else value.strftime("%Y-%m-%dT%H:%MZ")
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -221,10 +221,12 @@ class Database:
     def _writers(self) -> str:
         """Who had the leases last: reading is possible while another process writes."""
         try:
+            self.cursor.execute("PRAGMA busy_timeout = 0")  # we have waited already
             rows = self.cursor.execute("SELECT account, owner, pid, host FROM leases ORDER BY until DESC LIMIT 3")
             held = [f"{owner!r}, process {pid} on {host}, of account {account!r}" for account, owner, pid, host in rows]
         except Exception:  # the tables may not be there yet
             held = []
+        self.cursor.execute(f"PRAGMA busy_timeout = {round(self._patience_s * 1000)}")
         return " · ".join(held) or "an engine"
 
     def _from_postgres(self, code: str, cause: BaseException) -> JournalError:
@@ -253,5 +255,5 @@ def _url(url: str | Path) -> URL:
         known = False
     if not known:
         kind = url.partition("://")[0]
-        raise ValueError(f"a journal can't live in {kind!r}: name a file, or sqlite:///file, or postgresql://…")
+        raise JournalError(f"a journal can't live in {kind!r}: name a file, or sqlite:///file, or postgresql://…")
     return made.set(drivername="postgresql+psycopg") if made.get_backend_name() == "postgresql" else made

@@ -197,7 +197,11 @@ def _load(file: Path, columns: Iterable[str], period: _Period) -> pa.Table:
         raise BadData(f"{file.name} can't be read as parquet ({_first_line(error)}); get it again") from error
     for name in wanted:
         if table.column(name).null_count:
-            raise BadData(f"{file.name}: {table.column(name).null_count} rows have no {name}; get the file again")
+            null = table.column(name).is_null().to_numpy(zero_copy_only=False)
+            raise BadData(
+                f"{file.name}: rows without a {name}: {np.count_nonzero(null)} of {len(null)} read, the first is row "
+                f"{np.flatnonzero(null)[0]}; get the file again"
+            )
     return table
 
 

@@ -19,6 +19,8 @@ _ENDS = {
     "BadData": (FAILED, 2),
     "JournalError": (FAILED, 2),
     "RunsError": (FAILED, 2),
+    "NoRoom": (FAILED, 2),
+    "Untrusted": (FAILED, 2),
 }
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
@@ -34,6 +35,7 @@ FILES = {
     "decisions": "decisions.parquet",
     "log": "log.jsonl",
 }
+LEAST_FREE_BYTES = 24_000_000  # a notebook, its page, the tables and what a session adds to its journal
 _NAME = re.compile(r"\d{8}T\d{6}Z-[a-z]+-[0-9a-z]{4}")
 _PACKAGES = ("numpy", "pandas", "pyarrow", "sqlalchemy", "pydantic", "plotly", "papermill", "ipykernel", "scikit-learn")
 _LIVE_DAYS_KEPT = timedelta(days=30)
@@ -49,6 +51,23 @@ def runs_root() -> Path:
     if named:
         return Path(named).expanduser().absolute()
     return (HOME if (HOME / "notebooks").is_dir() else Path.cwd()) / "runs"
+
+
+def with_room(root: Path) -> Path:
+    """`root`, if a run's files can be written there and have room; made where it is not there yet."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=root) as f:
+            f.write(b"can be written")
+        free = shutil.disk_usage(root).free
+    except OSError as e:
+        raise RunsError(unwritable(root, e)) from e
+    if free < LEAST_FREE_BYTES:
+        raise RunsError(
+            f"the disk under {root} has {free / 1e6:.1f} MB free, and a run may take {LEAST_FREE_BYTES / 1e6:.0f} MB; "
+            "make room, or name another by QT_RUNS_DIR"
+        )
+    return root
 
 
 def journal_location(account: str, root: Path | None = None) -> str | Path:
@@ -174,6 +193,8 @@ def final_record(
 def runs(root: Path | None = None) -> Iterator[RunFolder]:
     """Every run there is, newest first."""
     root = root or runs_root()
+    if root.exists() and not root.is_dir():
+        raise RunsError(f"{root} is a file, and runs lie in a folder; name one by QT_RUNS_DIR")
     if root.is_dir():
         names = sorted((p.name for p in root.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
         yield from (RunFolder(root / name) for name in names)

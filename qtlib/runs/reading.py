@@ -51,6 +51,6 @@ def _data(books: Tables, market: Market, venue: SimulatedExchange) -> dict[str, 
         "last": times.iloc[-1].to_pydatetime() if len(times) else None,
         "bars": len(times),
         "fingerprint": market.fingerprint,
-        "notes": list(market.notes),
+        "notes": [*market.notes, *map(str, market.findings)],
         "fallbacks": dict(venue.fallbacks),
     }

@@ -4,8 +4,10 @@ Nothing here decides or trades. A notebook calls these line by line, and may put
 of any of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 from qtlib.domain.decisions import Moment
@@ -18,7 +20,7 @@ from qtlib.exchanges.simulated import instruments as simulated_instruments
 from qtlib.journal import Journal, Lease
 from qtlib.learning.strategies import STRATEGIES
 from qtlib.market import Market, read
-from qtlib.market.simulated import SimulatedMarket, simulate
+from qtlib.market.simulated import LISTINGS, SimulatedMarket, simulate
 from qtlib.market.timeframes import micros_at, micros_of
 from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
@@ -29,13 +31,19 @@ from qtlib.runs.run import Run
 
 def strategy(params: Params) -> Strategy:
     """The strategy that the settings name, with its own numbers."""
-    made = STRATEGIES.get(params.strategy.name)
+    name, given = params.strategy.name, params.strategy.params
+    made = STRATEGIES.get(name)
     if made is None:
-        raise SettingsError(f"strategy.name {params.strategy.name!r} must be one of {', '.join(STRATEGIES)}")
+        raise SettingsError(f"strategy.name {name!r} must be one of {', '.join(STRATEGIES)}{_meant(name, STRATEGIES)}")
+    known = [field.name for field in fields(made)]
+    if unknown := [key for key in given if key not in known]:
+        raise SettingsError(
+            f"unknown strategy.params.{unknown[0]}{_meant(unknown[0], known)}; {name} has {', '.join(known)}"
+        )
     try:
-        return made(**params.strategy.params)  # type: ignore[arg-type]  # a wrong name or kind is the error below
+        return made(**given)  # type: ignore[arg-type]  # of a wrong kind or size: the error below
     except (TypeError, ValueError) as why:
-        raise SettingsError(f"strategy.params do not fit {params.strategy.name}: {why}") from why
+        raise SettingsError(f"strategy.params do not fit {name}: {why}") from why
 
 
 def market(params: Params, after: datetime = START) -> Market:
@@ -53,10 +61,24 @@ def market(params: Params, after: datetime = START) -> Market:
             allow_gaps=data.allow_gaps,
             refill=refill,
         )
-    kind = SimulatedMarket(seed=data.seed, symbols=params.universe.symbols, timeframe=data.timeframe, edge=data.edge)
+    kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked
     return simulate(kind, bars=passed + data.bars, refill=refill)
+
+
+def simulated_market(params: Params) -> SimulatedMarket:
+    """What the simulated market is made from."""
+    data, symbols = params.data, params.universe.symbols
+    if strangers := [symbol for symbol in symbols if symbol not in LISTINGS]:
+        raise SettingsError(
+            f"the simulated market has no {', '.join(strangers)}, only {', '.join(LISTINGS)}; bars of others come from "
+            "files: -p data.source=files -p data.path=FOLDER"
+        )
+    try:
+        return SimulatedMarket(seed=data.seed, symbols=symbols, timeframe=data.timeframe, edge=data.edge)
+    except ValueError as why:
+        raise SettingsError(f"the simulated market can't be made: {why}") from why
 
 
 def instruments(params: Params) -> Mapping[str, Instrument]:
@@ -86,7 +108,10 @@ def venue(params: Params, listed: Mapping[str, Instrument], store: Path | None =
         leverage=params.sizing.leverage,
         seed=v.seed,
     )
-    return SimulatedExchange(listed, v.balance, conduct, store)
+    try:
+        return SimulatedExchange(listed, v.balance, conduct, store)
+    except ValueError as why:  # what the store was begun with
+        raise SettingsError(f"{why} (with another session.account)") from why
 
 
 def journal(run: Run) -> Journal:
@@ -128,3 +153,8 @@ def heart(run: Run, market: Market, lease: Lease | None = None) -> Callable[[Mom
             lease.renew()
 
     return beat
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""

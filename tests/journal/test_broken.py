@@ -122,7 +122,7 @@ def test_a_server_that_does_not_answer_is_said_without_its_password():
 
 @pytest.mark.parametrize("url", ["mysql://localhost/journal", "nonsense://x"])
 def test_a_database_we_do_not_speak_to_is_refused(url):
-    with pytest.raises(ValueError, match="a journal can't live in"):
+    with pytest.raises(JournalError, match="a journal can't live in"):
         Journal(url)
 
 

@@ -162,7 +162,7 @@ def test_a_foreign_file_is_refused_by_what_it_lacks(store, fault):
     [
         (pd.date_range("2026-01-01", periods=5, freq="1h"), "must be a timestamp with a time zone"),
         (range(5), "timestamp is int64"),
-        ([*pd.date_range(T0, periods=4, freq="1h"), None], "1 rows have no timestamp"),
+        ([*pd.date_range(T0, periods=4, freq="1h"), None], "rows without a timestamp: 1 of 5 read, the first is row 4"),
     ],
 )
 def test_times_that_are_no_instants_are_refused(store, stamps, words):

@@ -59,7 +59,8 @@ def _one(symbol: str, said: Mapping[str, Any]) -> Instrument:
     if known is None and (missing := [name for name in _REQUIRED if name not in said]):
         raise ValueError(
             f"{symbol} is not among the recorded symbols ({', '.join(facts())}), and its settings lack"
-            f" {', '.join(missing)}; write them out, as in {symbol}: {{tick: 0.0001, lot: 1, min_notional: 5}}"
+            f" {', '.join(missing)}; write them out under venue.symbols, as in"
+            f" -p 'venue.symbols={{{symbol}: {{tick: 0.0001, lot: 1, min_notional: 5}}}}'"
         )
     base = {f: getattr(known, f) for f in _SETTABLE} if known else {}
     return _instrument(symbol, base | dict(said))

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from qtlib.domain.state import START, CashMoved, Event, Filled, FundingPaid, OrderChanged
-from qtlib.exchanges.port import Unavailable, Untrusted
+from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 from qtlib.exchanges.simulated.book import Book, Quote
 from qtlib.exchanges.simulated.conduct import Conduct
 
@@ -42,6 +42,10 @@ class Clock:
 
     now: datetime = START
     quotes: dict[str, Quote] = field(default_factory=dict)
+
+
+class NoRoom(Unavailable):
+    """The venue's disk is full: what was asked has not happened. A person makes room."""
 
 
 class Store(Protocol):
@@ -117,10 +121,8 @@ class Disk:
             self._db.execute("PRAGMA synchronous = NORMAL")  # survives a kill; a power cut may cost the last calls
             self._db.executescript(_TABLES)
             self._db.execute("INSERT OR IGNORE INTO venue VALUES (1, ?, NULL)", (SCHEMA,))
-        except sqlite3.OperationalError as locked:
-            raise Untrusted(f"{path} cannot be held by this venue ({locked}); stop the one that holds it") from locked
-        except sqlite3.DatabaseError as broken:
-            raise Untrusted(f"{path} is not a simulated venue's file ({broken}); move it away") from broken
+        except sqlite3.Error as failed:
+            raise _in_words(path, failed) from failed
         schema = self._one("SELECT schema FROM venue")
         if schema != SCHEMA:
             raise Untrusted(f"{path} has schema {schema}, this program reads {SCHEMA}; use the program that wrote it")
@@ -159,7 +161,7 @@ class Disk:
         except sqlite3.Error as failed:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise Unavailable(f"{self._path} could not be written ({failed}): nothing has happened") from failed
+            raise _in_words(self._path, failed) from failed
         self._remember(events)
 
     def since(self, ts: datetime) -> Sequence[Event]:
@@ -190,6 +192,20 @@ class Disk:
     def _one(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
+
+
+def _in_words(path: Path, failed: sqlite3.Error) -> ExchangeError:
+    name = getattr(failed, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Untrusted(f"{path} is held by another process ({failed}): end that one first. Nothing was changed")
+    if name.startswith("SQLITE_FULL"):
+        return NoRoom(f"the disk of {path} is full: make room and start again. Nothing has happened at the venue")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return Untrusted(
+            f"{path} is damaged, or no simulated venue's file ({failed}): restore it from a backup, or begin anew with "
+            "another session.account. Nothing was changed"
+        )
+    return Unavailable(f"{path} could not be opened or written ({failed}): see to its folder. Nothing has happened")
 
 
 def _micros(ts: datetime) -> int:

@@ -1,0 +1,32 @@
+"""What can be refused now is not worth a kernel: all that a run will need is asked for before its folder is made.
+
+It calls what the notebook will call, and keeps nothing: what it opens it closes, what is not there yet it does not
+make. So a refusal has the words and the exit code of the room that it comes from, wherever it is found.
+"""
+
+from pathlib import Path
+
+from qtlib.journal import Journal
+from qtlib.params import Params
+from qtlib.runs import wiring
+from qtlib.runs.folder import journal_location, runs_root, venue_location, with_room
+
+
+def preflight(kind: str, params: Params, root: Path | None = None) -> None:
+    """Raise what a run of `kind` would fail with: settings, bars, the runs folder, the account's journal and venue."""
+    wiring.strategy(params)
+    listed = wiring.instruments(params)
+    if params.data.source == "files":
+        wiring.market(params)
+    else:
+        wiring.simulated_market(params)
+    root = with_room(root or runs_root())
+    if kind != "live":
+        return
+    where = journal_location(params.session.account, root)
+    if isinstance(where, str) or where.exists():
+        with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):
+            journal.state()
+    store = venue_location(params.session.account, root)
+    if store.exists():
+        wiring.venue(params, listed, store).close()
