@@ -17,6 +17,7 @@ import pandas as pd
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(r"^QT_.*(SECRET|KEY|TOKEN|PASSW)", re.IGNORECASE)
+RESERVE, RESERVE_BYTES = ".reserve", 128_000  # an error with its traceback, a line of log and a record
 _SHORTEST = 6  # characters: a shorter "secret" is a word like any other, and replacing it would spoil the file
 
 
@@ -73,6 +74,16 @@ def scrub(folder: Path) -> list[str]:
     known = secrets()
     texts = [p for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".log", ".yaml", ".ipynb", ".html")]
     return [p.name for p in sorted(texts) if known and write_text(p, p.read_text(encoding="utf-8", errors="replace"))]
+
+
+def reserve(folder: Path) -> None:
+    """Keep a little room in `folder`, so that there is some for last words once the disk is full."""
+    (folder / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))  # not zeros: a disk that compresses would keep none
+
+
+def release(folder: Path) -> None:
+    """Give the room back that `reserve` keeps, if it does."""
+    (folder / RESERVE).unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,14 @@ def _follow_cells(folder: Path) -> None:
         _busy.clear()
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
-            atomic.write_json(folder / "error.json", _described(error))
+            try:
+                atomic.write_json(folder / "error.json", _described(error))
+            except OSError:  # the disk is full, and this is what the room was kept for
+                atomic.release(folder)
+                atomic.write_json(folder / "error.json", _described(error))
         if (folder / "heartbeat.json").exists():
-            write_beat(folder, {"resting": True})
+            with suppress(OSError):  # a full disk: the runner sees that the cell has ended without it
+                write_beat(folder, {"resting": True})
 
     shell.events.register("pre_run_cell", before)
     shell.events.register("post_run_cell", after)

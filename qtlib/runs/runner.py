@@ -39,7 +39,7 @@ from traitlets.config import Config
 from qtlib.params import Resolved
 from qtlib.runs import atomic
 from qtlib.runs.ends import NO_ROOM, end_of
-from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, final_record
+from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, RunsError, final_record, unwritable
 from qtlib.runs.log import Log, Tail
 from qtlib.runs.run import open_folder
 
@@ -78,6 +78,10 @@ def run_notebook(
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook} does not exist: {kind} is a notebook of that name in {notebook.parent}")
     folder = open_folder(kind, resolved, datetime.now(UTC), root)
+    try:
+        atomic.reserve(folder.path)
+    except OSError as e:
+        raise RunsError(unwritable(folder.root, e)) from e
     record = folder.record()
     session = resolved.params.session
     watch = _Watch(folder, session.hung_after_s, session.grace_s, on_line, on_beat)
@@ -88,6 +92,7 @@ def run_notebook(
     trouble, status, code = _report(folder, resolved, export, status, code, trouble)
     if status != OK:
         _banner(folder, status, trouble)
+    atomic.release(folder.path)
     with suppress(OSError):  # a full disk: the exit code and the terminal say it all the same
         log = Log(folder / "log.jsonl")
         log.write("info" if status == OK else "error", sentence(status, trouble))
@@ -331,11 +336,11 @@ def _end(
     if watch.killed:
         return FAILED, 1, _trouble("Killed", watch.killed, _running_cell(folder))
     if isinstance(caught, PapermillExecutionError):
-        return _raised(caught, told or {}, asked)
+        return _raised(folder, caught, told or {}, asked)
     if isinstance(caught, DeadKernelError):
         return FAILED, 1, _trouble("DeadKernel", f"the kernel died{_last_words(folder)}", _running_cell(folder))
     if isinstance(caught, OSError) and caught.errno in NO_ROOM:
-        return FAILED, 2, _trouble(type(caught).__name__, str(caught))
+        return FAILED, 2, _trouble("RunsError", unwritable(folder.root, caught))
     if caught is not None:
         return FAILED, 1, _trouble(type(caught).__name__, _first_line(str(caught)), _running_cell(folder))
     if asked:
@@ -347,10 +352,12 @@ def _end(
 
 
 def _raised(
-    caught: PapermillExecutionError, told: Mapping[str, Any], asked: tuple[str, int] | None
+    folder: RunFolder, caught: PapermillExecutionError, told: Mapping[str, Any], asked: tuple[str, int] | None
 ) -> tuple[str, int, dict[str, Any] | None]:
     kinds = told.get("kinds") or [caught.ename]
     message = told.get("message") or caught.evalue or caught.ename
+    if told.get("errno") in NO_ROOM:
+        message = unwritable(folder.root, OSError(told["errno"], message))
     trouble = _trouble(caught.ename, message, caught.exec_count, told.get("traceback") or "\n".join(caught.traceback))
     if asked and "KeyboardInterrupt" in kinds:
         return (*asked, None)
@@ -377,8 +384,10 @@ def _report(
     try:
         export(notebook, folder / "report.html", title=title, lang=given.language, banner=banner)
     except Exception as e:
-        failed = trouble or _trouble("ReportFailed", f"the report could not be written: {_first_line(str(e))}")
-        return failed, FAILED if status == OK else status, code or 1
+        full = isinstance(e, OSError) and e.errno in NO_ROOM
+        why = unwritable(folder.root, e) if isinstance(e, OSError) and full else _first_line(str(e))
+        failed = trouble or _trouble("ReportFailed", f"the report could not be written: {why}")
+        return failed, FAILED if status == OK else status, code or (2 if full else 1)
     return trouble, status, code
 
 
