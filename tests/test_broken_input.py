@@ -128,10 +128,9 @@ def test_a_wrong_setting_is_named_with_what_to_write(qt, runs, words, said):
         (None, "does not exist"),
         (b"data:\n\tbars: 300\n", "line 2: a tab stands where YAML takes spaces only; indent with spaces"),
         (b"\xff\xfe\x00", "is no text in UTF-8"),
-        (b"- a\n- b\n", "must hold sections (venue: …, sizing: …), not a list"),
         (b"data:\n  bars: 100\n  bars: 200\n", "line 3: bars stands here twice"),
     ],
-    ids=["missing", "tab", "no text", "list", "twice"],
+    ids=["missing", "tab", "no text", "twice"],
 )
 def test_a_settings_file_that_makes_no_sense_is_said(qt, tmp_path, content, said):
     file = tmp_path / "my.yaml"
@@ -340,8 +339,6 @@ def foreign(file):
     [
         ("journal", newer, "is schema 9, this qtlib knows 2: update qtlib; nothing was changed"),
         ("journal", damaged, "is damaged, or no journal"),
-        ("journal", foreign, "restore it from a backup"),
-        ("exchange", damaged, "is damaged, or no simulated venue's file"),
         ("exchange", foreign, "restore it from a backup, or begin anew with another session.account"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
