@@ -272,7 +272,7 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
     )
     for line in resolved.lines():
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
-    page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None)
+    page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None, replayed=not simulated)
     outcome = None
     try:
         with Watching(out) as watching:
@@ -289,6 +289,8 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
             print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False), flush=True)
         else:
             _summary(out, outcome.folder.path, outcome.record)
+            if outcome.record["status"] == "ok" and not (outcome.record["metrics"] or {}).get("bars"):
+                out.print("no bar was traded: the account's journal stands at the end of them already")
         if outcome.exit_code:
             _say(sentence(outcome.record["status"], error))
             if debug and error:

@@ -156,7 +156,7 @@ class Data(Section):
         None,
         ge=50,
         le=10_000_000,
-        description=f"how many bars of each symbol; null: all there are, {SIMULATED_BARS:,} on the simulated market",
+        description=f"how many bars of each symbol the simulated market makes; null: {SIMULATED_BARS:,}",
     )
     allow_gaps: bool = Field(False, description="trade on over missing bars, once the lookback is full again")
     finer_timeframe: Timeframe | None = Field(None, description="bars that the venue lives through, for files")
@@ -179,6 +179,11 @@ class Data(Section):
     def _consistent(self) -> "Data":
         if self.source == "files" and not self.path:
             raise PydanticCustomError("path", "data.path must name the folder of bars: -p data.path=FOLDER")
+        if self.source == "files" and self.bars is not None:
+            raise PydanticCustomError(
+                "unused",
+                "data.bars says nothing to bars on disk: data.start and data.end say which; set data.bars=null",
+            )
         if self.source == "simulated":
             for name in ("path", "start", "end", "finer_timeframe"):
                 if getattr(self, name) is not None:

@@ -141,7 +141,7 @@ class Database:
         return self.url.get_backend_name() == "sqlite"
 
     def _open(self) -> None:
-        if self._is_sqlite:
+        if self._is_sqlite and not self.url.query:  # with one it is SQLite's own kind of name, not a path
             try:
                 Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
             except OSError as why:

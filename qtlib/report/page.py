@@ -38,14 +38,15 @@ def export(
     lang: str = "en",
     banner: str | None = None,
     simulated: str | None = None,
+    replayed: bool = False,
 ) -> Path:
     """Write the page of an executed notebook to `html_path`, whole or not at all.
 
     `banner` is a notice on top, as for a run that was interrupted. `simulated`, where the market was, says how:
-    "Seed 7.". A cell that failed is named with its message in any case.
+    "Seed 7."; `replayed`: the market was real, and the venue was not. A cell that failed is named in any case.
     """
     notebook = nbformat.read(Path(notebook_path), as_version=4)  # type: ignore[no-untyped-call]  # half typed
-    strips = _strips(failure(notebook), banner, simulated)
+    strips = _strips(failure(notebook), banner, simulated, replayed)
     charts = _prepare(notebook)
     left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
     exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
@@ -64,7 +65,7 @@ def failure(notebook: NotebookNode) -> str | None:
     return None
 
 
-def _strips(failed: str | None, banner: str | None, simulated: str | None) -> str:
+def _strips(failed: str | None, banner: str | None, simulated: str | None, replayed: bool) -> str:
     strips = ""
     if failed is not None:
         strips += f'<p class="qt-strip qt-bad" role="alert"><strong>FAILED</strong> {escape(failed)}</p>'
@@ -73,6 +74,9 @@ def _strips(failed: str | None, banner: str | None, simulated: str | None) -> st
     if simulated is not None:
         words = f"No real prices, no real money. {simulated}".strip()
         strips += f'<p class="qt-strip qt-simulated"><strong>SIMULATED MARKET</strong> {escape(words)}</p>'
+    elif replayed:
+        words = "Real prices of the past; orders, fills and money are simulated."
+        strips += f'<p class="qt-strip qt-simulated"><strong>SIMULATED VENUE</strong> {words}</p>'
     return strips
 
 
