@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
+from qtlib.domain.values import changed
+
 ZERO = Decimal(0)
 
 
@@ -137,7 +139,7 @@ class ProtectiveOrders:
     net_stop: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderIntent:
     """An order we want, under a name of ours: a name is requested once, so asking twice asks once."""
 
@@ -160,6 +162,10 @@ class OrderIntent:
     exits: ExitPlan | None = None  # on an entry: holds from its first fill
     confidence: float | None = None  # on an entry: what was believed
     model_version: str = ""  # on an entry: by whom
+
+    def named(self, client_id: str) -> "OrderIntent":
+        """The same order, under this name."""
+        return changed(self, {"client_id": client_id})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ for exactly what is still missing; when nothing is, it returns nothing. What hol
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -261,7 +260,7 @@ def _named(actions: Iterable[Action], state: State) -> Iterator[Action]:
         intent = action.intent
         minutes = _base36(int(state.ts.timestamp()) // 60)
         name = f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{minutes}-{_base36(number)}"
-        yield Submit(replace(intent, client_id=name))
+        yield Submit(intent.named(name))
         number += 1
 
 

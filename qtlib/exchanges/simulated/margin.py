@@ -128,8 +128,13 @@ def maintenance(quantity: float, mark: float, brackets: Brackets) -> float:
 def isolated_liquidation_price(wallet: float, quantity: float, entry: float, brackets: Brackets) -> float:
     """The first mark price, going against the position, that liquidates it; 0.0 if there is none.
 
-    Maintenance is the largest of what the brackets ask, so the first of their liquidation prices to be met counts.
+    Maintenance is the largest of what the brackets ask, so the first of their liquidation prices to be met counts;
+    that of the first bracket, where the position stays inside it all the way there.
     """
+    cap, frac, cum = brackets[0]
+    price = liquidation_price(wallet, quantity, entry, frac, cum)
+    if abs(quantity) * max(entry, price) <= cap:
+        return price
     prices = [liquidation_price(wallet, quantity, entry, frac, cum) for _, frac, cum in brackets]
     return max(prices) if quantity > 0 else min(prices)
 
