@@ -61,7 +61,7 @@ def test_settings_change_what_is_recorded_and_leave_the_rest():
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({}, r"settings lack tick, lot, min_notional; write them out, as in NEWUSDT: \{tick"),
+        ({}, r"settings lack tick, lot, min_notional; write them out under venue.symbols, .*\{NEWUSDT: \{tick"),
         ({"tick": 0.1, "lot": 1}, "lack min_notional"),
         (
             {"tick": 0.1, "lot": 1, "min_notional": 5, "taker_fee": 0.1},
