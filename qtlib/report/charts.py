@@ -137,8 +137,7 @@ def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
     figure.update_xaxes(
         title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
     )
-    if by == "hour":
-        figure.update_xaxes(tickmode="array", tickvals=x[::4])
+    figure.update_xaxes(tickmode="array", tickvals=x[::4] if by == "hour" else x)  # left alone, it names every other
     label = f"Net profit and loss by {name}: " + ", ".join(
         f"{key} {_signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n
     )
