@@ -81,7 +81,7 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
     levels = f"TP={plan.take_profit_frac:.1%}, SL={plan.stop_frac:.1%}"
     trail = f", Trail={plan.trail_frac:.1%}" if plan.trail_frac is not None else ""
     more = f", takes {plan.partial_frac:.0%} at the target" if plan.partial_frac < 1 else ""
-    more += f", leaves after {plan.time_stop_s / 60:.0f} min without it" if plan.time_stop_s is not None else ""
+    more += f", leaves after {_span(plan.time_stop_s)} without it" if plan.time_stop_s is not None else ""
     needed = f"{plan.breakeven_win_rate_frac:.1%}".replace(".0%", "%")
     return [
         f"🎯 {symbol} using {_provenance(plan)} TP/SL: {levels}{trail}",
@@ -202,6 +202,17 @@ def _adopted(before: State, event: PositionAdopted) -> list[str]:
 
 
 # --- words ------------------------------------------------------------------------------------------------
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(7200.0), _span(172_800.0), _span(90.0)
+    ('2 h', '2 d', '1.5 min')
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 60:g} min"
 
 
 def _side(quantity: Decimal) -> str:
