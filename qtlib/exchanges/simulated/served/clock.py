@@ -1,0 +1,46 @@
+"""What makes the simulated market go on: a control endpoint (stepped), or the wall clock, at any speed.
+
+`speed` is simulated time over wall time: at 1 an hourly bar takes an hour, at 3600 a second. A feed that has ended
+leaves the market standing where it is; the venue goes on answering.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from qtlib.domain.market import Step
+from qtlib.exchanges.simulated.served.desk import Desk
+
+
+@dataclass(slots=True)
+class Clock:
+    """`speed` None: only `step` moves it."""
+
+    desk: Desk
+    coming: Iterator[Step]
+    speed: float | None
+    after: Callable[[], None] = field(default=lambda: None)  # called when a step is over
+    ended: bool = False
+
+    def step(self, bars: int = 1) -> int:
+        """Live through the next `bars`; how many there were."""
+        for lived in range(bars):
+            step = next(self.coming, None)
+            if step is None:
+                self.ended = True
+                return lived
+            self.desk.live(step)
+            self.after()
+        return bars
+
+    async def run(self) -> None:
+        """Step at its speed until the feed ends; late steps are caught up with, none is left out."""
+        if self.speed is None:
+            return
+        loop = asyncio.get_running_loop()
+        length_s = self.desk.chart.span.total_seconds() / self.speed
+        due = loop.time()
+        while not self.ended:
+            due += length_s
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self.step()

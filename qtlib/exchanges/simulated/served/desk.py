@@ -1,0 +1,333 @@
+"""The account's desk: takes orders under their clients' names, and says what became of each.
+
+Everything it says is folded from the engine's events; of its own it keeps only what clients asked for (the `Ledger`).
+So a desk that was killed and opened again says the same, and it cannot disagree with the engine about money. One
+thread uses it; each call is over when it returns.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from qtlib.domain.account import Account
+from qtlib.domain.market import Step
+from qtlib.domain.orders import ZERO, Cancel, Fill, OrderIntent, OrderStatus, OrderType, Role, Submit, TimeInForce
+from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Event, Filled, FundingPaid, OrderChanged
+from qtlib.exchanges.port import Unavailable
+from qtlib.exchanges.simulated.admission import admit
+from qtlib.exchanges.simulated.book import View, limit_of
+from qtlib.exchanges.simulated.served.chart import Chart
+from qtlib.exchanges.simulated.served.ledger import Entry, Ledger
+from qtlib.exchanges.simulated.served.words import Refusal
+from qtlib.exchanges.simulated.venue import SimulatedExchange
+
+ALGO_IDS = 2_000_000_000_000  # algo ids begin here, so that nobody takes one for an order id
+
+_ENDED = {
+    OrderStatus.FILLED: "FILLED",
+    OrderStatus.CANCELED: "CANCELED",
+    OrderStatus.REJECTED: "REJECTED",
+    OrderStatus.EXPIRED: "EXPIRED",
+}
+_STILL_WAITING = "nothing left to reduce"  # the one reason for which an order expires before its trigger
+
+
+@dataclass(slots=True)
+class Record:
+    """One order from its request on. A conditional one becomes a plain one, under the same number, when it fires."""
+
+    number: int
+    client_id: str
+    intent: OrderIntent  # its client id is the engine's name for it
+    born: datetime
+    updated: datetime
+    status: OrderStatus = OrderStatus.PENDING
+    filled: Decimal = ZERO
+    cost: Decimal = ZERO  # of what is filled, in quote
+    fired: datetime | None = None  # when its trigger did
+    reason: str = ""
+
+    @property
+    def algo_id(self) -> int:
+        return ALGO_IDS + self.number
+
+    @property
+    def conditional(self) -> bool:
+        return self.intent.type.conditional
+
+    @property
+    def is_plain(self) -> bool:
+        """In the book of plain orders, or final there."""
+        return self.fired is not None or not self.conditional
+
+    @property
+    def is_open(self) -> bool:
+        return self.status is OrderStatus.OPEN
+
+    @property
+    def average(self) -> Decimal:
+        return self.cost / self.filled if self.filled else ZERO
+
+    @property
+    def plain_status(self) -> str:
+        if self.status in _ENDED:
+            return _ENDED[self.status]
+        return "PARTIALLY_FILLED" if self.filled else "NEW"
+
+    @property
+    def algo_status(self) -> str:
+        if self.fired is None:
+            return _ENDED.get(self.status, "NEW")
+        return "TRIGGERED" if self.is_open else "FINISHED"
+
+    @property
+    def plain_type(self) -> OrderType:
+        return OrderType.MARKET if limit_of(self.intent) is None else OrderType.LIMIT
+
+    @property
+    def quantity(self) -> Decimal:
+        """What it asks for; of one that closes whatever is held, what that turned out to be."""
+        return self.filled if self.intent.close_position else self.intent.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A fill with what it earned."""
+
+    record: Record
+    fill: Fill
+    realized: Decimal  # in quote, before the fee
+
+    @property
+    def trade_id(self) -> int:
+        return int(self.fill.fill_id)
+
+    @property
+    def liquidates(self) -> bool:
+        return self.record.client_id.startswith("autoclose-")
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One move of the wallet."""
+
+    number: int
+    ts: datetime
+    kind: str
+    symbol: str
+    amount: Decimal  # in quote, signed
+    info: str = ""
+    trade_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTold:
+    """Something became of a plain order."""
+
+    ts: datetime
+    record: Record
+    execution: str  # NEW, TRADE, CANCELED, EXPIRED, CALCULATED
+    trade: Trade | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlgoTold:
+    """Something became of a conditional order."""
+
+    ts: datetime
+    record: Record
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTold:
+    """The wallet, or a position, changed."""
+
+    ts: datetime
+    reason: str
+    symbols: tuple[str, ...] = ()
+    moved: Decimal = ZERO  # beside profit and fees
+
+
+Told = OrderTold | AlgoTold | AccountTold
+
+
+class Desk:
+    """One account at the simulated venue, and the market it is in."""
+
+    def __init__(self, engine: SimulatedExchange, ledger: Ledger, chart: Chart) -> None:
+        self.engine, self.ledger, self.chart = engine, ledger, chart
+        self.account = Account()  # as the events heard so far add up
+        self.realized: dict[str, Decimal] = {}  # ever, by symbol, in quote
+        self.trades: list[Trade] = []
+        self.incomes: list[Income] = []
+        self._records: dict[str, Record] = {}  # by the engine's name, in order of arrival
+        self._listener: Callable[[Told], None] = _nobody
+        self._heard, self._heard_then = START, 0  # up to when events were heard, and how many of that instant
+        for entry in ledger.entries():
+            self._take_down(entry)
+        self._hear()
+        for name, record in list(self._records.items()):
+            if record.status is OrderStatus.PENDING:  # the engine never heard of it
+                ledger.strike(record.number)
+                del self._records[name]
+
+    def listen(self, listener: Callable[[Told], None]) -> None:
+        """Tell `listener` all that happens from now on, as it happens."""
+        self._listener = listener
+
+    # --- the market -----------------------------------------------------------------------------------------
+
+    def live(self, step: Step) -> None:
+        """Live through `step`."""
+        self.engine.advance(step)
+        self.chart.live(step)
+        self._hear()
+
+    @property
+    def now(self) -> datetime:
+        return self.engine.now
+
+    @property
+    def view(self) -> View:
+        return self.engine.view
+
+    # --- orders ---------------------------------------------------------------------------------------------
+
+    def submit(self, intent: OrderIntent) -> Record:
+        """Take `intent` on under its client's name, or refuse it: what is refused leaves nothing behind."""
+        twins = (r for r in self.named(intent.client_id) if r.is_open and r.conditional is intent.type.conditional)
+        if any(twins):
+            raise Refusal(-4116, "ClientOrderId is duplicated.")
+        if no := admit(intent, self.view):
+            raise Refusal(no.code, no.text)
+        number = self.ledger.next_number()
+        entry = Entry(number, intent.client_id, self.now, replace(intent, client_id=str(number)))
+        self.ledger.write(entry)  # first on paper
+        record = self._take_down(entry)
+        try:
+            self.engine.carry_out([Submit(entry.intent)])
+        except Unavailable:
+            del self._records[entry.intent.client_id]
+            self.ledger.strike(number)
+            raise
+        self._hear()
+        return record
+
+    def cancel(self, record: Record) -> None:
+        """End an open `record`."""
+        self.engine.carry_out([Cancel(record.intent.client_id, record.intent.symbol)])
+        self._hear()
+
+    def records(self, symbol: str | None = None) -> Iterator[Record]:
+        """All orders ever, oldest first."""
+        return (r for r in self._records.values() if symbol in (None, r.intent.symbol))
+
+    def named(self, client_id: str) -> Iterator[Record]:
+        """The orders that had this name, the newest first."""
+        return (r for r in reversed(self._records.values()) if r.client_id == client_id)
+
+    # --- what is heard from the engine ------------------------------------------------------------------------
+
+    def _take_down(self, entry: Entry) -> Record:
+        record = Record(entry.number, entry.client_id, entry.intent, entry.born, entry.born, fired=entry.fired)
+        self._records[entry.intent.client_id] = record
+        return record
+
+    def _hear(self) -> None:
+        """Fold what the engine told since the last time."""
+        fresh = self.engine.events(self._heard)[self._heard_then :]
+        for event in fresh:
+            self._heard_then = self._heard_then + 1 if event.ts == self._heard else 1
+            self._heard = event.ts
+            self._fold(event)
+        for name, order in self.view.book.orders.items():
+            if order.triggered:  # a stop with a limit fires without a word, and rests
+                self._fire(self._records[name], self.now)
+
+    def _fold(self, event: Event) -> None:
+        match event:
+            case OrderChanged():
+                self._order_changed(event)
+            case Filled():
+                self._filled(event.fill)
+            case FundingPaid():
+                self.account = self.account.with_cash(event.amount)
+                self._earn(event.ts, "FUNDING_FEE", event.symbol, event.amount)
+                symbols = () if self.engine.conduct.cross else (event.symbol,)
+                self._listener(AccountTold(event.ts, "FUNDING_FEE", symbols, event.amount))
+            case CashMoved():
+                self.account = self.account.with_cash(event.amount)
+                cleared = event.reason == INSURANCE_CLEAR
+                self._earn(event.ts, "INSURANCE_CLEAR" if cleared else "TRANSFER", "", event.amount, event.ref)
+                self._listener(AccountTold(event.ts, "INSURANCE_CLEAR" if cleared else "DEPOSIT", (), event.amount))
+
+    def _order_changed(self, event: OrderChanged) -> None:
+        record = self._records[event.client_id]
+        if event.status is OrderStatus.EXPIRED and event.reason != _STILL_WAITING:
+            self._fire(record, event.ts)
+        record.status, record.reason, record.updated = event.status, event.reason, event.ts
+        if record.is_plain and event.status is not OrderStatus.FILLED:  # its last fill told of that
+            execution = "NEW" if event.status is OrderStatus.OPEN else record.plain_status
+            self._listener(OrderTold(event.ts, record, execution))
+        if record.conditional:
+            self._listener(AlgoTold(event.ts, record, record.algo_status))
+
+    def _filled(self, fill: Fill) -> None:
+        record = self._records.get(fill.client_id) or self._made_by_venue(fill)
+        self._fire(record, fill.ts)
+        position, realized = self.account.position(fill.symbol).after(fill)
+        self.account = self.account.after(fill)
+        self.realized[fill.symbol] = self.realized.get(fill.symbol, ZERO) + realized
+        record.filled += fill.quantity
+        record.cost += fill.quantity * fill.price
+        record.updated = fill.ts
+        closed = record.intent.close_position and not position.quantity
+        if closed or (not record.intent.close_position and record.filled >= record.intent.quantity):
+            record.status = OrderStatus.FILLED
+        trade = Trade(record, fill, realized)
+        self.trades.append(trade)
+        if realized:
+            self._earn(fill.ts, "REALIZED_PNL", fill.symbol, realized, trade_id=fill.fill_id)
+        self._earn(fill.ts, "COMMISSION", fill.symbol, -fill.fee, trade_id=fill.fill_id)
+        self._listener(OrderTold(fill.ts, record, "CALCULATED" if trade.liquidates else "TRADE", trade))
+        self._listener(AccountTold(fill.ts, "ORDER", (fill.symbol,)))
+        if record.conditional and not record.is_open and not record.intent.close_position:
+            self._listener(AlgoTold(fill.ts, record, record.algo_status))
+
+    def _fire(self, record: Record, ts: datetime) -> None:
+        """`record`, if it waited for its trigger, did so until `ts`."""
+        if record.is_plain:
+            return
+        record.fired = record.updated = ts
+        self.ledger.fired(record.number, ts)
+        self._listener(AlgoTold(ts, record, record.algo_status))
+        self._listener(OrderTold(ts, record, "NEW"))
+
+    def _made_by_venue(self, fill: Fill) -> Record:
+        """The order behind a liquidation: nobody sent it."""
+        number = self.ledger.next_number()
+        intent = OrderIntent(
+            fill.client_id,
+            fill.symbol,
+            fill.side,
+            fill.quantity,
+            Role.EXIT,
+            OrderType.LIMIT,
+            fill.price,
+            time_in_force=TimeInForce.IOC,
+            reduce_only=True,
+        )
+        entry = Entry(number, fill.client_id, fill.ts, intent)
+        self.ledger.write(entry)
+        record = self._take_down(entry)
+        record.status = OrderStatus.OPEN
+        return record
+
+    def _earn(self, ts: datetime, kind: str, symbol: str, amount: Decimal, info: str = "", trade_id: str = "") -> None:
+        self.incomes.append(Income(len(self.incomes) + 1, ts, kind, symbol, amount, info or kind, trade_id))
+
+
+def _nobody(told: Told) -> None:
+    """Hears nothing."""

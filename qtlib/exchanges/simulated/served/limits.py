@@ -1,0 +1,77 @@
+"""How much may be asked: weight per minute for everything, orders per ten seconds and per minute on top.
+
+Windows are those of the wall clock. Too much weight is 429 until the minute is over; who goes on regardless is
+banned (418). Every reply says how much is used, so that a client can slow down before it is told to.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qtlib.exchanges.simulated.served.words import Refusal
+
+WEIGHT_1M = 2_400
+ORDERS_10S, ORDERS_1M = 300, 1_200
+DEAF_AFTER = 20  # refused requests in one minute, then the ban: the venue does not say its number
+BAN_S = 120
+
+
+@dataclass(slots=True)
+class Window:
+    """A count that begins anew with every `seconds` of the wall clock."""
+
+    seconds: int
+    used: int = 0
+    number: int = -1
+
+    def at(self, now: float) -> "Window":
+        if (number := int(now // self.seconds)) != self.number:
+            self.number, self.used = number, 0
+        return self
+
+    def left_s(self, now: float) -> int:
+        return max(1, int(self.seconds - now % self.seconds) + 1)
+
+
+@dataclass(slots=True)
+class Limits:
+    wall: Callable[[], float]
+    _weight: Window = field(default_factory=lambda: Window(60))
+    _refused: Window = field(default_factory=lambda: Window(60))
+    _orders_10s: Window = field(default_factory=lambda: Window(10))
+    _orders_1m: Window = field(default_factory=lambda: Window(60))
+    _banned_until: float = 0.0
+
+    def weigh(self, weight: int) -> None:
+        """Count a request of this `weight`, or refuse it."""
+        now = self.wall()
+        if now < self._banned_until:
+            wait = int(self._banned_until - now) + 1
+            raise Refusal(-1003, "Way too many requests; IP banned.", 418, {"Retry-After": str(wait)})
+        used = self._weight.at(now)
+        used.used += weight
+        if used.used <= WEIGHT_1M:
+            return
+        refused = self._refused.at(now)
+        refused.used += 1
+        if refused.used > DEAF_AFTER:
+            self._banned_until = now + BAN_S
+        text = f"Too many requests; current limit is {WEIGHT_1M} requests per minute."
+        raise Refusal(-1003, text, 429, {"Retry-After": str(used.left_s(now))})
+
+    def order(self, short: int = 1, long: int = 1) -> None:
+        """Count a placement: `short` in the ten seconds, `long` in the minute; or refuse it."""
+        now = self.wall()
+        for window, count, most in ((self._orders_10s, short, ORDERS_10S), (self._orders_1m, long, ORDERS_1M)):
+            if window.at(now).used + count > most:
+                raise Refusal(-1015, f"Too many new orders; current limit is {most} orders per {window.seconds}s.")
+        self._orders_10s.used += short
+        self._orders_1m.used += long
+
+    def headers(self, placing: bool) -> dict[str, str]:
+        """What a reply says about what is used; of orders only where one is placed."""
+        now = self.wall()
+        said = {"X-MBX-USED-WEIGHT-1M": str(self._weight.at(now).used)}
+        if placing:
+            said["X-MBX-ORDER-COUNT-10S"] = str(self._orders_10s.at(now).used)
+            said["X-MBX-ORDER-COUNT-1M"] = str(self._orders_1m.at(now).used)
+        return said

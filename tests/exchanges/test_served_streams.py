@@ -1,0 +1,239 @@
+"""What listeners hear: which messages, in which order, in which words, and at which of the venue's addresses."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import aiohttp
+import pytest
+from a_served_venue import KEY, PAST, a_step, served
+
+ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "algoType": "CONDITIONAL", "type": "STOP_MARKET", "quantity": "0.010"}
+STOP |= {"triggerPrice": "58000.00", "reduceOnly": "true", "clientAlgoId": "stop"}
+
+
+def a_market():
+    yield a_step(PAST + 1, 60_000, 60_500, 59_900, 60_400, funding=0.0001, next=60_400)
+    yield a_step(PAST + 2, 60_400, 60_400, 57_000, 57_500, next=57_500)
+
+
+@pytest.fixture
+def venue():
+    with served(a_market()) as venue:
+        yield venue
+
+
+@asynccontextmanager
+async def listening(venue, path):
+    """A socket of the venue, as a function that gives what it heard within a moment."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"ws://127.0.0.1:{venue.port}{path}") as socket:
+
+        async def heard(patience=0.3):
+            messages = []
+            while True:
+                try:
+                    message = await socket.receive(timeout=patience)
+                except TimeoutError:
+                    return messages
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    return [*messages, message.type]
+                messages.append(message.json())
+
+        heard.socket = socket
+        yield heard
+
+
+def listen_key(venue, method="POST"):
+    return venue.ask(method, "/fapi/v1/listenKey", key=KEY)
+
+
+def in_brief(message):
+    """A message of the account as few words."""
+    match message["e"]:
+        case "ORDER_TRADE_UPDATE":
+            return f"order {message['o']['x']} {message['o']['X']}"
+        case "ALGO_UPDATE":
+            return f"algo {message['o']['X']}"
+        case "ACCOUNT_UPDATE":
+            return f"account {message['a']['m']}"
+    return message["e"]
+
+
+def test_the_account_hears_of_a_whole_round_in_the_venues_order(venue):
+    key = listen_key(venue)[1]["listenKey"]
+
+    async def round_trip():
+        async with listening(venue, f"/private/ws?listenKey={key}") as heard:
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+            await ask(venue, "POST", "/fapi/v1/algoOrder", **STOP)
+            await ask(
+                venue, "POST", "/fapi/v1/order", **ORDER | {"type": "LIMIT", "timeInForce": "GTC", "price": "59000"}
+            )
+            await ask(venue, "DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
+            await asyncio.to_thread(venue.step, 2)
+            return await heard()
+
+    heard = asyncio.run(round_trip())
+    assert [in_brief(m) for m in heard] == [
+        *("order NEW NEW", "order TRADE FILLED", "account ORDER"),
+        "algo NEW",
+        *("order NEW NEW", "order CANCELED CANCELED"),
+        "account FUNDING_FEE",
+        *("algo TRIGGERED", "order NEW NEW", "order TRADE FILLED", "account ORDER", "algo FINISHED"),
+    ]
+    times = [m["E"] for m in heard]
+    assert times == sorted(times)
+    [_, filled, opened, algo, *_, fired, _, sold, flat, _] = heard
+    assert (filled["o"]["L"], filled["o"]["l"], filled["o"]["n"]) == ("60000.00", "0.010", "0.30000000")
+    assert (opened["a"]["P"][0]["pa"], opened["a"]["B"][0]["wb"]) == ("0.010", "9999.70000000")
+    assert (algo["o"]["ai"], algo["o"]["caid"]) == ("", "stop")
+    assert (fired["o"]["ai"], fired["o"]["act"]) == (str(sold["o"]["i"]), "MARKET")
+    assert (sold["o"]["c"], sold["o"]["ot"], sold["o"]["rp"]) == ("stop", "STOP_MARKET", "-20.00000000")
+    assert (flat["a"]["P"][0]["pa"], flat["a"]["P"][0]["cr"]) == ("0.000", "-20.00000000")
+
+
+def test_what_the_stream_told_is_what_rest_tells(venue):
+    key = listen_key(venue)[1]["listenKey"]
+
+    async def round_trip():
+        async with listening(venue, f"/stream?streams={key}") as heard:
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+            await asyncio.to_thread(venue.step, 1)
+            return [m["data"] for m in await heard() if m["stream"] == key]
+
+    heard = asyncio.run(round_trip())
+    [trade] = venue.ask("GET", "/fapi/v1/userTrades", signed=True, symbol="BTCUSDT")[1]
+    told = next(m["o"] for m in heard if in_brief(m) == "order TRADE FILLED")
+    assert (told["t"], told["i"], told["L"], told["n"]) == (
+        trade["id"],
+        trade["orderId"],
+        trade["price"],
+        trade["commission"],
+    )
+    wallet = venue.ask("GET", "/fapi/v3/account", signed=True)[1]["totalWalletBalance"]
+    assert heard[-1]["a"]["B"][0] == {
+        "a": "USDT",
+        "wb": wallet,
+        "cw": heard[-1]["a"]["B"][0]["cw"],
+        "bc": "-0.06040000",
+    }
+
+
+def test_a_bar_that_closed_says_so_and_then_the_one_that_begins(venue):
+    async def listen():
+        async with listening(venue, "/market/ws/btcusdt@kline_1h/ethusdt@markPrice@1s") as heard:
+            await asyncio.to_thread(venue.step, 1)
+            return await heard()
+
+    [closed, begun, mark] = asyncio.run(listen())
+    assert (closed["k"]["x"], closed["k"]["c"], closed["k"]["h"]) == (True, "60400.00", "60500.00")
+    assert (begun["k"]["x"], begun["k"]["o"], begun["k"]["t"]) == (False, "60400.00", closed["k"]["T"] + 1)
+    assert closed["E"] == begun["k"]["t"] == mark["E"]
+    assert (mark["e"], mark["s"], mark["p"]) == ("markPriceUpdate", "ETHUSDT", "2000.00000000")
+
+
+@pytest.mark.parametrize(
+    ("stream", "event"),
+    [
+        ("btcusdt@bookTicker", "bookTicker"),
+        ("btcusdt@miniTicker", "24hrMiniTicker"),
+        ("btcusdt@aggTrade", "aggTrade"),
+        ("btcusdt@markPrice", "markPriceUpdate"),
+        ("btcusdt@kline_4h", "kline"),
+        ("!markPrice@arr@1s", "markPriceUpdate"),
+        ("!miniTicker@arr", "24hrMiniTicker"),
+    ],
+)
+def test_streams_are_subscribed_to_listed_and_left(venue, stream, event):
+    async def listen():
+        async with listening(venue, "/public/stream/0") as heard:  # some clients put a number there
+            answers = []
+            for n, command in enumerate(["SUBSCRIBE", "LIST_SUBSCRIPTIONS", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"]):
+                await heard.socket.send_json({"method": command, "params": [stream], "id": f"n{n}"})
+                answers.append(await heard.socket.receive_json(timeout=5))
+                if command == "SUBSCRIBE":
+                    await asyncio.to_thread(venue.step, 1)
+                    told = await heard.socket.receive_json(timeout=5)
+            return answers, told
+
+    answers, told = asyncio.run(listen())
+    assert answers == [
+        {"result": None, "id": "n0"},
+        {"result": [stream], "id": "n1"},
+        {"result": None, "id": "n2"},
+        {"result": [], "id": "n3"},
+    ]
+    assert told["stream"] == stream
+    message = told["data"][0] if isinstance(told["data"], list) else told["data"]
+    assert message["e"] == event
+
+
+@pytest.mark.parametrize("text", ['{"method": "SUBSCRIBE", "params": ["btcusdt@tea"], "id": 1}', "{", "[]", "1"])
+def test_what_is_no_stream_or_no_command_is_said_to_be_none(venue, text):
+    async def listen():
+        async with listening(venue, "/ws") as heard:
+            await heard.socket.send_str(text)
+            return await heard.socket.receive_json(timeout=5)
+
+    assert "error" in asyncio.run(listen())
+
+
+def test_a_listen_key_stays_the_same_while_it_lives_and_its_end_is_told():
+    at = [6_000_000.0]
+    with served(a_market(), wall=lambda: at[0]) as venue:
+        assert listen_key(venue, "PUT") == (400, {"code": -1125, "msg": "This listenKey does not exist."})
+        key = listen_key(venue)[1]["listenKey"]
+        at[0] += 3_000
+        assert listen_key(venue)[1]["listenKey"] == key
+        at[0] += 3_000
+        assert listen_key(venue, "PUT")[0] == 200
+
+        async def listen():
+            async with listening(venue, f"/private/ws/{key}") as heard:
+                at[0] += 3_601
+                return await heard(patience=1.5)
+
+        [end] = asyncio.run(listen())
+        assert (end["e"], end["listenKey"]) == ("listenKeyExpired", key)
+        assert listen_key(venue, "PUT")[1]["code"] == -1125
+        other = listen_key(venue)[1]["listenKey"]
+        assert other != key
+        assert listen_key(venue, "DELETE") == (200, {})
+        assert listen_key(venue)[1]["listenKey"] not in (key, other)
+
+
+def test_who_has_no_valid_key_hears_nothing_of_the_account(venue):
+    listen_key(venue)
+
+    async def listen():
+        async with listening(venue, "/private/ws?listenKey=guessed") as heard:
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+            return await heard()
+
+    assert asyncio.run(listen()) == []
+
+
+def test_every_wallet_move_that_is_told_adds_up(venue):
+    key = listen_key(venue)[1]["listenKey"]
+
+    async def listen():
+        async with listening(venue, f"/private/ws?listenKey={key}") as heard:
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+            await asyncio.to_thread(venue.step, 2)
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER | {"side": "SELL", "reduceOnly": "true"})
+            return await heard()
+
+    heard = asyncio.run(listen())
+    wallet = Decimal(10_000)
+    for message in heard:
+        if message["e"] == "ORDER_TRADE_UPDATE" and message["o"]["x"] == "TRADE":
+            wallet += Decimal(message["o"]["rp"]) - Decimal(message["o"]["n"])
+        if message["e"] == "ACCOUNT_UPDATE":
+            wallet += Decimal(message["a"]["B"][0]["bc"])
+            assert Decimal(message["a"]["B"][0]["wb"]) == wallet
+
+
+async def ask(venue, method, path, **asked):
+    status, answer = await asyncio.to_thread(lambda: venue.ask(method, path, signed=True, **asked))
+    assert status == 200, answer
