@@ -246,6 +246,58 @@ def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = Fal
         raise typer.Exit(3)
 
 
+@app.command(epilog="Example: qt exchange --port 8080 --speed 3600 --state runs/venue.db")
+def exchange(
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="On the loopback interface; 0: any that is free.")
+    ] = 8080,
+    speed: Annotated[str, typer.Option(help="Simulated time over wall time, or step: by POST /sim/step.")] = "1",
+    data: Annotated[Path | None, typer.Option(help="A folder of bars; else the simulated market.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of the bars that the market goes by, as 1m or 1h.")] = None,
+    begins: Annotated[
+        str | None, typer.Option("--from", metavar="UTC", help="When the account begins; bars before are past.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="The file it is kept in (and FILE.orders beside it): it survives being killed.")
+    ] = None,
+    balance: Annotated[str | None, typer.Option(help="What the account begins with [quote].")] = None,
+    key: Annotated[str, typer.Option(help="What clients send as their key.")] = "sim",
+    secret: Annotated[str, typer.Option(help="What clients sign with.")] = "sim",
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Serve the simulated venue in the real one's REST and WebSocket protocol, on loopback, until it is told to end.
+
+    It is ready when GET /fapi/v1/ping answers. Bars, orders, trades and events carry the simulated market's time;
+    serverTime, and what clients sign with, is wall time. GET /sim says where the market stands, and POST
+    /sim/step?bars=N lives through N bars at once, at any speed.
+    """
+    import asyncio
+    import logging
+
+    from qtlib.exchanges.simulated.served import Doors
+    from qtlib.exchanges.simulated.served.auth import Credentials
+    from qtlib.runs.exchange import instant, keep_open, opened, speed_of
+
+    given = {"data.path": data, "data.timeframe": timeframe, "venue.balance": balance}
+    words = [f"{name}={value}" for name, value in given.items() if value is not None]
+    words += ["data.source=files", "data.bars=null"] if data else []
+    settings = _resolved(params or Path("params/sim.yaml"), [*(p or []), *words])
+    factor = speed_of(speed)
+    desk, coming = opened(settings.params, state, instant(begins) if begins else None)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # to standard error
+    doors = Doors(desk, coming, Credentials(key, secret), factor)
+
+    def ready(bound: int) -> None:
+        answer = {"url": f"http://127.0.0.1:{bound}", "now": desk.now.isoformat(), "speed": speed}
+        words = f"{_market_words(settings)}\nit is {desk.now:%Y-%m-%d %H:%M} UTC there; {answer['url']}, speed {speed}"
+        print(json.dumps(answer) if as_json else words, flush=True)
+
+    asyncio.run(keep_open(doors, port, ready))
+
+
 # --- running ----------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from qtlib.cli import app
 
 COMMANDS = ["live", "backtest", "data list", "data check", "data simulate", "runs list", "runs show", "runs clean"]
-COMMANDS += ["lab", "status", "doctor"]
+COMMANDS += ["lab", "status", "doctor", "exchange"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 
 
@@ -37,9 +37,9 @@ def qt(tmp_path):
 
 def test_help_names_the_commands_there_are_and_no_others():
     text = CliRunner().invoke(app, ["--help"]).output
-    for name in ("live", "backtest", "data", "runs", "lab", "status", "doctor"):
+    for name in ("live", "backtest", "data", "runs", "lab", "status", "doctor", "exchange"):
         assert f"  {name} " in text
-    for later in ("retrain", "sweep", "schedule", "exchange", "drill", "panel"):
+    for later in ("retrain", "sweep", "schedule", "drill", "panel"):
         assert f"  {later} " not in text
 
 
@@ -70,6 +70,11 @@ def test_help_is_not_kept_waiting_by_rooms_it_does_not_need():
         (["data", "check", "--params", "params/replay.yaml", "-p", "data.path=nowhere"], 2, "nowhere"),
         (["data", "list", "nowhere"], 2, "there is no folder nowhere"),
         (["runs", "show", "x"], 2, "there are no runs"),
+        (["exchange", "--speed", "fast"], 2, "an hour a second"),
+        (["exchange", "--from", "soon"], 2, "as 2026-03-01"),
+        (["exchange", "--from", "2001-01-01"], 2, "begin later"),
+        (["exchange", "--data", "nowhere"], 2, "nowhere"),
+        (["exchange", "--state", "nowhere/venue.db"], 2, "there is no folder nowhere"),
         (["live", "--no-such-option"], 2, "No such option"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from qtlib.domain.orders import OrderIntent
-from qtlib.exchanges.port import Unavailable
+from qtlib.exchanges.port import Unavailable, Untrusted
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, client_id TEXT, born BLOB, intent BLOB);
@@ -46,7 +46,9 @@ class Ledger:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_TABLES)
         except sqlite3.Error as failed:
-            raise Unavailable(f"{path} could not be opened ({failed}): see to its folder") from failed
+            raise Untrusted(
+                f"{path} could not be read ({failed}): end the process that holds it, or restore it"
+            ) from failed
 
     def entries(self) -> Iterator[Entry]:
         """All that is written down, in the order of arrival."""

@@ -1,0 +1,143 @@
+"""The simulated venue as a process of its own: from settings to open doors, and on from where its files left off.
+
+With a state file it is a venue that outlives its process: the engine's file is `FILE`, its clients' orders are in
+`FILE.orders` beside it, and the market goes on after the last bar that the engine lived through. What was before the
+account began is known to clients as past bars, and no more.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from math import inf
+from pathlib import Path
+
+import pandas as pd
+
+from qtlib.domain.market import Step
+from qtlib.domain.state import START
+from qtlib.engine.feeds import BELIEF, replay
+from qtlib.exchanges.simulated.served import Desk, Doors, Ledger, serve
+from qtlib.exchanges.simulated.served.chart import Chart
+from qtlib.market import Market
+from qtlib.market.timeframes import datetime_at, length_of, micros_at
+from qtlib.params import Params, SettingsError
+from qtlib.runs import wiring
+
+PAST_BARS = 500  # before the account begins, unless it is said when: what a client asks for when it names no limit
+
+
+def opened(params: Params, state: Path | None = None, begins: datetime | None = None) -> tuple[Desk, Iterator[Step]]:
+    """The desk, standing where its files left it or at `begins`, and the steps to come."""
+    if state and not state.parent.is_dir():
+        raise SettingsError(f"--state {state}: there is no folder {state.parent}; make it first")
+    engine = wiring.venue(params, wiring.instruments(params), state)
+    ledger = Ledger(state and state.with_name(state.name + ".orders"))
+    _check_same_market(ledger, params, state)
+    past, coming = _split(_steps(params), engine.now if engine.now > START else begins)
+    chart = Chart(length_of(_timeframe(params)))
+    for step in past:
+        chart.live(step)
+    desk = Desk(engine, ledger, chart)
+    desk.live(past[-1])  # where it stands; a venue that was here before has lived through it
+    return desk, coming
+
+
+async def keep_open(doors: Doors, port: int, ready: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is told the port once the doors are open."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with serve(doors, port) as bound:
+        ready(bound)
+        await told.wait()
+
+
+def speed_of(text: str) -> float | None:
+    """Simulated time over wall time; None: it only goes on when it is told to.
+
+    >>> speed_of("3600"), speed_of("step")
+    (3600.0, None)
+    """
+    if text == "step":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < inf:
+        raise SettingsError(f"--speed {text!r} must be a number above 0 (1: real time, 3600: an hour a second) or step")
+    return speed
+
+
+def instant(text: str) -> datetime:
+    """`text` as a time; one that names no zone is UTC."""
+    try:
+        return datetime_at(micros_at(text))
+    except ValueError:
+        raise SettingsError(f"--from {text!r} must be a time, as 2026-03-01 or 2026-03-01T12:00Z") from None
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _timeframe(params: Params) -> str:
+    return params.data.finer_timeframe or params.data.timeframe
+
+
+def _steps(params: Params) -> Iterator[Step]:
+    """The bars on disk; or the simulated market, which goes on for ever."""
+    if params.data.source == "files":
+        yield from _lived(wiring.market(params), START)
+        return
+    after = START
+    while True:
+        batch = list(_lived(wiring.market(params, after), after))
+        yield from batch[:-1]  # the last one does not know yet at which price the next begins
+        after = batch[-2].ts
+
+
+def _split(steps: Iterator[Step], until: datetime | None) -> tuple[list[Step], Iterator[Step]]:
+    """What is past at `until`, and what is to come; where `until` is None, `PAST_BARS` bars are past."""
+    past: list[Step] = []
+    for step in steps:
+        if (len(past) >= PAST_BARS) if until is None else (step.ts > until):
+            if past:
+                return past, chain([step], steps)
+            raise SettingsError(f"the venue would stand at {until}, the first bar closes at {step.ts}: begin later")
+        past.append(step)
+    if until is None:
+        raise SettingsError(
+            f"with {len(past)} bars there is nothing after the first {PAST_BARS}: say --from when to begin"
+        )
+    return past, iter(())
+
+
+def _lived(market: Market, after: datetime) -> Iterator[Step]:
+    return (step for step, _ in replay(market, _Silent(), after=after))
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """Believes nothing: a venue needs the steps of a replay, and not its signals."""
+
+    lookback: int = 1
+    name: str = "silent"
+
+    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(0.0, index=bars.index, columns=BELIEF)
+
+
+def _check_same_market(ledger: Ledger, params: Params, state: Path | None) -> None:
+    """An account that lived through one market cannot go on in another."""
+    data = params.data
+    where = f"seed {data.seed}, edge {data.edge:g}" if data.source == "simulated" else str(data.path)
+    asked = f"{data.source} market ({where}), bars of {_timeframe(params)}, {', '.join(params.universe.symbols)}"
+    there = ledger.noted("market")
+    if there is None:
+        ledger.note("market", asked)
+    elif there != asked:
+        raise SettingsError(f"{state} was begun in the {there}; asked is the {asked}: keep that, or name another file")
