@@ -5,7 +5,7 @@ Events are folded before they are written, and what can't be folded is not writt
 
 from collections.abc import Callable, Iterable
 
-from qtlib.domain.state import Event, State, advance
+from qtlib.domain.state import BarClosed, DecisionMade, Event, State, advance
 
 Conclusion = Callable[[State], Event | None]  # what follows from a state, if anything does
 Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
@@ -15,11 +15,17 @@ Step = tuple[State, Event, State]  # an event that was news, and the state befor
 
 
 def fold(
-    state: State, events: Iterable[Event], then: Iterable[Conclusion], known: Callable[[str], object]
+    state: State,
+    events: Iterable[Event],
+    then: Iterable[Conclusion],
+    known: Callable[[str], object],
+    *,
+    whole: bool = False,
 ) -> tuple[State, dict[str, Step]]:
     """The state after what is news of `events`, and of what each of `then` concludes; and the news, by key, in order.
 
-    News is what is not `known` by its key, nor the second of its key in here.
+    News is what is not `known` by its key, nor the second of its key in here. `whole`: `state` is all that the
+    journal adds up to, so that the next bar and the next decision are news without asking.
     """
     news: dict[str, Step] = {}
     for event in events:
@@ -32,8 +38,14 @@ def fold(
         conclusion = conclude(state)
         if conclusion is not None:
             key = conclusion.key
-            if key not in news and not known(key):
+            if key not in news and ((whole and _is_next(conclusion, state)) or not known(key)):
                 after = advance(state, conclusion)
                 news[key] = (state, conclusion, after)
                 state = after
     return state, news
+
+
+def _is_next(event: Event, state: State) -> bool:
+    """Whether `event` is a bar later than the state's last, or a decision later than its last."""
+    kind = type(event)
+    return (kind is BarClosed and event.ts > state.ts) or (kind is DecisionMade and event.ts > state.decided)

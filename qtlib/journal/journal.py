@@ -68,9 +68,9 @@ class Journal:
         With `synced`, all of it is on the platter before this returns.
         """
         heard = list(events)
-        after, news = fold(state, heard, then, self._known)
+        ours = state is self._folded or state == self._folded
+        after, news = fold(state, heard, then, self._known, whole=ours)
         if heard or news:
-            ours = state is self._folded or state == self._folded
             self._append(news, synced)
             self._answer([event.key for event in heard if type(event) is StatusSet and event.key not in news])
             self._folded = after if ours else None
