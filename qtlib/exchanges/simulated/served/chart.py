@@ -92,16 +92,15 @@ class Chart:
             return []
         bars = past.marks if marks else past.bars
         first = 0 if since is None else bisect_left(bars, _opening(since, interval), key=self._opened)
-        last = len(bars) if until is None else bisect_left(bars, until + self.span, key=self._opened)
-        if since is None:
+        end = None if until is None else _opening(until, interval) + interval  # a bar that began by then counts whole
+        last = len(bars) if end is None else bisect_left(bars, end, key=self._opened)
+        if since is None:  # one more than asked for: the first or last may be cut off, and is left out below
             first = max(first, last - (limit + 1) * (interval // self.span))
         else:
             last = min(last, first + (limit + 1) * (interval // self.span))
         made = list(self._summed(bars[first:last], interval))
         if last == len(bars):
             made = self._begun(made, interval, price)
-        if first and made and since is None:
-            made = made[1:]  # its beginning may have been cut off
         made = [c for c in made if (since is None or c.opened >= since) and (until is None or c.opened <= until)]
         return made[:limit] if since is not None else made[-limit:]
 

@@ -163,15 +163,16 @@ class Desk:
         self.trades: list[Trade] = []
         self.incomes: list[Income] = []
         self._records: dict[str, Record] = {}  # by the engine's name, in order of arrival
+        self._numbered: dict[int, Record] = {}
+        self._named: dict[str, list[Record]] = {}  # by the client's name, in order of arrival
         self._listener: Callable[[Told], None] = _nobody
         self._heard, self._heard_then = START, 0  # up to when events were heard, and how many of that instant
         for entry in ledger.entries():
             self._take_down(entry)
         self._hear()
-        for name, record in list(self._records.items()):
+        for record in list(self._records.values()):
             if record.status is OrderStatus.PENDING:  # the engine never heard of it
-                ledger.strike(record.number)
-                del self._records[name]
+                self._strike(record)
 
     def listen(self, listener: Callable[[Told], None]) -> None:
         """Tell `listener` all that happens from now on, as it happens."""
@@ -209,8 +210,7 @@ class Desk:
         try:
             self.engine.carry_out([Submit(entry.intent)])
         except Unavailable:
-            del self._records[entry.intent.client_id]
-            self.ledger.strike(number)
+            self._strike(record)
             raise
         self._hear()
         return record
@@ -224,16 +224,31 @@ class Desk:
         """All orders ever, oldest first."""
         return (r for r in self._records.values() if symbol in (None, r.intent.symbol))
 
+    def open_records(self, symbol: str | None = None) -> Iterator[Record]:
+        """The open orders of both books, oldest first."""
+        orders = ((name, order.intent.symbol) for name, order in self.view.book.orders.items())
+        return (self._records[name] for name, its_symbol in orders if symbol in (None, its_symbol))
+
+    def numbered(self, number: int) -> Record | None:
+        return self._numbered.get(number)
+
     def named(self, client_id: str) -> Iterator[Record]:
         """The orders that had this name, the newest first."""
-        return (r for r in reversed(self._records.values()) if r.client_id == client_id)
+        return reversed(self._named.get(client_id, []))
 
     # --- what is heard from the engine ------------------------------------------------------------------------
 
     def _take_down(self, entry: Entry) -> Record:
         record = Record(entry.number, entry.client_id, entry.intent, entry.born, entry.born, fired=entry.fired)
-        self._records[entry.intent.client_id] = record
+        self._records[entry.intent.client_id] = self._numbered[entry.number] = record
+        self._named.setdefault(entry.client_id, []).append(record)
         return record
+
+    def _strike(self, record: Record) -> None:
+        """`record` never came to be."""
+        self.ledger.strike(record.number)
+        del self._records[record.intent.client_id], self._numbered[record.number]
+        self._named[record.client_id].remove(record)
 
     def _hear(self) -> None:
         """Fold what the engine told since the last time."""

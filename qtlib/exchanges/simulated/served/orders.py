@@ -331,30 +331,36 @@ def _symbol(desk: Desk, asked: Asked) -> str | None:
 
 
 def _open_plain(desk: Desk, symbol: str | None) -> Iterable[Record]:
-    return (record for record in desk.records(symbol) if record.is_open and record.is_plain)
+    return (record for record in desk.open_records(symbol) if record.is_plain)
 
 
 def _waiting(desk: Desk, symbol: str | None) -> Iterable[Record]:
-    return (record for record in desk.records(symbol) if record.is_open and not record.is_plain)
+    return (record for record in desk.open_records(symbol) if not record.is_plain)
 
 
 def _plain_named(desk: Desk, asked: Asked, unknown: Refusal) -> Record:
-    symbol, number, name = asked.needed("symbol"), asked.whole("orderId"), asked.text("origClientOrderId")
+    symbol = listed(desk, asked.needed("symbol")).symbol
+    number, name = asked.whole("orderId"), asked.text("origClientOrderId")
     if number is None and name is None:
         text = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
         raise Refusal(-1102, text)
-    named = desk.named(name) if name is not None else desk.records(listed(desk, symbol).symbol)
-    fitting = [r for r in named if r.is_plain and r.intent.symbol == symbol and number in (None, r.number)]
-    return _first(fitting, unknown)
+    named = _called(desk, name, number, 0)
+    return _first([r for r in named if r.is_plain and r.intent.symbol == symbol], unknown)
 
 
 def _algo_named(desk: Desk, asked: Asked, unknown: Refusal) -> Record:
     number, name = asked.whole("algoId"), asked.text("clientAlgoId")
     if number is None and name is None:
         raise Refusal(-1102, "Param 'algoId' or 'clientAlgoId' must be sent, but both were empty/null!")
-    named = desk.named(name) if name is not None else desk.records()
-    fitting = [r for r in named if r.conditional and number in (None, r.number + ALGO_IDS)]
-    return _first(fitting, unknown)
+    return _first([r for r in _called(desk, name, number, ALGO_IDS) if r.conditional], unknown)
+
+
+def _called(desk: Desk, name: str | None, number: int | None, ids_from: int) -> list[Record]:
+    """The orders with this name, or this id, or both where both are sent; the newest first."""
+    if name is not None:
+        return [r for r in desk.named(name) if number in (None, r.number + ids_from)]
+    record = None if number is None else desk.numbered(number - ids_from)
+    return [record] if record else []
 
 
 def _first(records: list[Record], unknown: Refusal) -> Record:
