@@ -128,12 +128,12 @@ class Chart:
         for bar in bars:
             begins = _opening(bar.ts - self.span, interval)
             if group and begins != opened:
-                yield _candle(group, opened, closed=True)
+                yield _candle(group, opened, closed=opened + interval <= self.now)
                 group = []
             opened = begins
             group.append(bar)
         if group:
-            yield _candle(group, opened, closed=group[-1].ts >= opened + interval)
+            yield _candle(group, opened, closed=opened + interval <= self.now)
 
     def _begun(self, made: list[Candle], interval: timedelta, price: float) -> list[Candle]:
         """`made` with the bar that is not over: the one `price` has just opened, or is the newest price of."""
