@@ -93,6 +93,53 @@ def test_the_account_hears_of_a_whole_round_in_the_venues_order(venue):
     assert (flat["a"]["P"][0]["pa"], flat["a"]["P"][0]["cr"]) == ("0.000", "-20.00000000")
 
 
+def test_a_liquidation_is_told_as_one_and_its_order_can_be_looked_up():
+    with served([a_step(PAST + 1, 60_000, 60_000, 50_000, 50_000)], leverage=20) as venue:
+        key = listen_key(venue)[1]["listenKey"]
+
+        async def live():
+            async with listening(venue, f"/private/ws?listenKey={key}") as heard:
+                await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+                await ask(
+                    venue, "POST", "/fapi/v1/order", **ORDER | {"type": "LIMIT", "timeInForce": "GTC", "price": "55000"}
+                )
+                await asyncio.to_thread(venue.step, 1)
+                return await heard()
+
+        heard = asyncio.run(live())[4:]
+        assert [in_brief(m) for m in heard] == [
+            "order CANCELED CANCELED",
+            "order CALCULATED FILLED",
+            "account ORDER",
+            "account INSURANCE_CLEAR",  # its loss was more than what backed it
+        ]
+        taken = next(m["o"] for m in heard if in_brief(m) == "order CALCULATED FILLED")
+        assert taken["c"].startswith("autoclose-")
+        assert (taken["o"], taken["f"]) == ("LIMIT", "IOC")
+        found = venue.ask("GET", "/fapi/v1/order", signed=True, symbol="BTCUSDT", orderId=taken["i"])[1]
+        assert (found["status"], found["clientOrderId"]) == ("FILLED", taken["c"])
+
+
+def test_a_stop_that_closes_the_position_ends_with_it_or_by_itself(venue):
+    key = listen_key(venue)[1]["listenKey"]
+    net = {name: value for name, value in STOP.items() if name not in ("quantity", "reduceOnly")}
+    net |= {"closePosition": "true", "clientAlgoId": "net"}
+
+    async def live():
+        async with listening(venue, f"/private/ws?listenKey={key}") as heard:
+            await ask(venue, "POST", "/fapi/v1/order", **ORDER)
+            await ask(venue, "POST", "/fapi/v1/algoOrder", **net)
+            await ask(venue, "POST", "/fapi/v1/algoOrder", **STOP | {"triggerPrice": "58100"})
+            await asyncio.to_thread(venue.step, 2)
+            return await heard()
+
+    told = [(m["o"]["caid"], m["o"]["X"]) for m in asyncio.run(live()) if m["e"] == "ALGO_UPDATE"]
+    assert told[:2] == [("net", "NEW"), ("stop", "NEW")]
+    assert set(told[2:]) == {("stop", "TRIGGERED"), ("stop", "FINISHED"), ("net", "EXPIRED")}
+    child = venue.ask("GET", "/fapi/v1/allOrders", signed=True, symbol="BTCUSDT")[1][-1]
+    assert (child["clientOrderId"], child["status"], child["origQty"]) == ("stop", "FILLED", "0.010")
+
+
 def test_what_the_stream_told_is_what_rest_tells(venue):
     key = listen_key(venue)[1]["listenKey"]
 
