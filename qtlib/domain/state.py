@@ -42,6 +42,7 @@ class SessionOpened:
     run_id: str
     mode: str
     params_hash: str
+    market: str = ""  # whose prices it trades by, in words
 
     @property
     def key(self) -> str:
@@ -239,6 +240,7 @@ class State:
     day_fees: Decimal = ZERO  # paid since then
     status: TradingStatus = TradingStatus.ACTIVE
     cause: str = ""  # of the status
+    market: str = ""  # whose prices were traded by, in words; empty: no session said
 
     @cached_property
     def equity(self) -> Decimal:
@@ -441,12 +443,16 @@ def _status_set(state: State, event: StatusSet) -> State:
     return state.but(status=event.status, cause=event.cause)
 
 
-def _unchanged(state: State, event: SessionOpened | SessionClosed) -> State:
+def _session_opened(state: State, event: SessionOpened) -> State:
+    return state.but(market=event.market) if event.market else state
+
+
+def _unchanged(state: State, event: SessionClosed) -> State:
     return state
 
 
 _ADVANCE: dict[type, Any] = {
-    SessionOpened: _unchanged,
+    SessionOpened: _session_opened,
     SessionClosed: _unchanged,
     CashMoved: _moved,
     CashCorrected: _moved,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from qtlib.domain.decisions import Moment
 from qtlib.domain.state import SessionClosed, SessionOpened, State, StatusSet, TradingStatus
 from qtlib.engine.loop import Journal, settle, trade
-from qtlib.exchanges.port import Exchange
+from qtlib.exchanges.port import Exchange, Untrusted
 from qtlib.rules.plan import END_OF_DATA
 from qtlib.rules.rules import Rules
 
@@ -26,6 +26,7 @@ class Name:
     run_id: str = "backtest"
     mode: str = "sim"
     params_hash: str = ""
+    market: str = ""  # whose prices are traded by, in words
 
 
 def session(
@@ -43,7 +44,8 @@ def session(
     """Trade `feed` until it ends, `stop` says so, or `max_bars` moments have passed; the state after that."""
     name = name or Name()
     state = journal.state()
-    opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash)
+    insist_on_market(state, name.market)
+    opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
     journal.absorb(state, [opened])
 
     watched = _Watched(feed, beat, stop, max_bars)
@@ -53,6 +55,15 @@ def session(
         state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
         state = settle(state, rules, exchange, journal)
     return journal.absorb(state, [SessionClosed(state.ts, name.run_id, watched.ended_by)])
+
+
+def insist_on_market(state: State, market: str) -> None:
+    """An account trades by the prices of one market: those of another would make nonsense of what it holds."""
+    if state.market and market and market != state.market:
+        raise Untrusted(
+            f"this account has traded by the prices of {state.market}, and these settings name {market}: give the "
+            "session another account (-p session.account=NAME)"
+        )
 
 
 @contextmanager

@@ -121,7 +121,16 @@ def journal(run: Run) -> Journal:
 
 def name(run: Run) -> Name:
     """What this run is called in the journal."""
-    return Name(run.params.session.account, run.run_id, run.params.mode, run.params.hash())
+    p = run.params
+    return Name(p.session.account, run.run_id, p.mode, p.hash(), prices_of(p))
+
+
+def prices_of(params: Params) -> str:
+    """Whose prices an account trades by: sessions that resume one another name the same."""
+    data = params.data
+    if data.source == "files":
+        return f"bars of {data.timeframe} on disk"
+    return f"the simulated market of {data.timeframe} bars with seed {data.seed} and edge {data.edge:g}"
 
 
 def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
