@@ -111,7 +111,7 @@ def test_levels_tell_their_partial_and_their_time_stop():
     lines = told(decided(Verdict(SOL, Choice.ENTER), SOLUSDT=Target(SOL, D(1), exits=exits)))
     assert lines[1:] == [
         "🎯 SOLUSDT using static one_r TP/SL: TP=2.0%, SL=2.0%",
-        "   SOLUSDT needs a 50% win rate before costs, takes 30% at the target, leaves after 120 min without it",
+        "   SOLUSDT needs a 50% win rate before costs, takes 30% at the target, leaves after 2 h without it",
     ]
 
 
