@@ -10,10 +10,15 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from a_served_venue import PAST, Served, a_desk, a_step
-from builders import T0
+from a_served_venue import LISTED, PAST, Served, a_desk, a_step
+from builders import HOUR, T0
 
-from qtlib.domain.orders import OrderIntent, OrderType, Role, Side
+from qtlib.domain.orders import OrderIntent, OrderType, Role, Side, Submit
+from qtlib.exchanges.port import Unavailable, Untrusted
+from qtlib.exchanges.simulated import SimulatedExchange
+from qtlib.exchanges.simulated.served import Desk, Ledger
+from qtlib.exchanges.simulated.served.chart import Chart
+from qtlib.exchanges.simulated.served.clock import Clock
 from qtlib.exchanges.simulated.served.ledger import Entry
 from qtlib.params import SettingsError, resolve
 from qtlib.runs.exchange import opened, speed_of
@@ -144,6 +149,39 @@ def test_a_stop_with_a_limit_that_fired_and_rests_is_remembered_as_fired(tmp_pat
     desk.ledger.close()
     [record] = a_desk(tmp_path).records()
     assert (record.algo_status, record.plain_status, record.fired) == told
+
+
+class Stumbling(SimulatedExchange):
+    """An engine whose disk is full once, at its second step."""
+
+    stumbles = 1
+
+    def advance(self, step):
+        if self.stumbles and self.account.positions:
+            self.stumbles -= 1
+            raise Unavailable("the disk is full")
+        super().advance(step)
+
+
+def test_a_step_that_could_not_be_kept_comes_again():
+    engine = Stumbling(LISTED, Decimal(10_000))
+    desk = Desk(engine, Ledger(), Chart(HOUR))
+    steps = [a_step(hour) for hour in (1, 2, 3)]
+    clock = Clock(desk, iter(steps), None)
+    clock.step()
+    desk.submit(OrderIntent("mine", "BTCUSDT", Side.BUY, Decimal("0.01"), Role.ENTRY))
+    with pytest.raises(Unavailable):
+        clock.step()
+    assert (desk.now, desk.chart.now) == (steps[0].ts, steps[0].ts)
+    assert clock.step(5) == 2
+    assert desk.chart.count("BTCUSDT") == 3
+
+
+def test_an_engine_that_took_orders_without_a_ledger_is_not_served(tmp_path):
+    engine = a_desk(tmp_path).engine
+    engine.carry_out([Submit(OrderIntent("a-sessions", "BTCUSDT", Side.BUY, Decimal("0.01"), Role.ENTRY))])
+    with pytest.raises(Untrusted, match="a session's own venue cannot be served"):
+        Desk(engine, Ledger(), Chart(HOUR))
 
 
 def test_the_simulated_market_goes_on_for_ever_and_is_the_same_however_it_is_cut():

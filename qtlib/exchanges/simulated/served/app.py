@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from qtlib.domain.market import Step
-from qtlib.exchanges.port import ExchangeError
+from qtlib.exchanges.port import ExchangeError, Unavailable
 from qtlib.exchanges.simulated.served import account, market, orders
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
 from qtlib.exchanges.simulated.served.clock import Clock
@@ -200,7 +200,11 @@ class Doors:
         bars = request.query.get("bars", "1")
         if not (bars.isascii() and bars.isdigit() and int(bars)):
             return web.json_response({"msg": f"bars {bars!r} must be a whole number, at least 1"}, status=400)
-        return web.json_response({"lived": self._clock.step(int(bars)), **self._standing()})
+        try:
+            lived = self._clock.step(int(bars))
+        except Unavailable as why:
+            return web.json_response({"msg": str(why)}, status=503)
+        return web.json_response({"lived": lived, **self._standing()})
 
     def _standing(self) -> dict[str, Any]:
         now = self._desk.now.isoformat()
@@ -209,6 +213,8 @@ class Doors:
     async def _alive(self, app: web.Application) -> AsyncIterator[None]:
         """While the doors are open the clock runs, and keys expire."""
         tasks = [asyncio.create_task(self._clock.run()), asyncio.create_task(self._expire())]
+        for task in tasks:
+            task.add_done_callback(_say_why)
         yield
         for task in tasks:
             task.cancel()
@@ -234,6 +240,12 @@ async def serve(doors: Doors, port: int = 0) -> AsyncIterator[int]:
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def _say_why(task: "asyncio.Task[None]") -> None:
+    """A task that failed is not mourned in silence."""
+    if not task.cancelled() and (error := task.exception()):
+        _log.error("the market stands still", exc_info=error)
 
 
 def _compact(document: Any) -> str:

@@ -1,15 +1,20 @@
 """What makes the simulated market go on: a control endpoint (stepped), or the wall clock, at any speed.
 
 `speed` is simulated time over wall time: at 1 an hourly bar takes an hour, at 3600 a second. A feed that has ended
-leaves the market standing where it is; the venue goes on answering.
+leaves the market standing where it is; the venue goes on answering. A step that could not be kept on disk has not
+happened, and comes again.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from qtlib.domain.market import Step
+from qtlib.exchanges.port import Unavailable
 from qtlib.exchanges.simulated.served.desk import Desk
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -21,15 +26,17 @@ class Clock:
     speed: float | None
     after: Callable[[], None] = field(default=lambda: None)  # called when a step is over
     ended: bool = False
+    _due: Step | None = None  # begun, and not yet lived through
 
     def step(self, bars: int = 1) -> int:
         """Live through the next `bars`; how many there were."""
         for lived in range(bars):
-            step = next(self.coming, None)
-            if step is None:
+            self._due = self._due or next(self.coming, None)
+            if self._due is None:
                 self.ended = True
                 return lived
-            self.desk.live(step)
+            self.desk.live(self._due)
+            self._due = None
             self.after()
         return bars
 
@@ -43,4 +50,7 @@ class Clock:
         while not self.ended:
             due += length_s
             await asyncio.sleep(max(0.0, due - loop.time()))
-            self.step()
+            try:
+                self.step()
+            except Unavailable as why:
+                _log.error("the market stands still: %s", why)

@@ -14,7 +14,7 @@ from qtlib.domain.account import Account
 from qtlib.domain.market import Step
 from qtlib.domain.orders import ZERO, Cancel, Fill, OrderIntent, OrderStatus, OrderType, Role, Submit, TimeInForce
 from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Event, Filled, FundingPaid, OrderChanged
-from qtlib.exchanges.port import Unavailable
+from qtlib.exchanges.port import Unavailable, Untrusted
 from qtlib.exchanges.simulated.admission import admit
 from qtlib.exchanges.simulated.book import View, limit_of
 from qtlib.exchanges.simulated.served.chart import Chart
@@ -254,9 +254,11 @@ class Desk:
         """Fold what the engine told since the last time."""
         fresh = self.engine.events(self._heard)[self._heard_then :]
         for event in fresh:
+            self._fold(
+                event
+            )  # where the ledger cannot be written this raises before it changes anything, to come again
             self._heard_then = self._heard_then + 1 if event.ts == self._heard else 1
             self._heard = event.ts
-            self._fold(event)
         for name, order in self.view.book.orders.items():
             if order.triggered:  # a stop with a limit fires without a word, and rests
                 self._fire(self._records[name], self.now)
@@ -279,7 +281,12 @@ class Desk:
                 self._listener(AccountTold(event.ts, "INSURANCE_CLEAR" if cleared else "DEPOSIT", (), event.amount))
 
     def _order_changed(self, event: OrderChanged) -> None:
-        record = self._records[event.client_id]
+        record = self._records.get(event.client_id)
+        if record is None:
+            raise Untrusted(
+                f"the engine knows order {event.client_id!r}, the ledger beside it does not: restore the ledger, or"
+                " begin with a new file (a session's own venue cannot be served)"
+            )
         if event.status is OrderStatus.EXPIRED and event.reason != _STILL_WAITING:
             self._fire(record, event.ts)
         record.status, record.reason, record.updated = event.status, event.reason, event.ts
@@ -315,8 +322,8 @@ class Desk:
         """`record`, if it waited for its trigger, did so until `ts`."""
         if record.is_plain:
             return
-        record.fired = record.updated = ts
         self.ledger.fired(record.number, ts)
+        record.fired = record.updated = ts
         self._listener(AlgoTold(ts, record, record.algo_status))
         self._listener(OrderTold(ts, record, "NEW"))
 
