@@ -1,13 +1,17 @@
 """`qt exchange` as a process: ready when it answers, killed at any time, and there again with all it knew."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+import threading
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from a_served_venue import LISTED, PAST, Served, a_desk, a_step
@@ -102,6 +106,45 @@ def test_killed_and_started_again_it_knows_every_order_and_balance(tmp_path):
     assert another.returncode == 2
     assert "seed 7" in another.stderr
     assert "seed 9" in another.stderr
+
+
+def test_killed_amid_orders_it_forgets_none_that_it_answered_and_its_sums_hold(tmp_path):
+    answered = []
+
+    def trade(venue):
+        """Orders and steps without end, until nobody answers."""
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            for n in count():
+                asked = {
+                    "symbol": "BTCUSDT",
+                    "side": ("BUY", "SELL")[n // 2 % 2],
+                    "type": "MARKET",
+                    "quantity": "0.010",
+                }
+                status, answer = venue.ask("POST", "/fapi/v1/order", signed=True, newClientOrderId=f"o{n}", **asked)
+                if status == 200:
+                    answered.append((answer["clientOrderId"], answer["orderId"], answer["status"]))
+                if n % 10 == 9:
+                    venue.step()
+
+    with running("--state", tmp_path / "venue.db") as (process, venue):
+        trading = threading.Thread(target=trade, args=[venue])
+        trading.start()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+        trading.join(20)
+    assert len(answered) > 20
+    with running("--state", tmp_path / "venue.db") as (_, venue):
+        told = venue.ask("GET", "/fapi/v1/allOrders", signed=True, symbol="BTCUSDT", limit=1000, orderId=1)[1]
+        known = [(o["clientOrderId"], o["orderId"], o["status"]) for o in told]
+        assert known[: len(answered)] == answered
+        assert len(known) <= len(answered) + 1  # the one that was on its way
+        account = venue.ask("GET", "/fapi/v3/account", signed=True)[1]
+        rows = venue.ask("GET", "/fapi/v1/income", signed=True, startTime=0, limit=1000)[1]
+        assert sum(Decimal(row["income"]) for row in rows) == Decimal(account["totalWalletBalance"])
+        trades = venue.ask("GET", "/fapi/v1/userTrades", signed=True, symbol="BTCUSDT", limit=1000)[1]
+        held = sum(Decimal(t["qty"]) * (1 if t["buyer"] else -1) for t in trades)
+        assert held == sum(Decimal(p["positionAmt"]) for p in account["positions"])
 
 
 def test_two_cannot_hold_one_state_file(tmp_path):
