@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -24,7 +27,7 @@ def lab(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("QT_", "JUPYTER"))}
     env |= {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"IPYTHONDIR": str(tmp_path / "ipython"), "QT_RUNS_DIR": str(tmp_path / "runs")}
-    words = [sys.executable, "-c", "from qtlib.cli import main; main()", "lab", "--no-browser", "--port", "8917"]
+    words = [sys.executable, "-c", "from qtlib.cli import main; main()", "lab", "--no-browser", "--port", _free_port()]
     log = tmp_path / "lab.log"
     with log.open("wb") as out:
         server = subprocess.Popen(words, env=env, stdout=out, stderr=out)
@@ -79,7 +82,20 @@ def _address(server, log):
     ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends and server.poll() is None:
         told = re.search(r"http://127\.0\.0\.1:\d+/lab/tree/notebooks/tour\.ipynb\?token=\w+", log.read_text())
-        if told:
+        if told and _answers(told[0]):  # it tells the address a moment before it listens there
             return told[0]
         time.sleep(0.1)
     pytest.fail(f"qt lab did not come up: {log.read_text()[-2000:]}")
+
+
+def _answers(url):
+    try:
+        with urlopen(url, timeout=10) as page:
+            return page.status == 200
+    except URLError:
+        return False
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
