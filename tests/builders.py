@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import ExitPlan
 from qtlib.domain.state import State, Trade
 from qtlib.rules.rules import Rules
+from qtlib.rules.tpsl import net_price, stop_price, target_price
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -70,3 +72,19 @@ def a_state(*positions, cash=10_000, prices=None, ts=T0, **more):
 
 def a_plan(**changes):
     return ExitPlan(**{"stop_frac": 0.02, "take_profit_frac": 0.03, "net_frac": 0.026, **changes})
+
+
+class Levels(NamedTuple):
+    """Where the orders of a position belong: what `plan` asks for one by one."""
+
+    stop_loss: Decimal
+    take_profit: Decimal | None
+    net_stop: Decimal | None
+
+
+def protective(trade, position, instrument, leverage, params):
+    return Levels(
+        stop_price(trade, position, instrument, leverage, params),
+        target_price(trade, position, instrument, params),
+        net_price(trade, position, instrument, leverage, params),
+    )

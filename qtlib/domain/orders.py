@@ -130,15 +130,6 @@ class ExitPlan:
         return self.stop_frac / (self.take_profit_frac + self.stop_frac)
 
 
-@dataclass(frozen=True, slots=True)
-class ProtectiveOrders:
-    """The prices at which a position's orders should rest at the exchange, in whole ticks."""
-
-    stop_loss: Decimal
-    take_profit: Decimal | None = None
-    net_stop: Decimal | None = None
-
-
 @dataclass(frozen=True)
 class OrderIntent:
     """An order we want, under a name of ours: a name is requested once, so asking twice asks once."""

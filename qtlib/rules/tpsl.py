@@ -1,7 +1,7 @@
 """Where a position's protective orders belong.
 
 An `ExitPlan` is made once, at the decision, in fractions of price; the levels follow from the fill. From
-then on nobody needs a signal to leave a position: `protective` reads the trade, and nothing else.
+then on nobody needs a signal to leave a position: the levels are read from the trade, and nothing else.
 A stop is never moved away, lies on the losing side of the entry at first, and always this side of liquidation.
 """
 
@@ -12,7 +12,7 @@ from math import nan
 from qtlib.domain.account import Position
 from qtlib.domain.decisions import Reason, Signal
 from qtlib.domain.market import Instrument, MarginBracket
-from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, ProtectiveOrders
+from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource
 from qtlib.domain.state import Trade
 from qtlib.rules import formulas
 
@@ -131,17 +131,6 @@ def _room_frac(trade: Trade, position: Position, instrument: Instrument, leverag
     sign, cost = 1 if position.quantity > 0 else -1, position.cost
     margin_frac = 1.0 / leverage + float(trade.funding) / float(cost)
     return stop_room_frac(sign, instrument.bracket(cost), margin_frac, params)
-
-
-def protective(
-    trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams
-) -> ProtectiveOrders:
-    """The prices at which the orders of `position` should rest now, in ticks rounded toward the position."""
-    return ProtectiveOrders(
-        stop_price(trade, position, instrument, leverage, params),
-        target_price(trade, position, instrument, params),
-        net_price(trade, position, instrument, leverage, params),
-    )
 
 
 def stop_price(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> Decimal:

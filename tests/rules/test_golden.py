@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from builders import T0, XRP, a_plan, a_position, a_signal, a_state, some_rules
+from builders import T0, XRP, a_plan, a_position, a_signal, a_state, protective, some_rules
 
 from qtlib.domain.decisions import Choice, Moment, Reason
 from qtlib.domain.orders import ExitPlan, OrderStatus, Role, Side, Submit
@@ -14,7 +14,7 @@ from qtlib.rules.limits import RiskLimits
 from qtlib.rules.plan import plan
 from qtlib.rules.recovery import reconcile
 from qtlib.rules.sizing import SizingParams, size
-from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, protective
+from qtlib.rules.tpsl import Costs, ExitParams, exit_plan
 
 
 @pytest.mark.parametrize(

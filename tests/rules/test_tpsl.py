@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from builders import BTC, T0, XRP, a_plan, a_position, a_signal, a_state, some_rules
+from builders import BTC, T0, XRP, a_plan, a_position, a_signal, a_state, protective, some_rules
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from qtlib.domain.orders import ExitReason, ExitSource
 from qtlib.rules import formulas
 from qtlib.rules.decide import decide
 from qtlib.rules.sizing import SizingParams
-from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, protective, stop_reason, stop_room_frac, tighten, vet
+from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, stop_reason, stop_room_frac, tighten, vet
 
 PROFILES = st.sampled_from(["static", "seed", "one_r"])
 signs = st.sampled_from([1, -1])
