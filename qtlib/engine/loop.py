@@ -44,7 +44,7 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     """
     state = recover(rules, exchange, journal)
     for moment in feed:
-        heard = [*exchange.events(since=state.ts), *journal.commands()]
+        heard = [*exchange.events(state.ts, state.orders.values()), *journal.commands()]
         state = journal.absorb(state, heard, then=conclusions(moment, rules))
         state = settle(state, rules, exchange, journal)
     return state
@@ -70,7 +70,7 @@ def _reopened(state: State) -> Event | None:
 def recover(rules: Rules, exchange: Exchange, journal: Journal) -> State:
     """The state to start from: what the journal knows, what the venue has to add, and what neither can explain."""
     state = journal.state()
-    state = journal.absorb(state, exchange.events(since=state.ts))
+    state = journal.absorb(state, exchange.events(state.ts, state.orders.values()))
     return journal.absorb(state, reconcile(state, exchange.snapshot(), rules))
 
 

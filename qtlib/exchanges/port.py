@@ -6,14 +6,15 @@ tell them apart. These promises hold for all of them:
 * a `client_id` is accepted once; submitting it again changes nothing;
 * cancelling what is already gone is no error;
 * `events` repeats what it is unsure of, and forgets nothing (the journal drops repeats);
+* of an order that was asked for and not heard of since, `events` says what became of it, LOST once that is certain;
 * a venue's "no" to one order is an event (`OrderChanged` to REJECTED, with its words), not an exception.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from qtlib.domain.orders import Action
+from qtlib.domain.orders import Action, Order
 from qtlib.domain.state import Event, ExchangeSnapshot
 
 
@@ -21,8 +22,9 @@ class Exchange(Protocol):
     def carry_out(self, actions: Sequence[Action]) -> Sequence[Event]:
         """Ask for orders and for orders' ends, in this order; the events that followed at once."""
 
-    def events(self, since: datetime) -> Sequence[Event]:
-        """Fills, order changes, funding and cash moves at or after `since`, oldest first."""
+    def events(self, since: datetime, about: Iterable[Order] = ()) -> Sequence[Event]:
+        """Fills, order changes, funding and cash moves at or after `since`, oldest first; and what became of the
+        orders `about` which the caller believes to be working."""
 
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""

@@ -44,13 +44,10 @@ def reconcile(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[E
 
 def _orders(state: State, there: ExchangeSnapshot) -> Iterator[Event]:
     for client_id, order in state.orders.items():
-        pending = order.status is OrderStatus.PENDING
-        if client_id in there.orders:
-            if pending:
+        if order.status is OrderStatus.PENDING:  # not there, it may be on its way: the exchange says when it is lost
+            if client_id in there.orders:
                 yield OrderChanged(there.ts, client_id, OrderStatus.OPEN)
-        elif pending:
-            yield OrderChanged(there.ts, client_id, OrderStatus.LOST, "it never reached the exchange")
-        else:
+        elif client_id not in there.orders:
             yield OrderChanged(there.ts, client_id, OrderStatus.CANCELED, "it is gone at the exchange")
     for client_id, intent in there.orders.items():
         if client_id not in state.orders and client_id.startswith(PREFIX):  # ours, of a journal that was lost

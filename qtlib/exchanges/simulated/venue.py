@@ -26,6 +26,7 @@ from qtlib.domain.orders import (
     Action,
     Cancel,
     Fill,
+    Order,
     OrderIntent,
     OrderStatus,
     OrderType,
@@ -95,9 +96,16 @@ class SimulatedExchange:
         self._keep()
         return heard
 
-    def events(self, since: datetime) -> Sequence[Event]:
-        """Fills, order changes, funding and cash moves at or after `since`, oldest first."""
-        return self._store.since(since)
+    def events(self, since: datetime, about: Iterable[Order] = ()) -> Sequence[Event]:
+        """Fills, order changes, funding and cash moves at or after `since`, oldest first; and which of the orders
+        `about` never came here."""
+        told = self._store.since(since)
+        waiting = [order.intent.client_id for order in about if order.status is OrderStatus.PENDING]
+        lost = [client_id for client_id in waiting if not self._known(client_id)]
+        if not lost:
+            return told
+        never = "it never reached the exchange"
+        return [*told, *(OrderChanged(self.now, client_id, OrderStatus.LOST, never) for client_id in lost)]
 
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
