@@ -31,6 +31,7 @@ class Moment(NamedTuple):
     bars: Mapping[str, Bar]
     signals: tuple[Signal, ...] = ()
     marks: Mapping[str, float] = {}  # mark prices at `ts`, where the venue has one of its own
+    doubt: str = ""  # why something may have been missed: then the venue's whole word is asked for first
 
 
 @dataclass(frozen=True, slots=True)

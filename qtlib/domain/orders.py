@@ -36,6 +36,7 @@ class Role(Enum):
     STOP_LOSS = "stop_loss"  # the working stop: reduce-only, whole position, only tightens
     TAKE_PROFIT = "take_profit"  # reduce-only, the share that the exit plan takes at its target
     NET_STOP = "net_stop"  # closes whatever is held, wider than the working stop, never moved
+    FOREIGN = "foreign"  # somebody else's: counted, never touched
 
     @property
     def protects(self) -> bool:

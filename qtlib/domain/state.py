@@ -155,7 +155,21 @@ class PositionAdopted:
 
     @property
     def key(self) -> str:
-        return f"adopted:{self.position.symbol}:{self.ts.isoformat()}:{self.position.quantity}"
+        held = f"{self.position.quantity}@{self.position.entry_price}"
+        return f"adopted:{self.position.symbol}:{self.ts.isoformat()}:{held}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionOverdue:
+    """By the wall clock `symbol` has gone without a confirmed stop for longer than it may: it is to be left."""
+
+    ts: datetime
+    symbol: str
+    naked_s: float
+
+    @property
+    def key(self) -> str:
+        return f"overdue:{self.symbol}:{self.ts.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +181,7 @@ class CashCorrected:
 
     @property
     def key(self) -> str:
-        return f"correction:{self.ts.isoformat()}"
+        return f"correction:{self.ts.isoformat()}:{self.amount}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +207,7 @@ Event = (
     | OrderChanged
     | Filled
     | PositionAdopted
+    | ProtectionOverdue
     | CashCorrected
     | StatusSet
 )
@@ -217,6 +232,7 @@ class Trade:
     funding: Decimal = ZERO  # received on what is open, in quote; paid, it is margin that is gone
     recovered: bool = False
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
+    overdue: bool = False  # it was naked for too long
     refused: tuple[Role, ...] = ()  # orders that the venue would not take: done at market, or done without
 
     def but(self, **changes: Any) -> "Trade":
@@ -349,7 +365,7 @@ def _filled(state: State, event: Filled) -> State:
 
 def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
     price = float(fill.price)
-    intent = order.intent if order else None
+    intent = order.intent if order and order.intent.role is not Role.FOREIGN else None
     return Trade(
         trade_id=fill.client_id,
         symbol=fill.symbol,
@@ -359,6 +375,7 @@ def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
         exits=intent.exits if intent else None,
         confidence=intent.confidence if intent else None,
         model_version=intent.model_version if intent else "",
+        recovered=intent is None,
     )
 
 
@@ -421,7 +438,12 @@ def _sheltered(state: State, symbol: str, ts: datetime) -> State:
     )
     if covered == (trade.naked_since is None):
         return state
-    return _tracking(state, trade.but(naked_since=None if covered else ts))
+    return _tracking(state, trade.but(naked_since=None if covered else ts, overdue=trade.overdue and not covered))
+
+
+def _overdue(state: State, event: ProtectionOverdue) -> State:
+    trade = state.trades.get(event.symbol)
+    return state if trade is None else _tracking(state, trade.but(overdue=True))
 
 
 def _moved(state: State, event: CashMoved | CashCorrected) -> State:
@@ -463,5 +485,6 @@ _ADVANCE: dict[type, Any] = {
     OrderChanged: _order_changed,
     Filled: _filled,
     PositionAdopted: _adopted,
+    ProtectionOverdue: _overdue,
     StatusSet: _status_set,
 }

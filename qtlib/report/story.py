@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from qtlib.domain.account import Position, exact
 from qtlib.domain.decisions import Choice, Reason, Verdict
-from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderStatus, Role
+from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import (
     START,
     BarClosed,
@@ -20,7 +20,9 @@ from qtlib.domain.state import (
     Filled,
     FundingPaid,
     OrderChanged,
+    OrderRequested,
     PositionAdopted,
+    ProtectionOverdue,
     SessionClosed,
     SessionOpened,
     State,
@@ -36,16 +38,16 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
             return [opened, *_resumed(before)]
         case SessionClosed():
             return [f"⏹️ Session {event.run_id} closed: {event.reason}"]
-        case CashMoved():
-            return [f"🏦 {_money(event.amount, signed=True)} moved: {event.reason}"]
-        case CashCorrected():
-            return [f"⚠️ Wallet corrected by {_money(event.amount, signed=True)}: the venue's word, unexplained"]
-        case FundingPaid():
-            return [f"💸 {event.symbol} funding: {_money(event.amount, signed=True)} (rate {event.rate_frac:+.4%})"]
+        case CashMoved() | CashCorrected() | FundingPaid():
+            return [_wallet(event)]
         case BarClosed():
             return _new_day(before, event, after)
         case DecisionMade():
             return _decision(event, after, max_positions)
+        case OrderRequested():
+            return [_foreign(event.intent)] if event.intent.role is Role.FOREIGN else []
+        case ProtectionOverdue():
+            return [f"🚨 {event.symbol} had no confirmed stop for {event.naked_s:.1f} s: it is closed"]
         case OrderChanged():
             order = before.orders.get(event.client_id)
             return [] if order is None else _order(order, event)
@@ -90,6 +92,17 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
 
 
 # --- one family of events each ----------------------------------------------------------------------------
+
+
+def _wallet(event: CashMoved | CashCorrected | FundingPaid) -> str:
+    amount = _money(event.amount, signed=True)
+    match event:
+        case CashMoved():
+            return f"🏦 {amount} moved: {event.reason}"
+        case CashCorrected():
+            return f"⚠️ Wallet corrected by {amount}: the venue's word, unexplained"
+        case FundingPaid():
+            return f"💸 {event.symbol} funding: {amount} (rate {event.rate_frac:+.4%})"
 
 
 def _resumed(state: State) -> list[str]:
@@ -189,6 +202,14 @@ def _fill(before: State, event: Filled) -> list[str]:
     elif closing:
         lines.append(profit_line(held, fill.price))
     return lines
+
+
+def _foreign(intent: OrderIntent) -> str:
+    size = "the whole position" if intent.close_position else _number(intent.quantity)
+    level = intent.trigger if intent.trigger is not None else intent.price
+    at = "" if level is None else f" @ ${_number(level)}"
+    deal = f"{intent.side.name} {size} {intent.symbol}{at}"
+    return f"👤 {intent.symbol} order {intent.client_id} is not ours ({deal}): counted, and left alone"
 
 
 def _adopted(before: State, event: PositionAdopted) -> list[str]:

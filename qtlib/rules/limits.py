@@ -47,8 +47,9 @@ def committed(state: State) -> Book:
     book = {symbol: _signed_cost(p.quantity, p.entry_price) for symbol, p in state.account.positions.items()}
     for order in state.orders.values():
         intent = order.intent
-        if intent.role is Role.ENTRY:
-            price = intent.price or intent.expected
+        grows = intent.role is Role.FOREIGN and not (intent.reduce_only or intent.close_position)
+        if intent.role is Role.ENTRY or grows:
+            price = intent.price or intent.trigger or intent.expected
             worth = float(order.remaining * price) if price else inf
             book[intent.symbol] = book.get(intent.symbol, 0.0) + intent.side.sign * worth
     for target in state.targets.values():

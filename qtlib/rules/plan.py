@@ -60,10 +60,10 @@ def plan(state: State, rules: Rules) -> tuple[Action, ...]:
 
 
 def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence[Action]:
-    """A flat symbol has no orders but an entry; a new entry waits until it has none at all."""
+    """A flat symbol has no orders of ours but an entry; a new entry waits until it has none at all."""
     target = state.targets.get(symbol)
     if orders or target is None or not target.quantity or state.status is not TradingStatus.ACTIVE:
-        return [Cancel(o.intent.client_id, symbol) for o in orders if o.intent.role is not Role.ENTRY]
+        return [Cancel(o.intent.client_id, symbol) for o in orders if not _may_rest(o.intent)]
     entry = OrderIntent(
         "",
         symbol,
@@ -81,22 +81,27 @@ def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence
     return (Submit(entry),)
 
 
+def _may_rest(intent: OrderIntent) -> bool:
+    """Whether `intent` has a place where nothing is held: an entry whose way out is known, or somebody else's order."""
+    return intent.role is Role.FOREIGN or (intent.role is Role.ENTRY and intent.exits is not None)
+
+
 def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Sequence[Action]:
     symbol, instrument, trade = position.symbol, rules.instruments[position.symbol], state.trades[position.symbol]
     sign = 1 if position.quantity > 0 else -1
+    closing = Side.of(position.quantity).opposite
     actions: list[Action] = []
-    stops, targets, has_net, has_exit = [], [], False, False
+    by_role: dict[Role, list[Order]] = {}
     for order in orders:
         role = order.intent.role
-        if role is Role.STOP_LOSS:
-            stops.append(order)
-        elif role is Role.TAKE_PROFIT:
-            targets.append(order)
-        elif role is Role.ENTRY:
+        if role is Role.FOREIGN:
+            continue
+        if role is Role.ENTRY or order.intent.side is not closing:  # or left from a position that was turned over
             actions.append(Cancel(order.intent.client_id, symbol))
-        has_net = has_net or role is Role.NET_STOP
-        has_exit = has_exit or role is Role.EXIT
+        else:
+            by_role.setdefault(role, []).append(order)
 
+    stops = by_role.get(Role.STOP_LOSS, [])
     stop = stop_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
     for order in stops:  # from the one that rests, not from thin air: a stop is never moved away
         if order.intent.trigger is not None:
@@ -109,11 +114,11 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
             actions += _others_out(stops, stop, abs(position.quantity))
     leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
     if leaving is None:
-        if not has_net and Role.NET_STOP not in trade.refused:
+        if Role.NET_STOP not in by_role and Role.NET_STOP not in trade.refused:
             net = net_price(trade, position, instrument, rules.sizing.leverage, rules.exits)
             actions += () if net is None else (Submit(_net_order(position, net)),)
-        actions += _take_profit(trade, position, targets, instrument, state, rules)
-    elif not has_exit:
+        actions += _take_profit(trade, position, by_role.get(Role.TAKE_PROFIT, []), instrument, state, rules)
+    elif Role.EXIT not in by_role:
         quantity, reason = leaving
         side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
         leave = OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
@@ -130,6 +135,8 @@ def _leaving(
         return whole, ExitReason.END if state.cause == END_OF_DATA else ExitReason.FLATTEN
     if missed is not None:
         return whole, stop_reason(trade, position, missed, rules.instruments[position.symbol], rules.exits)
+    if trade.overdue:
+        return whole, ExitReason.FLATTEN
     if trade.naked_since and (state.ts - trade.naked_since).total_seconds() > rules.exits.protect_timeout_s:
         return whole, ExitReason.FLATTEN
     if _timed_out(trade, state.ts):

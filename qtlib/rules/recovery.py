@@ -2,14 +2,15 @@
 
 The exchange is right about what is open and held; the journal is right about why. What the journal cannot explain is
 adopted with a stop before anything else happens; good state is never overwritten. Events the venue still had to tell
-were absorbed before: what is left here is what no event explains.
+were absorbed before: what is left here is what no event explains. Orders of others are counted and left alone.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from qtlib.domain.account import Position
-from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus
+from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import (
     CashCorrected,
     Event,
@@ -22,24 +23,39 @@ from qtlib.domain.state import (
     TradingStatus,
 )
 from qtlib.rules.plan import PREFIX
-from qtlib.rules.rules import Rules
+from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import static_plan
 
 NOISE_FRAC = Decimal("1e-8")  # of an entry price: venues average with fewer digits than we do
+NOISE_QUOTE = Decimal("0.0001")  # of a wallet: venues round each profit and fee
 
 
 def reconcile(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[Event]:
     """The events that bring `state` into line with the exchange; none when they agree."""
     yield from _orders(state, there)
-    yield from _positions(state, there, rules)
-    if there.cash != state.account.cash:
+    adopted = list(_positions(state, there, rules))
+    yield from adopted
+    if abs(there.cash - state.account.cash) > NOISE_QUOTE:
         yield CashCorrected(there.ts, there.cash - state.account.cash)
-    foreign = sorted(i.client_id for i in there.orders.values() if not i.client_id.startswith(PREFIX))
+    strange = [f"order {client_id} is not ours" for client_id in sorted(there.orders) if _is_new(client_id, state)]
+    strange += [f"{event.position.symbol}: {event.evidence}" for event in adopted]
+    yield from _status(state, there, strange, rules)
+
+
+def _is_new(client_id: str, state: State) -> bool:
+    """Whether an order of somebody else is seen for the first time."""
+    return client_id not in state.orders and not client_id.startswith(PREFIX)
+
+
+def _status(state: State, there: ExchangeSnapshot, strange: list[str], rules: Rules) -> Iterator[StatusSet]:
+    """What policy makes of what is strange; what nothing is known of can't be protected, and lets nothing grow."""
     unlisted = sorted(there.positions.keys() - rules.instruments.keys())
-    strange = [f"order {client_id} is not ours" for client_id in foreign]
-    strange += [f"{symbol} is held, and this session has no facts about it" for symbol in unlisted]
-    if strange and state.status is TradingStatus.ACTIVE:
-        yield StatusSet(there.ts, TradingStatus.REDUCING, "; ".join(strange))
+    bare = [f"{symbol} is held, and this session has no facts about it" for symbol in unlisted]
+    if strange and rules.strangers is Strangers.HALT and state.status is not TradingStatus.HALTED:
+        yield StatusSet(there.ts, TradingStatus.HALTED, "; ".join([*strange, *bare]))
+    elif (bare or (strange and rules.strangers is Strangers.REDUCE)) and state.status is TradingStatus.ACTIVE:
+        causes = [*strange, *bare] if rules.strangers is Strangers.REDUCE else bare
+        yield StatusSet(there.ts, TradingStatus.REDUCING, "; ".join(causes))
 
 
 def _orders(state: State, there: ExchangeSnapshot) -> Iterator[Event]:
@@ -50,8 +66,9 @@ def _orders(state: State, there: ExchangeSnapshot) -> Iterator[Event]:
         elif client_id not in there.orders:
             yield OrderChanged(there.ts, client_id, OrderStatus.CANCELED, "it is gone at the exchange")
     for client_id, intent in there.orders.items():
-        if client_id not in state.orders and client_id.startswith(PREFIX):  # ours, of a journal that was lost
-            yield from _taken_over(intent, there)
+        if client_id not in state.orders:  # of a journal that was lost, or somebody else's
+            ours = client_id.startswith(PREFIX)
+            yield from _taken_over(intent if ours else replace(intent, role=Role.FOREIGN), there)
 
 
 def _taken_over(intent: OrderIntent, there: ExchangeSnapshot) -> Iterator[Event]:
@@ -59,7 +76,7 @@ def _taken_over(intent: OrderIntent, there: ExchangeSnapshot) -> Iterator[Event]
     yield OrderChanged(there.ts, intent.client_id, OrderStatus.OPEN)
 
 
-def _positions(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[Event]:
+def _positions(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[PositionAdopted]:
     known = state.account.positions
     for symbol, found in sorted(there.positions.items()):
         ours = known.get(symbol, Position(symbol))

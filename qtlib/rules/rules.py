@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from qtlib.domain.market import Instrument
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import Costs, ExitParams
+
+
+class Strangers(Enum):
+    """What follows when somebody else traded on the account. What they opened is protected in any case."""
+
+    ADOPT = "adopt"  # go on
+    REDUCE = "reduce"  # nothing grows until a person has looked
+    HALT = "halt"  # everything is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +25,4 @@ class Rules:
     limits: RiskLimits = field(default_factory=RiskLimits)
     exits: ExitParams = field(default_factory=ExitParams)
     costs: Costs = field(default_factory=Costs)
+    strangers: Strangers = Strangers.ADOPT
