@@ -263,6 +263,9 @@ def exchange(
     balance: Annotated[str | None, typer.Option(help="What the account begins with [quote].")] = None,
     key: Annotated[str, typer.Option(help="What clients send as their key.")] = "sim",
     secret: Annotated[str, typer.Option(help="What clients sign with.")] = "sim",
+    until_pid: Annotated[
+        int | None, typer.Option(metavar="PID", help="End, in order, when that process is gone: nothing is orphaned.")
+    ] = None,
     params: ParamsFile = None,
     p: Overrides = None,
     as_json: AsJson = False,
@@ -295,7 +298,7 @@ def exchange(
         words = f"{_market_words(settings)}\nit is {desk.now:%Y-%m-%d %H:%M} UTC there; {answer['url']}, speed {speed}"
         print(json.dumps(answer) if as_json else words, flush=True)
 
-    asyncio.run(keep_open(doors, port, ready))
+    asyncio.run(keep_open(doors, port, ready, until_pid))
 
 
 # --- running ----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ account began is known to clients as past bars, and no more.
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from math import inf
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 from qtlib.domain.market import Step
 from qtlib.domain.state import START
@@ -26,6 +28,7 @@ from qtlib.market.timeframes import datetime_at, length_of, micros_at
 from qtlib.params import Params, SettingsError
 from qtlib.runs import wiring
 
+WATCH_EVERY_S = 0.5
 PAST_BARS = 500  # before the account begins, unless it is said when: what a client asks for when it names no limit
 
 
@@ -45,15 +48,18 @@ def opened(params: Params, state: Path | None = None, begins: datetime | None = 
     return desk, coming
 
 
-async def keep_open(doors: Doors, port: int, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the port once the doors are open."""
+async def keep_open(doors: Doors, port: int, ready: Callable[[int], None], until_pid: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, or until process `until_pid` is gone; `ready` is told the port once it is open."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     async with serve(doors, port) as bound:
         ready(bound)
+        watching = asyncio.create_task(_gone(until_pid, told)) if until_pid else None
         await told.wait()
+        if watching:
+            watching.cancel()
 
 
 def speed_of(text: str) -> float | None:
@@ -82,6 +88,15 @@ def instant(text: str) -> datetime:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+async def _gone(pid: int, told: asyncio.Event) -> None:
+    """Set `told` when process `pid` is no more; another that was given its number since is not taken for it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(WATCH_EVERY_S)
+    told.set()
 
 
 def _timeframe(params: Params) -> str:

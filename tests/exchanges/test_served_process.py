@@ -147,6 +147,16 @@ def test_killed_amid_orders_it_forgets_none_that_it_answered_and_its_sums_hold(t
         assert held == sum(Decimal(p["positionAmt"]) for p in account["positions"])
 
 
+def test_it_ends_in_order_when_its_starter_is_gone(tmp_path):
+    starter = subprocess.Popen(["sleep", "60"])
+    with running("--state", tmp_path / "venue.db", "--until-pid", starter.pid) as (process, venue):
+        assert process.poll() is None
+        starter.send_signal(signal.SIGKILL)
+        starter.wait()
+        assert process.wait(20) == 0
+    assert subprocess.run(command("--until-pid", starter.pid), capture_output=True, check=False).returncode == 0
+
+
 def test_two_cannot_hold_one_state_file(tmp_path):
     with running("--state", tmp_path / "venue.db"):
         second = subprocess.run(command("--state", tmp_path / "venue.db"), capture_output=True, text=True, check=False)
