@@ -144,6 +144,12 @@ class Venue(Section):
         default_factory=dict, description="facts of symbols that the package has none of"
     )
     seed: int = Field(0, ge=0, description="of the venue's own chance")
+    speed: float | None = Field(
+        None,
+        gt=0.0,
+        le=1e6,
+        description="of a served simulated market; null: it goes on when the session has settled [s in a second]",
+    )
 
 
 class Data(Section):
@@ -393,7 +399,7 @@ _LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there y
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
-_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S"}
+_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S", "QT_VENUE_URL"}
 # the Qt widget toolkit shares the prefix, and desktops set its names for every program
 _TOOLKIT = re.compile(
     r"QT_(IM_|ACCESSIBILITY|LINUX_|QPA_|SCALE_|SCREEN_|AUTO_SCREEN|ENABLE_HIGHDPI|FONT_|STYLE_|PLUGIN_|LOGGING_|DEBUG_|"
