@@ -76,15 +76,16 @@ def test_the_account_hears_of_a_whole_round_in_the_venues_order(venue):
 
     heard = asyncio.run(round_trip())
     assert [in_brief(m) for m in heard] == [
-        *("order NEW NEW", "order TRADE FILLED", "account ORDER"),
+        *("order NEW NEW", "TRADE_LITE", "order TRADE FILLED", "account ORDER"),
         "algo NEW",
         *("order NEW NEW", "order CANCELED CANCELED"),
         "account FUNDING_FEE",
-        *("algo TRIGGERED", "order NEW NEW", "order TRADE FILLED", "account ORDER", "algo FINISHED"),
+        *("algo TRIGGERED", "order NEW NEW", "TRADE_LITE", "order TRADE FILLED", "account ORDER", "algo FINISHED"),
     ]
     times = [m["E"] for m in heard]
     assert times == sorted(times)
-    [_, filled, opened, algo, *_, fired, _, sold, flat, _] = heard
+    [_, lite, filled, opened, algo, *_, fired, _, _, sold, flat, _] = heard
+    assert (lite["i"], lite["t"], lite["L"]) == (filled["o"]["i"], filled["o"]["t"], filled["o"]["L"])
     assert (filled["o"]["L"], filled["o"]["l"], filled["o"]["n"]) == ("60000.00", "0.010", "0.30000000")
     assert (opened["a"]["P"][0]["pa"], opened["a"]["B"][0]["wb"]) == ("0.010", "9999.70000000")
     assert (algo["o"]["ai"], algo["o"]["caid"]) == ("", "stop")
@@ -106,7 +107,7 @@ def test_a_liquidation_is_told_as_one_and_its_order_can_be_looked_up():
                 await asyncio.to_thread(venue.step, 1)
                 return await heard()
 
-        heard = asyncio.run(live())[4:]
+        heard = asyncio.run(live())[5:]
         assert [in_brief(m) for m in heard] == [
             "order CANCELED CANCELED",
             "order CALCULATED FILLED",
@@ -190,6 +191,13 @@ def test_a_bar_that_closed_says_so_and_then_the_one_that_begins(venue):
         ("btcusdt@kline_4h", "kline"),
         ("!markPrice@arr@1s", "markPriceUpdate"),
         ("!miniTicker@arr", "24hrMiniTicker"),
+        ("btcusdt@ticker", "24hrTicker"),
+        ("!ticker@arr", "24hrTicker"),
+        ("!bookTicker", "bookTicker"),
+        ("btcusdt@trade", "trade"),
+        ("btcusdt@depth", "depthUpdate"),
+        ("btcusdt@depth20@100ms", "depthUpdate"),
+        ("btcusdt_perpetual@continuousKline_4h", "continuous_kline"),
     ],
 )
 def test_streams_are_subscribed_to_listed_and_left(venue, stream, event):

@@ -15,111 +15,25 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiohttp import web
 
 from qtlib.domain.market import Step
 from qtlib.exchanges.port import ExchangeError, Unavailable
-from qtlib.exchanges.simulated.served import account, market, orders
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
 from qtlib.exchanges.simulated.served.clock import Clock
 from qtlib.exchanges.simulated.served.desk import Desk
+from qtlib.exchanges.simulated.served.keys import ListenKey
 from qtlib.exchanges.simulated.served.limits import Limits
-from qtlib.exchanges.simulated.served.streams import ListenKey, Streams
-from qtlib.exchanges.simulated.served.words import Asked, Refusal
+from qtlib.exchanges.simulated.served.routes import KEY, ONE, ROUTES, SIGNED, Route
+from qtlib.exchanges.simulated.served.streams import Streams
+from qtlib.exchanges.simulated.served.words import Refusal
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000  # bytes
 _EXPIRY_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
-
-Answer = Callable[[Desk, Asked], Any]
-Weight = Callable[[Asked], int]
-
-NONE, KEY, SIGNED = "none", "key", "signed"
-
-
-class Route(NamedTuple):
-    answer: Answer
-    weight: Weight
-    security: str = SIGNED
-    places: tuple[int, int] | None = None  # of an order: how it counts in ten seconds and in the minute
-    weighed: bool = True  # whether the reply says how much weight is used
-
-
-def _flat(weight: int) -> Weight:
-    return lambda asked: weight
-
-
-def _one_or_all(one: int, every: int) -> Weight:
-    return lambda asked: one if asked.text("symbol") else every
-
-
-def _by_limit(default: int, *steps: tuple[int, int], beyond: int) -> Weight:
-    """The weight of the first step whose bound the asked limit is below."""
-
-    def weigh(asked: Asked) -> int:
-        limit = asked.whole("limit") or default
-        return next((weight for bound, weight in steps if limit < bound), beyond)
-
-    return weigh
-
-
-_ONE = _flat(1)
-_CANDLES = _by_limit(500, (100, 1), (500, 2), (1001, 5), beyond=10)
-
-ROUTES: dict[tuple[str, str], Route] = {
-    # public
-    ("GET", "v1/ping"): Route(market.ping, _ONE, NONE),
-    ("GET", "v1/time"): Route(market.server_time, _ONE, NONE),
-    ("GET", "v1/exchangeInfo"): Route(market.exchange_info, _ONE, NONE),
-    ("GET", "v1/klines"): Route(market.klines, _CANDLES, NONE),
-    ("GET", "v1/markPriceKlines"): Route(market.mark_price_klines, _CANDLES, NONE),
-    ("GET", "v1/premiumIndex"): Route(market.premium_index, _one_or_all(1, 10), NONE),
-    ("GET", "v1/fundingRate"): Route(market.funding_rate, _flat(0), NONE, weighed=False),
-    ("GET", "v1/fundingInfo"): Route(market.funding_info, _flat(0), NONE, weighed=False),
-    ("GET", "v1/ticker/24hr"): Route(market.ticker_24hr, _one_or_all(1, 40), NONE),
-    ("GET", "v1/ticker/price"): Route(market.ticker_price, _one_or_all(1, 2), NONE),
-    ("GET", "v2/ticker/price"): Route(market.ticker_price, _one_or_all(1, 2), NONE),
-    ("GET", "v1/ticker/bookTicker"): Route(market.book_ticker, _one_or_all(2, 5), NONE),
-    ("GET", "v1/depth"): Route(market.depth, _by_limit(500, (51, 2), (101, 5), (501, 10), beyond=20), NONE),
-    # the account
-    ("GET", "v3/account"): Route(account.account_v3, _flat(5)),
-    ("GET", "v2/account"): Route(account.account_v2, _flat(5)),
-    ("GET", "v3/balance"): Route(account.balance_v3, _flat(5)),
-    ("GET", "v2/balance"): Route(account.balance_v3, _flat(5)),
-    ("GET", "v3/positionRisk"): Route(account.position_risk_v3, _flat(5)),
-    ("GET", "v2/positionRisk"): Route(account.position_risk_v2, _flat(5)),
-    ("GET", "v1/leverageBracket"): Route(account.leverage_bracket, _ONE),
-    ("GET", "v1/symbolConfig"): Route(account.symbol_config, _flat(5)),
-    ("GET", "v1/accountConfig"): Route(account.account_config, _flat(5)),
-    ("GET", "v1/commissionRate"): Route(account.commission_rate, _flat(20)),
-    ("GET", "v1/userTrades"): Route(account.user_trades, _flat(5)),
-    ("GET", "v1/income"): Route(account.income, _flat(30)),
-    ("POST", "v1/leverage"): Route(account.set_leverage, _ONE),
-    ("POST", "v1/marginType"): Route(account.set_margin_type, _ONE),
-    ("GET", "v1/positionSide/dual"): Route(account.position_mode, _flat(30)),
-    ("POST", "v1/positionSide/dual"): Route(account.set_position_mode, _ONE),
-    ("GET", "v1/multiAssetsMargin"): Route(account.multi_assets, _flat(30)),
-    ("POST", "v1/multiAssetsMargin"): Route(account.set_multi_assets, _ONE),
-    # orders
-    ("POST", "v1/order"): Route(orders.place, _flat(0), places=(1, 1)),
-    ("GET", "v1/order"): Route(orders.query, _ONE),
-    ("DELETE", "v1/order"): Route(orders.cancel, _ONE),
-    ("GET", "v1/openOrder"): Route(orders.query_open, _ONE),
-    ("GET", "v1/openOrders"): Route(orders.open_orders, _one_or_all(1, 40)),
-    ("GET", "v1/allOrders"): Route(orders.all_orders, _flat(5)),
-    ("DELETE", "v1/allOpenOrders"): Route(orders.cancel_all, _ONE),
-    ("POST", "v1/batchOrders"): Route(orders.place_batch, _flat(5), places=(5, 1)),
-    ("DELETE", "v1/batchOrders"): Route(orders.cancel_batch, _ONE),
-    ("POST", "v1/algoOrder"): Route(orders.place_algo, _flat(0), places=(1, 1)),
-    ("GET", "v1/algoOrder"): Route(orders.query_algo, _ONE),
-    ("DELETE", "v1/algoOrder"): Route(orders.cancel_algo, _ONE),
-    ("GET", "v1/openAlgoOrders"): Route(orders.open_algos, _one_or_all(1, 40)),
-    ("GET", "v1/allAlgoOrders"): Route(orders.all_algos, _flat(5)),
-    ("DELETE", "v1/algoOpenOrders"): Route(orders.cancel_algos, _ONE),
-}
 
 
 class Doors:
@@ -136,12 +50,12 @@ class Doors:
         self.unrouted: Counter[str] = Counter()  # requests that led nowhere, by method and path
         self._desk, self._credentials, self._wall = desk, credentials, wall
         self._limits, self._key = Limits(wall), ListenKey(desk.ledger, wall)
-        self._streams = Streams(desk, self._key)
+        self._streams = Streams(desk, self._key, wall)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market)
         self._routes = ROUTES | {
-            ("POST", "v1/listenKey"): Route(lambda desk, asked: self._key.open(), _ONE, KEY),
-            ("PUT", "v1/listenKey"): Route(lambda desk, asked: self._key.renew(), _ONE, KEY),
-            ("DELETE", "v1/listenKey"): Route(lambda desk, asked: self._key.close(), _ONE, KEY),
+            ("POST", "v1/listenKey"): Route(lambda desk, asked: self._key.open(), ONE, KEY),
+            ("PUT", "v1/listenKey"): Route(lambda desk, asked: self._key.renew(), ONE, KEY),
+            ("DELETE", "v1/listenKey"): Route(lambda desk, asked: self._key.close(), ONE, KEY),
         }
 
     def application(self) -> web.Application:

@@ -6,9 +6,10 @@ thread uses it; each call is over when it returns.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import takewhile
 
 from qtlib.domain.account import Account
 from qtlib.domain.market import Step
@@ -16,141 +17,23 @@ from qtlib.domain.orders import ZERO, Cancel, Fill, OrderIntent, OrderStatus, Or
 from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.port import Unavailable, Untrusted
 from qtlib.exchanges.simulated.admission import admit
-from qtlib.exchanges.simulated.book import View, limit_of
+from qtlib.exchanges.simulated.book import View
 from qtlib.exchanges.simulated.served.chart import Chart
 from qtlib.exchanges.simulated.served.ledger import Entry, Ledger
+from qtlib.exchanges.simulated.served.records import (
+    AccountTold,
+    AlgoTold,
+    Income,
+    LeverageTold,
+    OrderTold,
+    Record,
+    Told,
+    Trade,
+)
 from qtlib.exchanges.simulated.served.words import Refusal
 from qtlib.exchanges.simulated.venue import SimulatedExchange
 
-ALGO_IDS = 2_000_000_000_000  # algo ids begin here, so that nobody takes one for an order id
-
-_ENDED = {
-    OrderStatus.FILLED: "FILLED",
-    OrderStatus.CANCELED: "CANCELED",
-    OrderStatus.REJECTED: "REJECTED",
-    OrderStatus.EXPIRED: "EXPIRED",
-}
 _STILL_WAITING = "nothing left to reduce"  # the one reason for which an order expires before its trigger
-
-
-@dataclass(slots=True)
-class Record:
-    """One order from its request on. A conditional one becomes a plain one, under the same number, when it fires."""
-
-    number: int
-    client_id: str
-    intent: OrderIntent  # its client id is the engine's name for it
-    born: datetime
-    updated: datetime
-    status: OrderStatus = OrderStatus.PENDING
-    filled: Decimal = ZERO
-    cost: Decimal = ZERO  # of what is filled, in quote
-    fired: datetime | None = None  # when its trigger did
-    reason: str = ""
-
-    @property
-    def algo_id(self) -> int:
-        return ALGO_IDS + self.number
-
-    @property
-    def conditional(self) -> bool:
-        return self.intent.type.conditional
-
-    @property
-    def is_plain(self) -> bool:
-        """In the book of plain orders, or final there."""
-        return self.fired is not None or not self.conditional
-
-    @property
-    def is_open(self) -> bool:
-        return self.status is OrderStatus.OPEN
-
-    @property
-    def average(self) -> Decimal:
-        return self.cost / self.filled if self.filled else ZERO
-
-    @property
-    def plain_status(self) -> str:
-        if self.status in _ENDED:
-            return _ENDED[self.status]
-        return "PARTIALLY_FILLED" if self.filled else "NEW"
-
-    @property
-    def algo_status(self) -> str:
-        if self.fired is None:
-            return _ENDED.get(self.status, "NEW")
-        return "TRIGGERED" if self.is_open else "FINISHED"
-
-    @property
-    def plain_type(self) -> OrderType:
-        return OrderType.MARKET if limit_of(self.intent) is None else OrderType.LIMIT
-
-    @property
-    def quantity(self) -> Decimal:
-        """What it asks for; of one that closes whatever is held, what that turned out to be."""
-        return self.filled if self.intent.close_position else self.intent.quantity
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """A fill with what it earned."""
-
-    record: Record
-    fill: Fill
-    realized: Decimal  # in quote, before the fee
-
-    @property
-    def trade_id(self) -> int:
-        return int(self.fill.fill_id)
-
-    @property
-    def liquidates(self) -> bool:
-        return self.record.client_id.startswith("autoclose-")
-
-
-@dataclass(frozen=True, slots=True)
-class Income:
-    """One move of the wallet."""
-
-    number: int
-    ts: datetime
-    kind: str
-    symbol: str
-    amount: Decimal  # in quote, signed
-    info: str = ""
-    trade_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderTold:
-    """Something became of a plain order."""
-
-    ts: datetime
-    record: Record
-    execution: str  # NEW, TRADE, CANCELED, EXPIRED, CALCULATED
-    trade: Trade | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlgoTold:
-    """Something became of a conditional order."""
-
-    ts: datetime
-    record: Record
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccountTold:
-    """The wallet, or a position, changed."""
-
-    ts: datetime
-    reason: str
-    symbols: tuple[str, ...] = ()
-    moved: Decimal = ZERO  # beside profit and fees
-
-
-Told = OrderTold | AlgoTold | AccountTold
 
 
 class Desk:
@@ -162,6 +45,7 @@ class Desk:
         self.realized: dict[str, Decimal] = {}  # ever, by symbol, in quote
         self.trades: list[Trade] = []
         self.incomes: list[Income] = []
+        self.before: dict[str, float] = {}  # prices when the last step began, in quote
         self._records: dict[str, Record] = {}  # by the engine's name, in order of arrival
         self._numbered: dict[int, Record] = {}
         self._named: dict[str, list[Record]] = {}  # by the client's name, in order of arrival
@@ -182,6 +66,7 @@ class Desk:
 
     def live(self, step: Step) -> None:
         """Live through `step`."""
+        self.before = {symbol: quote.price for symbol, quote in self.view.quotes.items()}
         self.engine.advance(step)
         self.chart.live(step)
         self._hear()
@@ -193,6 +78,10 @@ class Desk:
     @property
     def view(self) -> View:
         return self.engine.view
+
+    def set_leverage(self, symbol: str, leverage: int) -> None:
+        self.engine.set_leverage(symbol, leverage)
+        self._listener(LeverageTold(self.now, symbol))
 
     # --- orders ---------------------------------------------------------------------------------------------
 
@@ -235,6 +124,10 @@ class Desk:
     def named(self, client_id: str) -> Iterator[Record]:
         """The orders that had this name, the newest first."""
         return reversed(self._named.get(client_id, []))
+
+    def trades_now(self) -> Iterator[Trade]:
+        """The trades of this very instant, the newest first."""
+        return takewhile(lambda trade: trade.fill.ts == self.now, reversed(self.trades))
 
     # --- what is heard from the engine ------------------------------------------------------------------------
 

@@ -1,31 +1,24 @@
-"""Public documents: what is listed, bars, prices, funding. Each is a function of the desk and of what was asked.
+"""Public documents: bars, prices, funding. Each is a function of the desk and of what was asked.
 
 The book shows what a taker would get: its two prices are the engine's own, slippage included, and its quantity is
 what may still be taken out of the bar. All market times are the simulated market's; `serverTime` is the wall's.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
-from qtlib.domain.market import Instrument
-from qtlib.domain.orders import OrderType, TimeInForce
+from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.state import START
-from qtlib.exchanges.simulated.book import Quote
-from qtlib.exchanges.simulated.facts import recorded
-from qtlib.exchanges.simulated.served import limits
 from qtlib.exchanges.simulated.served.chart import INTERVALS, Candle
 from qtlib.exchanges.simulated.served.desk import Desk
-from qtlib.exchanges.simulated.served.words import Asked, Document, Refusal, in_steps, money, ms_of
+from qtlib.exchanges.simulated.served.words import Asked, Document, Refusal, in_steps, money, ms_of, wall_ms
 from qtlib.rules.formulas import taker_price
 
 MOST_CANDLES, MOST_RATES = 1_500, 1_000
 DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _DAY = timedelta(days=1)
-_PERMISSIONS = ["GRID", "COPY"]
 
 
 def ping(desk: Desk, asked: Asked) -> Document:
@@ -36,32 +29,23 @@ def server_time(desk: Desk, asked: Asked) -> Document:
     return {"serverTime": wall_ms()}
 
 
-def exchange_info(desk: Desk, asked: Asked) -> Document:
-    rates = [
-        ("REQUEST_WEIGHT", "MINUTE", 1, limits.WEIGHT_1M),
-        ("ORDERS", "MINUTE", 1, limits.ORDERS_1M),
-        ("ORDERS", "SECOND", 10, limits.ORDERS_10S),
-    ]
-    return {
-        "timezone": "UTC",
-        "serverTime": wall_ms(),
-        "futuresType": "U_MARGINED",
-        "rateLimits": [
-            {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": most}
-            for kind, interval, count, most in rates
-        ],
-        "exchangeFilters": [],
-        "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
-        "symbols": [_listing(instrument, desk) for instrument in desk.view.instruments.values()],
-    }
-
-
 def klines(desk: Desk, asked: Asked) -> list[list[Any]]:
     return _klines(desk, asked, marks=False)
 
 
 def mark_price_klines(desk: Desk, asked: Asked) -> list[list[Any]]:
     return _klines(desk, asked, marks=True)
+
+
+def index_price_klines(desk: Desk, asked: Asked) -> list[list[Any]]:
+    """Those of the mark price: the feed knows no index."""
+    return mark_price_klines(desk, _of_pair(asked))
+
+
+def continuous_klines(desk: Desk, asked: Asked) -> list[list[Any]]:
+    asked.needed("contractType")
+    asked.only("contractType", ("PERPETUAL",), "perpetual contracts are all there are")
+    return klines(desk, _of_pair(asked))
 
 
 def premium_index(desk: Desk, asked: Asked) -> Document | list[Document]:
@@ -127,6 +111,35 @@ def depth(desk: Desk, asked: Asked) -> Document:
     }
 
 
+def trades(desk: Desk, asked: Asked) -> list[Document]:
+    """Each bar as one trade at its close: bars know of no others."""
+    return _latest(desk, traded(desk, asked.needed("symbol")), asked.limit(500, 1000))
+
+
+def historical_trades(desk: Desk, asked: Asked) -> list[Document]:
+    symbol, limit, first = traded(desk, asked.needed("symbol")), asked.limit(100, 500), asked.whole("fromId")
+    if first is None:
+        return _latest(desk, symbol, limit)
+    bars = list(enumerate(desk.chart.bars_since(symbol, START), 1))[max(0, first - 1) :][:limit]
+    return [_trade_of(desk, symbol, bar, number) for number, bar in bars]
+
+
+def agg_trades(desk: Desk, asked: Asked) -> list[Document]:
+    symbol, limit, first = traded(desk, asked.needed("symbol")), asked.limit(500, 1000), asked.whole("fromId")
+    since, until = _instant(asked, "startTime"), _instant(asked, "endTime")
+    found = [
+        (number, bar)
+        for number, bar in enumerate(desk.chart.bars_since(symbol, START), 1)
+        if (first is None or number >= first)
+        and (since is None or bar.ts >= since)
+        and (until is None or bar.ts <= until)
+    ]
+    from_the_start = first is not None or since is not None
+    made = [_trade_of(desk, symbol, bar, n) for n, bar in (found[:limit] if from_the_start else found[-limit:])]
+    names = {"a": "id", "p": "price", "q": "qty", "f": "id", "l": "id", "T": "time", "m": "isBuyerMaker"}
+    return [{short: trade[name] for short, name in names.items()} for trade in made]
+
+
 # --- of one symbol: what streams tell of too ----------------------------------------------------------------
 
 
@@ -174,8 +187,8 @@ def day(desk: Desk, symbol: str) -> Document:
 
 
 def best(desk: Desk, symbol: str) -> Document:
-    instrument, quote = desk.view.instruments[symbol], desk.view.quotes[symbol]
-    bid, ask = _taken_at(desk, quote, instrument)
+    instrument = desk.view.instruments[symbol]
+    bid, ask = around(desk, symbol, desk.view.quotes[symbol].price)
     quantity = in_steps(max(desk.view.at_hand(symbol), instrument.lot), instrument.lot)
     return {
         "symbol": symbol,
@@ -186,6 +199,18 @@ def best(desk: Desk, symbol: str) -> Document:
         "time": ms_of(desk.now),
         "lastUpdateId": desk.chart.count(symbol),
     }
+
+
+def around(desk: Desk, symbol: str, price: float) -> tuple[Decimal, Decimal]:
+    """Bid and ask while the market stands at `price`."""
+    instrument, slippage = desk.view.instruments[symbol], desk.view.conduct.slippage_frac
+    bid = instrument.price(taker_price(price, -1, slippage), "down")
+    ask = instrument.price(taker_price(price, +1, slippage), "up")
+    return bid, max(ask, bid + instrument.tick)  # a book is never locked
+
+
+def last_trade(desk: Desk, symbol: str) -> Document:
+    return _trade_of(desk, symbol, desk.chart.last_bar(symbol), desk.chart.count(symbol))
 
 
 def candle_row(candle: Candle, interval: timedelta, instrument: Instrument, marks: bool = False) -> list[Any]:
@@ -212,16 +237,17 @@ def listed(desk: Desk, symbol: str) -> Instrument:
     return instrument
 
 
+def asked_for(desk: Desk, asked: Asked) -> list[str]:
+    """The symbol asked for, or all."""
+    symbol = asked.text("symbol")
+    return [listed(desk, symbol).symbol] if symbol else list(desk.view.instruments)
+
+
 def traded(desk: Desk, symbol: str) -> str:
     """`symbol`, if it has a price by now."""
     if listed(desk, symbol).symbol not in desk.view.quotes:
         raise Refusal(-4140, "Invalid symbol status for opening position.")
     return symbol
-
-
-def wall_ms() -> int:
-    """The time that clients sign with."""
-    return time.time_ns() // 1_000_000
 
 
 # --- below ------------------------------------------------------------------------------------------------
@@ -248,6 +274,29 @@ def _klines(desk: Desk, asked: Asked, marks: bool) -> list[list[Any]]:
     return [candle_row(candle, interval, instrument, marks) for candle in candles]
 
 
+def _of_pair(asked: Asked) -> Asked:
+    """What is asked of a pair, asked of the perpetual contract with that name."""
+    return Asked({**asked.values, "symbol": asked.needed("pair")})
+
+
+def _latest(desk: Desk, symbol: str, limit: int) -> list[Document]:
+    count = desk.chart.count(symbol)
+    bars = desk.chart.bars_since(symbol, START)[-limit:]
+    return [_trade_of(desk, symbol, bar, number) for number, bar in enumerate(bars, count - len(bars) + 1)]
+
+
+def _trade_of(desk: Desk, symbol: str, bar: Bar, number: int) -> Document:
+    instrument = desk.view.instruments[symbol]
+    return {
+        "id": number,
+        "price": in_steps(bar.close, instrument.tick),
+        "qty": in_steps(bar.volume, instrument.lot),
+        "quoteQty": f"{bar.volume * bar.close:.2f}",
+        "time": ms_of(bar.ts),
+        "isBuyerMaker": bar.close < bar.open,
+    }
+
+
 def _of_one_or_all(desk: Desk, asked: Asked, one: Callable[[Desk, str], Document]) -> Document | list[Document]:
     if symbol := asked.text("symbol"):
         return one(desk, traded(desk, symbol))
@@ -259,82 +308,6 @@ def _price(desk: Desk, symbol: str) -> Document:
     return {"symbol": symbol, "price": price, "time": ms_of(desk.now)}
 
 
-def _taken_at(desk: Desk, quote: Quote, instrument: Instrument) -> tuple[Decimal, Decimal]:
-    slippage = desk.view.conduct.slippage_frac
-    bid = instrument.price(taker_price(quote.price, -1, slippage), "down")
-    ask = instrument.price(taker_price(quote.price, +1, slippage), "up")
-    return bid, max(ask, bid + instrument.tick)  # a book is never locked
-
-
 def _instant(asked: Asked, name: str) -> datetime | None:
     ms = asked.whole(name)
     return None if ms is None else START + timedelta(milliseconds=ms)
-
-
-@cache
-def _recorded_symbols() -> Mapping[str, Mapping[str, Any]]:
-    symbols: Mapping[str, Mapping[str, Any]] = recorded()["symbols"]
-    return symbols
-
-
-def _listing(i: Instrument, desk: Desk) -> Document:
-    said = _recorded_symbols().get(i.symbol, {})
-    base = i.symbol.removesuffix("USDT")
-    bracket = i.brackets[0]
-    band = in_steps(i.price_band_frac, Decimal("0.0001"))
-    return {
-        "symbol": i.symbol,
-        "pair": i.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4133404800000,
-        "onboardDate": said.get("onboard_ms", 0),
-        "status": "TRADING" if i.symbol in desk.view.quotes else "PENDING_TRADING",
-        "maintMarginPercent": f"{bracket.maintenance_frac * 100:.4f}",
-        "requiredMarginPercent": f"{Decimal(100) / bracket.max_leverage:.4f}",
-        "baseAsset": base,
-        "quoteAsset": "USDT",
-        "marginAsset": "USDT",
-        "pricePrecision": said.get("price_precision", _places(i.tick)),
-        "quantityPrecision": said.get("quantity_precision", _places(i.lot)),
-        "baseAssetPrecision": 8,
-        "quotePrecision": 8,
-        "underlyingType": "COIN",
-        "underlyingSubType": [],
-        "triggerProtect": band,
-        "liquidationFee": in_steps(i.liquidation_fee_frac, Decimal("0.000001")),
-        "marketTakeBound": band,
-        "maxMoveOrderLimit": 10000,
-        "filters": _filters(i, said, desk),
-        "orderTypes": [kind.value for kind in OrderType],
-        "timeInForce": [kind.value for kind in TimeInForce],
-        "permissionSets": _PERMISSIONS,
-    }
-
-
-def _filters(i: Instrument, said: Mapping[str, Any], desk: Desk) -> list[Document]:
-    lot = {"minQty": f"{i.lot:f}", "stepSize": f"{i.lot:f}"}
-    up, down = 1 + i.price_band_frac, 1 - i.price_band_frac
-    return [
-        {
-            "filterType": "PRICE_FILTER",
-            "minPrice": str(said.get("min_price", f"{i.tick:f}")),
-            "maxPrice": str(said.get("max_price", "1000000000")),
-            "tickSize": f"{i.tick:f}",
-        },
-        {"filterType": "LOT_SIZE", "maxQty": f"{i.max_quantity:f}", **lot},
-        {"filterType": "MARKET_LOT_SIZE", "maxQty": f"{i.max_market_quantity:f}", **lot},
-        {"filterType": "MAX_NUM_ORDERS", "limit": desk.view.conduct.max_orders},
-        {"filterType": "MIN_NOTIONAL", "notional": f"{i.min_notional:f}"},
-        {
-            "filterType": "PERCENT_PRICE",
-            "multiplierUp": f"{up:.4f}",
-            "multiplierDown": f"{down:.4f}",
-            "multiplierDecimal": "4",
-        },
-        {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
-    ]
-
-
-def _places(step: Decimal) -> int:
-    exponent = step.as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0

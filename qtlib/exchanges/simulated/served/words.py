@@ -3,6 +3,7 @@
 What a client sent is read through `Asked`, which refuses in the venue's words what is missing or makes no sense.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,6 +69,11 @@ def ms_of(ts: datetime) -> int:
     return (ts - START) // timedelta(milliseconds=1)
 
 
+def wall_ms() -> int:
+    """The time that clients sign with."""
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The parameters of one request, as text."""
@@ -81,7 +87,7 @@ class Asked:
     def needed(self, name: str) -> str:
         value = self.text(name)
         if value is None:
-            raise _malformed(name)
+            raise malformed(name)
         return value
 
     def whole(self, name: str) -> int | None:
@@ -91,7 +97,7 @@ class Asked:
         try:
             return int(value)
         except ValueError:
-            raise _malformed(name) from None
+            raise malformed(name) from None
 
     def decimal(self, name: str) -> Decimal | None:
         value = self.text(name)
@@ -100,15 +106,15 @@ class Asked:
         try:
             number = Decimal(value)
         except InvalidOperation:
-            raise _malformed(name) from None
+            raise malformed(name) from None
         if not number.is_finite():
-            raise _malformed(name)
+            raise malformed(name)
         return number
 
     def flag(self, name: str) -> bool:
         value = (self.text(name) or "false").lower()
         if value not in ("true", "false"):
-            raise _malformed(name)
+            raise malformed(name)
         return value == "true"
 
     def choice(self, name: str, kind: type[Choice], refusal: Refusal) -> Choice:
@@ -133,5 +139,5 @@ class Asked:
         return count
 
 
-def _malformed(name: str) -> Refusal:
+def malformed(name: str) -> Refusal:
     return Refusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
