@@ -346,6 +346,8 @@ def _filled(state: State, event: Filled) -> State:
     after = account.position(fill.symbol)
     order = state.orders.get(fill.client_id)
     state = state.but(account=account, day_fees=state.day_fees + fill.fee)
+    if event.ts > state.ts or fill.symbol not in state.prices:  # it knows better than the last bar
+        state = state.but(prices={**state.prices, fill.symbol: float(fill.price)})
     state = state if order is None else _with(state, order.after(fill))
 
     if not after.quantity:

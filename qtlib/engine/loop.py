@@ -1,7 +1,8 @@
 """The one loop. A backtest is this loop over old bars and a simulated exchange; live is this loop.
 
 Each round writes down what happened, decides, writes down what was decided, and acts until what is equals what is
-wanted. Starting is recovering: a first start, a restart and a crash all come through `recover`.
+wanted. Starting is recovering: a first start, a restart, a reconnect and a crash all come through `recover`. While the
+exchange cannot be reached nothing is decided; the moment it can be again, what was missed is learned first.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Protocol
 from qtlib.domain.decisions import Moment
 from qtlib.domain.orders import Submit
 from qtlib.domain.state import BarClosed, DecisionMade, Event, OrderRequested, State, StatusSet, TradingStatus
-from qtlib.exchanges.port import Exchange
+from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import guard
 from qtlib.rules.plan import END_OF_DATA, plan
@@ -18,7 +19,7 @@ from qtlib.rules.recovery import reconcile
 from qtlib.rules.rules import Rules
 
 ROUNDS = 12  # an entry with its protection takes three; more means that the venue keeps saying no
-
+LOOKS = 5  # at a venue on which something happens between two questions, before they are taken as they are
 
 Conclusion = Callable[[State], Event | None]
 
@@ -36,22 +37,52 @@ class Journal(Protocol):
     def commands(self) -> list[StatusSet]: ...
 
 
-def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Journal) -> State:
+class Watch(Protocol):
+    """Who looks on while the loop trades."""
+
+    def look(self, state: State) -> None:
+        """The state is now this."""
+
+    def overdue(self, state: State) -> Event | None:
+        """What follows from how long a position has been without a confirmed stop; None while that may be."""
+
+    def trouble(self, why: ExchangeError) -> None:
+        """The exchange was not reached, or made no sense: the loop goes on without deciding, unless this raises."""
+
+
+def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Journal, watch: Watch) -> State:
     """Trade every moment of `feed`, after learning whatever happened since the last run.
 
     Knowing comes before acting: what the last run left undone is made good at the first moment, which a feed begins
     with at once. A moment is one entry in the journal, so that no restart can decide on half of one.
     """
-    state = recover(rules, exchange, journal)
+    state, agreed = journal.state(), False  # with the exchange
+    missed: list[Moment] = []  # bars that closed while it could not be reached: learned, and not acted on
     for moment in feed:
-        heard = [*exchange.events(state.ts, state.orders.values()), *journal.commands()]
-        state = journal.absorb(state, heard, then=conclusions(moment, rules))
-        state = settle(state, rules, exchange, journal)
+        try:
+            if moment.doubt or not agreed:
+                state, agreed = recover(state, rules, exchange, journal), True
+            heard: list[Event] = [*exchange.events(state.ts, state.orders.values()), *journal.commands()]
+            for passed in missed:
+                state = journal.absorb(state, heard, then=conclusions(passed._replace(signals=()), rules, watch))
+                heard = []
+            missed.clear()
+            state = journal.absorb(state, heard, then=conclusions(moment, rules, watch))
+            watch.look(state)
+            state = settle(state, rules, exchange, journal)
+            watch.look(state)
+        except ExchangeError as why:
+            watch.trouble(why)
+            state, agreed = journal.state(), False  # what was written before it failed counts
+            missed += [moment] if moment.bars else []
+            if not isinstance(why, Unavailable) and state.status is TradingStatus.ACTIVE:  # it makes no sense
+                state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
     return state
 
 
-def conclusions(moment: Moment, rules: Rules) -> Iterator[Conclusion]:
+def conclusions(moment: Moment, rules: Rules, watch: Watch) -> Iterator[Conclusion]:
     """What a moment leads to, each from the state that the one before it left."""
+    yield watch.overdue
     if moment.bars:  # else only time has passed
         yield lambda state: BarClosed(moment.ts, moment.bars, moment.marks)
         yield _reopened
@@ -67,11 +98,19 @@ def _reopened(state: State) -> Event | None:
     return StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")
 
 
-def recover(rules: Rules, exchange: Exchange, journal: Journal) -> State:
-    """The state to start from: what the journal knows, what the venue has to add, and what neither can explain."""
-    state = journal.state()
+def recover(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> State:
+    """`state` with what the venue has to add, and with what neither can explain.
+
+    What changes at the venue between two answers would look like a disagreement: so it is asked for its events again
+    after its snapshot, until there were none in between.
+    """
     state = journal.absorb(state, exchange.events(state.ts, state.orders.values()))
-    return journal.absorb(state, reconcile(state, exchange.snapshot(), rules))
+    for _ in range(LOOKS):
+        there, before = exchange.snapshot(), state
+        state = journal.absorb(state, exchange.events(state.ts, state.orders.values()))
+        if state is before:
+            break
+    return journal.absorb(state, reconcile(state, there, rules))
 
 
 def settle(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> State:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from qtlib.domain.decisions import Moment
 from qtlib.domain.state import SessionClosed, SessionOpened, State, StatusSet, TradingStatus
-from qtlib.engine.loop import Journal, settle, trade
+from qtlib.engine.auditor import Unwatched
+from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
 from qtlib.rules.plan import END_OF_DATA
 from qtlib.rules.rules import Rules
@@ -40,21 +41,22 @@ def session(
     stop: Callable[[], bool] | None = None,
     max_bars: int | None = None,
     close_at_end: bool = False,
+    watch: Watch | None = None,
 ) -> State:
     """Trade `feed` until it ends, `stop` says so, or `max_bars` moments have passed; the state after that."""
-    name = name or Name()
+    name, watch = name or Name(), watch or Unwatched()
     state = journal.state()
     insist_on_market(state, name.market)
     opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
     journal.absorb(state, [opened])
 
-    watched = _Watched(feed, beat, stop, max_bars)
+    stretch = _Stretch(feed, beat, stop, max_bars)
     with _seldom_collecting():
-        state = trade(watched, rules, exchange, journal)
-    if close_at_end and not watched.stopped:
+        state = trade(stretch, rules, exchange, journal, watch)
+    if close_at_end and not stretch.stopped:
         state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
         state = settle(state, rules, exchange, journal)
-    return journal.absorb(state, [SessionClosed(state.ts, name.run_id, watched.ended_by)])
+    return journal.absorb(state, [SessionClosed(state.ts, name.run_id, stretch.ended_by)])
 
 
 def insist_on_market(state: State, market: str) -> None:
@@ -77,7 +79,7 @@ def _seldom_collecting() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class _Watched:
+class _Stretch:
     """`feed`, with a heart and an end."""
 
     def __init__(

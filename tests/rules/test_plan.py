@@ -10,8 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Decision, Target
-from qtlib.domain.orders import ZERO, Cancel, ExitReason, Fill, OrderStatus, OrderType, Role, Side, Submit
-from qtlib.domain.state import DecisionMade, Filled, OrderChanged, OrderRequested, TradingStatus, advance
+from qtlib.domain.orders import (
+    ZERO,
+    Cancel,
+    ExitReason,
+    Fill,
+    OrderIntent,
+    OrderStatus,
+    OrderType,
+    Role,
+    Side,
+    Submit,
+)
+from qtlib.domain.state import (
+    DecisionMade,
+    Filled,
+    OrderChanged,
+    OrderRequested,
+    PositionAdopted,
+    ProtectionOverdue,
+    TradingStatus,
+    advance,
+)
 from qtlib.rules.plan import PREFIX, plan
 from qtlib.rules.tpsl import ExitParams
 
@@ -237,3 +257,35 @@ def test_smaller_moves_than_worth_an_order_leave_the_stop_alone():
     state = settled(wishing(a_state(prices={"BTCUSDT": 100.0}), 1))
     trade = replace(state.trades["BTCUSDT"], best=100.19)
     assert plan(state.but(trades={"BTCUSDT": trade}), some_rules(exits=ExitParams(ratchet_step_frac=0.1))) == ()
+
+
+@pytest.mark.parametrize("held", [2, -2])
+def test_an_order_left_from_a_position_that_was_turned_over_is_taken_back_and_protects_nothing(held):
+    state = settled(a_state(a_position(held)))
+    turned = a_position(-held)
+    state = advance(state, PositionAdopted(T0, turned, a_plan(), "turned over by hand"))
+    old = {o.intent.client_id for o in state.orders.values()}
+    actions = plan(state, RULES)
+    assert {action.client_id for action in actions if isinstance(action, Cancel)} == old
+    stop = next(action.intent for action in actions if isinstance(action, Submit))
+    assert (stop.role, stop.side, stop.quantity) == (Role.STOP_LOSS, Side.of(held), abs(turned.quantity))
+
+
+def test_somebody_elses_order_is_never_touched_and_blocks_an_entry():
+    theirs = OrderIntent("web-1", "BTCUSDT", Side.BUY, Decimal(1), Role.FOREIGN, OrderType.LIMIT, Decimal(90))
+    state = advance(a_state(), OrderRequested(T0, theirs))
+    state = advance(state, OrderChanged(T0, "web-1", OrderStatus.OPEN))
+    assert plan(state, RULES) == ()
+    assert plan(wishing(state, 1), RULES) == ()
+
+
+def test_an_entry_of_which_nobody_knows_how_to_leave_it_is_taken_back():
+    ours = OrderIntent("qt-x", "BTCUSDT", Side.BUY, Decimal(1), Role.ENTRY, OrderType.LIMIT, Decimal(90))
+    state = advance(advance(a_state(), OrderRequested(T0, ours)), OrderChanged(T0, "qt-x", OrderStatus.OPEN))
+    assert plan(state, RULES) == (Cancel("qt-x", "BTCUSDT"),)
+
+
+def test_a_position_that_was_bare_for_too_long_is_left_even_where_a_stop_could_still_be_placed():
+    state = advance(a_state(a_position(2)), ProtectionOverdue(T0, "BTCUSDT", 3.1))
+    roles = [action.intent.role for action in plan(state, RULES) if isinstance(action, Submit)]
+    assert roles == [Role.STOP_LOSS, Role.EXIT]
