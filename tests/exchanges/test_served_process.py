@@ -149,7 +149,7 @@ def test_killed_amid_orders_it_forgets_none_that_it_answered_and_its_sums_hold(t
 
 def test_it_ends_in_order_when_its_starter_is_gone(tmp_path):
     starter = subprocess.Popen(["sleep", "60"])
-    with running("--state", tmp_path / "venue.db", "--until-pid", starter.pid) as (process, venue):
+    with running("--state", tmp_path / "venue.db", "--until-pid", starter.pid) as (process, _venue):
         assert process.poll() is None
         starter.send_signal(signal.SIGKILL)
         starter.wait()
