@@ -263,6 +263,10 @@ def exchange(
     balance: Annotated[str | None, typer.Option(help="What the account begins with [quote].")] = None,
     key: Annotated[str, typer.Option(help="What clients send as their key.")] = "sim",
     secret: Annotated[str, typer.Option(help="What clients sign with.")] = "sim",
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="What goes wrong on purpose: YAML of seed and faults, as GET /sim/faults has it."),
+    ] = None,
     until_pid: Annotated[
         int | None, typer.Option(metavar="PID", help="End, in order, when that process is gone: nothing is orphaned.")
     ] = None,
@@ -275,23 +279,23 @@ def exchange(
 
     It is ready when GET /fapi/v1/ping answers. Bars, orders, trades and events carry the simulated market's time;
     serverTime, and what clients sign with, is wall time. GET /sim says where the market stands, and POST
-    /sim/step?bars=N lives through N bars at once, at any speed.
+    /sim/step?bars=N lives through N bars at once, at any speed. GET and POST /sim/faults say and set what goes wrong.
     """
     import asyncio
     import logging
 
     from qtlib.exchanges.simulated.served import Doors
     from qtlib.exchanges.simulated.served.auth import Credentials
-    from qtlib.runs.exchange import instant, keep_open, opened, speed_of
+    from qtlib.runs.exchange import faults_of, instant, keep_open, opened, speed_of
 
     given = {"data.path": data, "data.timeframe": timeframe, "venue.balance": balance}
     words = [f"{name}={value}" for name, value in given.items() if value is not None]
     words += ["data.source=files", "data.bars=null"] if data else []
     settings = _resolved(params or Path("params/sim.yaml"), [*(p or []), *words])
-    factor = speed_of(speed)
+    factor, going_wrong = speed_of(speed), faults_of(faults)
     desk, coming = opened(settings.params, state, instant(begins) if begins else None)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # to standard error
-    doors = Doors(desk, coming, Credentials(key, secret), factor)
+    doors = Doors(desk, coming, Credentials(key, secret), factor, faults=going_wrong)
 
     def ready(bound: int) -> None:
         answer = {"url": f"http://127.0.0.1:{bound}", "now": desk.now.isoformat(), "speed": speed}

@@ -21,11 +21,13 @@ import psutil
 from qtlib.domain.market import Step
 from qtlib.domain.state import START
 from qtlib.engine.feeds import BELIEF, replay
+from qtlib.exchanges.simulated.faults import Faults
+from qtlib.exchanges.simulated.faults import read as read_faults
 from qtlib.exchanges.simulated.served import Desk, Doors, Ledger, serve
 from qtlib.exchanges.simulated.served.chart import Chart
 from qtlib.market import Market
 from qtlib.market.timeframes import datetime_at, length_of, micros_at
-from qtlib.params import Params, SettingsError
+from qtlib.params import Params, SettingsError, load_yaml
 from qtlib.runs import wiring
 
 WATCH_EVERY_S = 0.5
@@ -77,6 +79,19 @@ def speed_of(text: str) -> float | None:
     if not 0 < speed < inf:
         raise SettingsError(f"--speed {text!r} must be a number above 0 (1: real time, 3600: an hour a second) or step")
     return speed
+
+
+def faults_of(path: Path | None) -> Faults:
+    """The faults that `path` describes; none without a file."""
+    if path is None:
+        return Faults()
+    try:
+        listed, seed = read_faults(load_yaml(path.read_text(encoding="utf-8"), str(path)))
+    except OSError as why:
+        raise SettingsError(f"--faults {path} could not be read: {why.strerror}") from None
+    except ValueError as why:
+        raise SettingsError(f"--faults {path}: {why}") from None
+    return Faults(listed, seed)
 
 
 def instant(text: str) -> datetime:

@@ -157,6 +157,19 @@ def test_it_ends_in_order_when_its_starter_is_gone(tmp_path):
     assert subprocess.run(command("--until-pid", starter.pid), capture_output=True, check=False).returncode == 0
 
 
+def test_it_goes_wrong_as_a_file_says_and_one_that_says_nonsense_is_refused(tmp_path):
+    file = tmp_path / "faults.yaml"
+    file.write_text("seed: 7\nfaults:\n- {kind: unavailable, on: GET v1/time, first: 2}\n", encoding="utf-8")
+    with running("--faults", file) as (_, venue):
+        assert [venue.ask("GET", "/fapi/v1/time")[0] for _ in range(3)] == [200, 503, 200]
+        assert venue.ask("GET", "/sim/faults")[1]["seed"] == 7
+    for text, words in (("faults: [{kind: unavailble}]", "did you mean unavailable?"), ("[", "faults.yaml")):
+        file.write_text(text, encoding="utf-8")
+        refused = subprocess.run(command("--faults", file), capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert words in " ".join(refused.stderr.split())
+
+
 def test_two_cannot_hold_one_state_file(tmp_path):
     with running("--state", tmp_path / "venue.db"):
         second = subprocess.run(command("--state", tmp_path / "venue.db"), capture_output=True, text=True, check=False)

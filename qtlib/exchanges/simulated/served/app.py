@@ -5,7 +5,8 @@ without a pause in between: so requests, steps and messages happen one after the
 nowhere is answered 404, counted and logged. Beside the venue's own paths there is `/sim`, which no venue has:
 
 * `POST /sim/step?bars=N` lives through the next N bars (1 if not said), whatever the clock, and says how many it were;
-* `GET /sim` says where the market stands, and how many requests led nowhere.
+* `GET /sim` says where the market stands, and how many requests led nowhere;
+* `GET` and `POST /sim/faults` say and set what goes wrong on purpose (see `faults`).
 """
 
 import asyncio
@@ -21,14 +22,16 @@ from aiohttp import web
 
 from qtlib.domain.market import Step
 from qtlib.exchanges.port import ExchangeError, Unavailable
+from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
 from qtlib.exchanges.simulated.served.clock import Clock
 from qtlib.exchanges.simulated.served.desk import Desk
+from qtlib.exchanges.simulated.served.faults import RequestFaults
 from qtlib.exchanges.simulated.served.keys import ListenKey
 from qtlib.exchanges.simulated.served.limits import Limits
 from qtlib.exchanges.simulated.served.routes import KEY, ONE, ROUTES, SIGNED, Route
 from qtlib.exchanges.simulated.served.streams import Streams
-from qtlib.exchanges.simulated.served.words import Refusal
+from qtlib.exchanges.simulated.served.words import SKEW_S, Refusal
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000  # bytes
@@ -46,9 +49,11 @@ class Doors:
         credentials: Credentials,
         speed: float | None = None,
         wall: Callable[[], float] = time.time,
+        faults: Faults | None = None,
     ) -> None:
         self.unrouted: Counter[str] = Counter()  # requests that led nowhere, by method and path
         self._desk, self._credentials, self._wall = desk, credentials, wall
+        self._faults = RequestFaults(faults or Faults())
         self._limits, self._key = Limits(wall), ListenKey(desk.ledger, wall)
         self._streams = Streams(desk, self._key, wall)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market)
@@ -59,11 +64,13 @@ class Doors:
         }
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._faults.pass_by])
         app.cleanup_ctx.append(self._alive)
         app.on_shutdown.append(self._hang_up)
         app.router.add_get("/sim", self._where)
         app.router.add_post("/sim/step", self._step)
+        app.router.add_get("/sim/faults", self._faults.show)
+        app.router.add_post("/sim/faults", self._faults.change)
         for prefix in ("", "/public", "/market", "/private"):
             for kind in ("ws", "stream"):
                 app.router.add_get(f"{prefix}/{kind}", self._streams.serve)
@@ -95,7 +102,7 @@ class Doors:
         if route.security == KEY:
             self._credentials.check_key(sent)
         elif route.security == SIGNED:
-            self._credentials.check_signature(sent, int(self._wall() * 1000))
+            self._credentials.check_signature(sent, int((self._wall() + SKEW_S.get()) * 1000))
         if route.places:
             self._limits.order(*route.places)
         return route.answer(self._desk, asked)

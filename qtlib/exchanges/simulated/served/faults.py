@@ -1,0 +1,191 @@
+"""Faults on the wire: what becomes of a request, and of its answer, on their way.
+
+A request passes here before and after it is heard; it is counted when all of it has arrived. The faults that act on
+it make it wait, answer something else in place of hearing it, or after that, or reset its connection; of several that
+answer the first one does. An order can be hidden from those who ask for it. Everything else is as always.
+
+`GET /sim/faults` says what is at work, with its counts, and all that was injected, in order. `POST /sim/faults` takes
+`{"clear": true, "seed": 7, "faults": [{"kind": …}, …]}`, each of the three if wanted: what is there goes, what is
+listed is added.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from types import MappingProxyType
+from typing import NamedTuple
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from qtlib.exchanges.simulated.faults import Fault, Faults, Place, read
+from qtlib.exchanges.simulated.served.auth import Sent
+from qtlib.exchanges.simulated.served.words import SKEW_S, Asked, Document
+
+_SAYS_UNKNOWN = "Send status unknown; execution status unknown."
+_QUERIES = ("GET v1/order", "GET v1/openOrder", "GET v1/algoOrder")
+_NAMES = {"clientOrderId": "name", "origClientOrderId": "name", "clientAlgoId": "name", "orderId": "id", "algoId": "id"}
+
+
+class Said(NamedTuple):
+    """An answer in place of the venue's own; a document of None is no word at all."""
+
+    status: int
+    document: Document | None
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+def _no(status: int, code: int, text: str) -> Said:
+    return Said(status, {"code": code, "msg": text})
+
+
+INSTEAD: Mapping[str, Callable[[Fault], Said]] = {
+    "too_many": lambda its: Said(
+        429, {"code": -1003, "msg": "Too many requests; current limit is 2400 requests per minute."}, _later(its)
+    ),
+    "banned": lambda its: Said(418, {"code": -1003, "msg": "Way too many requests; IP banned."}, _later(its)),
+    "unavailable": lambda its: Said(503, {"msg": "Service Unavailable."}),
+    "overloaded": lambda its: _no(
+        503,
+        -1008,
+        "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. Please try again.",
+    ),
+    "unknown_error": lambda its: Said(503, {"msg": "Unknown error, please check your request or try again later."}),
+    "timeout": lambda its: _no(408, -1007, f"Timeout waiting for response from backend server. {_SAYS_UNKNOWN}"),
+    "unexpected": lambda its: _no(
+        400, -1006, "An unexpected response was received from the message bus. Execution status unknown."
+    ),
+    "empty": lambda its: Said(200, None),
+    "engine_late": lambda its: _no(400, -5028, "Timestamp for this request is outside of the ME recvWindow."),
+    "key_refused": lambda its: _no(401, -2015, "Invalid API-key, IP, or permissions for action."),
+}
+_NOT_FOUND = _no(400, -2013, "Order does not exist.")
+
+
+@dataclass(slots=True)
+class Hidden:
+    """An order that those who ask for it do not find yet."""
+
+    names: frozenset[tuple[str, ...]]
+    asks: int
+    until: float  # monotonic
+
+
+class RequestFaults:
+    """Stands before the doors."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._hidden: list[Hidden] = []
+
+    @web.middleware
+    async def pass_by(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let `request` through to `handler`, as far as the faults that act on it allow."""
+        path, _, query = request.raw_path.partition("?")
+        if not path.startswith("/fapi/"):
+            return await handler(request)
+        body = (await request.read()).decode(errors="replace")
+        asked = Sent(request.method, path, query, body, request.headers).asked
+        name = f"{request.method} {path.removeprefix('/fapi/')}"
+        about = asked.text("newClientOrderId") or asked.text("clientAlgoId") or asked.text("origClientOrderId") or ""
+        acting = self._faults.acting(Place.REQUEST, name, about, ("overloaded",) if _is_exempt(name, asked) else ())
+        await asyncio.sleep(_total_s(acting, "delay_before"))
+        if refused := _instead([its for its in acting if not its.executes], request):
+            return refused
+        SKEW_S.set(_total_s(acting, "clock_skew"))
+        reply = await handler(request)
+        for its in acting:
+            if its.kind == "stale":
+                self._hide(name, reply, its)
+        await asyncio.sleep(_total_s(acting, "delay_after"))
+        if other := _instead([its for its in acting if its.executes], request):
+            return other
+        return _json(_NOT_FOUND) if name in _QUERIES and self._is_hidden(name, asked) else reply
+
+    async def show(self, request: web.Request) -> web.Response:
+        return web.json_response(self._faults.document)
+
+    async def change(self, request: web.Request) -> web.Response:
+        """Clear, add, and show."""
+        try:
+            document = await request.json()
+            clear = isinstance(document, dict) and document.pop("clear", False)
+            listed, seed = read(document)
+            if type(clear) is not bool:
+                raise ValueError(f"clear {clear!r} must be true or false")
+        except ValueError as why:
+            return web.json_response({"msg": str(why)}, status=400)
+        if clear:
+            self._faults.clear()
+        if "seed" in document:
+            self._faults.seed = seed
+        self._faults.add(listed)
+        return await self.show(request)
+
+    def _hide(self, name: str, reply: web.StreamResponse, its: Fault) -> None:
+        if reply.status == 200 and isinstance(reply, web.Response) and isinstance(reply.text, str):
+            placed = json.loads(reply.text)
+            names = _names(name, placed) if isinstance(placed, dict) else frozenset()
+            self._hidden.append(Hidden(names, its.asks, time.monotonic() + its.seconds))
+
+    def _is_hidden(self, name: str, asked: Asked) -> bool:
+        """Whether the order asked for is not found yet; having been asked for is counted."""
+        found = False
+        for one in list(self._hidden):
+            if one.names & _names(name, asked.values):
+                found = one.asks > 0 or time.monotonic() < one.until
+                one.asks -= 1
+                if not found:
+                    self._hidden.remove(one)
+        return found
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _total_s(acting: Iterable[Fault], kind: str) -> float:
+    return sum(its.seconds for its in acting if its.kind == kind)
+
+
+def _instead(acting: Iterable[Fault], request: web.Request) -> web.Response | None:
+    """The answer of the first that has one."""
+    for its in acting:
+        if its.kind == "reset":
+            _reset(request)
+            return web.Response()  # goes nowhere
+        if its.kind in INSTEAD:
+            return _json(INSTEAD[its.kind](its))
+    return None
+
+
+def _json(said: Said) -> web.Response:
+    text = "" if said.document is None else json.dumps(said.document)
+    return web.Response(status=said.status, text=text, headers=said.headers, content_type="application/json")
+
+
+def _reset(request: web.Request) -> None:
+    """The other side reads that its connection was reset, whatever was on its way."""
+    transport = request.transport
+    if transport is not None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+
+def _later(its: Fault) -> Mapping[str, str]:
+    return {"Retry-After": str(max(1, ceil(its.seconds)))}
+
+
+def _is_exempt(name: str, asked: Asked) -> bool:
+    """What reduces or cancels is never throttled by the venue's own protection."""
+    return name.startswith("DELETE ") or "true" in (asked.text("reduceOnly"), asked.text("closePosition"))
+
+
+def _names(name: str, said: Mapping[str, object]) -> frozenset[tuple[str, ...]]:
+    """What an order is called in a request or a reply, in its own book."""
+    book = "algo" if "algo" in name else "plain"
+    return frozenset((book, kind, str(said[key])) for key, kind in _NAMES.items() if said.get(key))
