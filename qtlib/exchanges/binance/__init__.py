@@ -1,0 +1,1 @@
+"""The real venue, Binance USD-M perpetual futures: calls by REST, what is told without being asked by streams."""
