@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from qtlib.domain.account import Position
 from qtlib.domain.market import Instrument, steps_up
+from qtlib.domain.naming import name_of
 from qtlib.domain.orders import (
     ZERO,
     Action,
@@ -35,7 +36,6 @@ from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
 
-PREFIX = "qt-"  # of every client id of ours: what lacks it was not ordered by us
 END_OF_DATA = "end of data"  # the cause of a halt that closes what is open because there is nothing more to trade
 
 
@@ -265,23 +265,5 @@ def _named(actions: Iterable[Action], state: State) -> Iterator[Action]:
             yield action
             continue
         intent = action.intent
-        minutes = _base36(int(state.ts.timestamp()) // 60)
-        name = f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{minutes}-{_base36(number)}"
-        yield Submit(intent.named(name))
+        yield Submit(intent.named(name_of(intent, state.ts, number)))
         number += 1
-
-
-_CODES = {Role.ENTRY: "e", Role.EXIT: "x", Role.STOP_LOSS: "s", Role.TAKE_PROFIT: "t", Role.NET_STOP: "n"}
-
-
-def _base36(number: int) -> str:
-    """
-    >>> _base36(0), _base36(35), _base36(36)
-    ('0', 'z', '10')
-    """
-    digits = ""
-    while True:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-        if not number:
-            return digits

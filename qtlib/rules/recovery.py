@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from qtlib.domain.account import Position
+from qtlib.domain.naming import PREFIX
 from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import (
     CashCorrected,
@@ -22,7 +23,6 @@ from qtlib.domain.state import (
     StatusSet,
     TradingStatus,
 )
-from qtlib.rules.plan import PREFIX
 from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import static_plan
 

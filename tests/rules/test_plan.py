@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.naming import PREFIX
 from qtlib.domain.orders import (
     ZERO,
     Cancel,
@@ -32,7 +33,7 @@ from qtlib.domain.state import (
     TradingStatus,
     advance,
 )
-from qtlib.rules.plan import PREFIX, plan
+from qtlib.rules.plan import plan
 from qtlib.rules.tpsl import ExitParams
 
 RULES = some_rules()

@@ -1,0 +1,46 @@
+"""How orders are named, and what a name tells: whose an order is, and what it is for.
+
+A name follows from the state alone (symbol, role, bar time, the journal's count of requests), so the same wish gets
+the same name after a crash; and the role can be read off it where all else about an order was lost.
+"""
+
+from datetime import datetime
+
+from qtlib.domain.orders import OrderIntent, Role
+
+PREFIX = "qt-"  # of every client id of ours: what lacks it was not ordered by us
+
+_CODES = {Role.ENTRY: "e", Role.EXIT: "x", Role.STOP_LOSS: "s", Role.TAKE_PROFIT: "t", Role.NET_STOP: "n"}
+_ROLES = {code: role for role, code in _CODES.items()}
+_PARTS = 4  # prefix, symbol, role and bar time, number
+
+
+def name_of(intent: OrderIntent, ts: datetime, number: int) -> str:
+    """The client id of the `number`th order ever requested, wished at the bar that closed at `ts`."""
+    minutes = _base36(int(ts.timestamp()) // 60)
+    return f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{minutes}-{_base36(number)}"
+
+
+def role_of(client_id: str) -> Role:
+    """Why the order of this name exists; FOREIGN if the name is not one of ours.
+
+    >>> role_of("qt-BTCUSDT-sgr0s0-1z"), role_of("web_17"), role_of("qt-BTCUSDT-?gr0s0-1z")
+    (<Role.STOP_LOSS: 'stop_loss'>, <Role.FOREIGN: 'foreign'>, <Role.FOREIGN: 'foreign'>)
+    """
+    parts = client_id.split("-")
+    if not client_id.startswith(PREFIX) or len(parts) != _PARTS:
+        return Role.FOREIGN
+    return _ROLES.get(parts[2][:1], Role.FOREIGN)
+
+
+def _base36(number: int) -> str:
+    """
+    >>> _base36(0), _base36(35), _base36(36)
+    ('0', 'z', '10')
+    """
+    digits = ""
+    while True:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+        if not number:
+            return digits
