@@ -1,1 +1,1 @@
-"""The real venue, Binance USD-M perpetual futures: calls by REST, what is told without being asked by streams."""
+"""Binance USD-M perpetual futures: the real venue, its playground, and our own served venue, through one adapter."""

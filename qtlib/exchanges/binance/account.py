@@ -1,0 +1,193 @@
+"""The port, as it is asked inside the adapter's own loop: what to do, what happened, what is.
+
+REST is the truth here, each time. Calls that do not depend on each other go side by side; `in_turn` is for a stepped
+market, where whoever comes first is served first and a session is to be the same each time it is run.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+
+from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
+from qtlib.domain.state import START, Event, ExchangeSnapshot, Filled, OrderChanged
+from qtlib.exchanges.binance import words
+from qtlib.exchanges.binance.client import Client
+from qtlib.exchanges.binance.history import OVERLAP, History, Told
+from qtlib.exchanges.binance.modes import Mode
+from qtlib.exchanges.binance.orders import Orders, Recent
+from qtlib.exchanges.binance.words import Document, ts_of
+from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
+
+_SNAPSHOTS = 3  # asked for, until balance and positions are of one moment
+_GONE = "it is gone at the exchange"
+_NEVER = "it never reached the exchange"
+
+
+class Account:
+    """`settle_s` is how long an order that the venue does not know may still turn up."""
+
+    def __init__(self, client: Client, mode: Mode, *, deadline_s: float, settle_s: float, in_turn: bool) -> None:
+        self._client, self._mode, self._settle_s, self._in_turn = client, mode, settle_s, in_turn
+        self._stood = START  # the last we heard of where a served market stands
+        self._orders = Orders(client, self.now, deadline_s)
+        self._history = History(client, self._orders)
+        self._missed = Recent[str, float]()  # when an order was first looked for in vain, by the loop's clock
+        self._before = frozenset[str]()  # what happened before anybody listened
+
+    # --- the port ---------------------------------------------------------------------------------------------
+
+    async def carry_out(self, actions: Sequence[Action]) -> list[Event]:
+        if self._in_turn:
+            done = [await self._done(action) for action in actions]
+        else:
+            chains: dict[str, list[int]] = {}
+            for place, action in enumerate(actions):
+                chains.setdefault(_symbol_of(action), []).append(place)
+            by_place: dict[int, _Done] = {}
+            await asyncio.gather(*(self._chain(actions, places, by_place) for places in chains.values()))
+            done = [by_place[place] for place in range(len(actions))]
+        failed = [one.failed for one in done if one.failed]
+        for no in failed:
+            if isinstance(no, Untrusted):
+                raise no
+        if failed and len(failed) == len(done):
+            raise failed[0]
+        return [event for one in done for event in one.events]
+
+    async def events(self, since: datetime, about: Iterable[Order] = ()) -> list[Event]:
+        working, now = list(about), await self.now()
+        fates, busy = await self._fates(working)
+        if since == START:  # a journal that knows nothing begins with a snapshot: an account's past is not its own
+            past = await self._history.since(now - OVERLAP, now)
+            self._before = frozenset(told.event.key for told in past)
+            happened: list[Told] = []
+        else:
+            happened = await self._history.since(since, now, busy)
+        told = {t.event.key: t for t in [*happened, *fates] if t.event.key not in self._before}
+        return [t.event for t in sorted(told.values(), key=lambda t: t[:3])]
+
+    async def snapshot(self) -> ExchangeSnapshot:
+        for _ in range(_SNAPSHOTS):
+            account, risks, (plain, algos), now = await asyncio.gather(
+                self._client.fapiPrivateV3GetAccount(),
+                self._client.fapiPrivateV3GetPositionRisk(),
+                self._open_orders(),
+                self.now(),
+            )
+            positions = {p.symbol: p for p in map(words.position_of, risks) if p.quantity}
+            held = {row["symbol"]: Decimal(row["positionAmt"]) for row in account["positions"]}
+            if {s: q for s, q in held.items() if q} == {s: p.quantity for s, p in positions.items()}:
+                break
+        else:
+            raise Unavailable("balance and positions do not come to rest: ask again")
+        orders = [words.algo_intent(said) for said in algos.values()]
+        orders += [words.plain_intent(said, name) for name, said in plain.items()]
+        cash = sum((Decimal(row["walletBalance"]) for row in account["assets"] if row["asset"] == words.QUOTE), ZERO)
+        return ExchangeSnapshot(now, cash, positions, {intent.client_id: intent for intent in orders})
+
+    async def now(self) -> datetime:
+        """The venue's time; of our own venue, the time of its market."""
+        if not self._mode.served:
+            return START + timedelta(seconds=self._client.venue_time())
+        try:
+            self.stands_at((await self._client.control("GET", "/sim"))["now"])
+        except Unavailable:
+            if self._stood == START:
+                raise
+        return self._stood
+
+    def stands_at(self, text: str) -> None:
+        self._stood = max(self._stood, datetime.fromisoformat(text))
+
+    # --- below ------------------------------------------------------------------------------------------------
+
+    async def _chain(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
+        """One symbol's: orders side by side, but ends and orders in the order they were asked for."""
+        for _, group in groupby(places, key=lambda place: type(actions[place])):
+            together = list(group)
+            results = await asyncio.gather(*(self._done(actions[place]) for place in together))
+            done.update(zip(together, results, strict=True))
+
+    async def _done(self, action: Action) -> "_Done":
+        try:
+            if isinstance(action, Cancel):
+                return _Done(await self._orders.cancel(action.client_id, action.symbol))
+            return _Done(await self._orders.submit(action.intent))
+        except (Unavailable, Untrusted) as no:
+            client_id = action.client_id if isinstance(action, Cancel) else action.intent.client_id
+            word = self._orders.last_word(client_id)
+            return _Done([word] if word else [], no)
+
+    async def _fates(self, about: Sequence[Order]) -> tuple[list[Told], set[str]]:
+        """What became of the orders `about`, and the symbols in which something traded that nobody told yet."""
+        if not about:
+            return [], set()
+        plain, algos = await self._open_orders()
+        told: list[Told] = []
+        missing: list[Order] = []
+        busy: set[str] = set()
+        for order in about:
+            client_id, said = order.intent.client_id, plain.get(order.intent.client_id)
+            if said is None and client_id not in algos:
+                missing.append(order)
+                continue
+            self._missed.pop(client_id, None)
+            if said is not None and Decimal(said["executedQty"]) != order.filled:
+                busy.add(order.intent.symbol)
+            if order.status is OrderStatus.PENDING:
+                ts = ts_of(said["time"] if said is not None else algos[client_id]["createTime"])
+                told.append(Told(ts, -1, 0, OrderChanged(ts, client_id, OrderStatus.OPEN)))
+        for events in await asyncio.gather(*(self._fate(order) for order in missing)):
+            told += events
+        return told, busy
+
+    async def _fate(self, order: Order) -> list[Told]:
+        """What became of an order that is not open."""
+        intent, was_open = order.intent, order.status is not OrderStatus.PENDING
+        events = await self._orders.became(intent.client_id, intent.symbol, intent.type.conditional, was_open)
+        if not events:
+            events = await self._lost(intent, was_open)
+        else:
+            self._missed.pop(intent.client_id, None)
+        return [_placed(event) for event in events]
+
+    async def _lost(self, intent: OrderIntent, was_open: bool) -> list[Event]:
+        """An order of which the venue knows nothing is lost once it has been so for long enough."""
+        time = asyncio.get_running_loop().time()
+        if time - self._missed.setdefault(intent.client_id, time) < self._settle_s:
+            return []
+        status, reason = (OrderStatus.CANCELED, _GONE) if was_open else (OrderStatus.LOST, _NEVER)
+        return [OrderChanged(await self.now(), intent.client_id, status, reason)]
+
+    async def _open_orders(self) -> tuple[dict[str, Document], dict[str, Document]]:
+        """Open plain orders and waiting conditional ones, by client id: a child goes by its parent's."""
+        plain, algos = await asyncio.gather(
+            self._client.fapiPrivateGetOpenOrders(), self._client.fapiPrivateGetOpenAlgoOrders()
+        )
+        named = {self._orders.known_name(int(said["orderId"])) or str(said["clientOrderId"]): said for said in plain}
+        waiting = {str(said["clientAlgoId"]): said for said in algos if str(said["clientAlgoId"]) not in named}
+        for name, said in named.items():
+            self._orders.noted(words.plain_standing(said, name))
+            self._orders.in_book(name, conditional=False)
+        for name in waiting:
+            self._orders.in_book(name, conditional=True)
+        return named, waiting
+
+
+class _Done:
+    """What followed from one action, and why it failed if it did."""
+
+    def __init__(self, events: list[Event], failed: ExchangeError | None = None) -> None:
+        self.events, self.failed = events, failed
+
+
+def _symbol_of(action: Action) -> str:
+    return action.symbol if isinstance(action, Cancel) else action.intent.symbol
+
+
+def _placed(event: Event) -> Told:
+    """Openings come before what else happened in the same instant, ends after it."""
+    place = -1 if isinstance(event, OrderChanged) and event.status is OrderStatus.OPEN else 10**9
+    return Told(event.ts, place, int(event.fill.fill_id) if isinstance(event, Filled) else 10**18, event)

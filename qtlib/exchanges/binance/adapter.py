@@ -1,0 +1,180 @@
+"""The real venue, and whatever speaks its protocol, behind the port.
+
+The caller is one plain thread; inside, a thread of its own runs an event loop with all connections. Every call has an
+end: an answer, or one of the port's errors. What the venue says that makes no sense is `Untrusted`, never a crash.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any, TypeVar
+
+from qtlib.domain.market import Bar, Instrument
+from qtlib.domain.orders import Action, Order
+from qtlib.domain.state import Event, ExchangeSnapshot
+from qtlib.exchanges.binance import listings, modes
+from qtlib.exchanges.binance.account import Account
+from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client
+from qtlib.exchanges.binance.modes import Mode
+from qtlib.exchanges.port import Unavailable, Unknown, Untrusted
+
+DEADLINE_S = 2.0  # of one order, from asking to knowing
+SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
+_ANSWER_S = 3 * (PATIENCE_S + TIMEOUT_S)  # no question takes longer
+
+T = TypeVar("T")
+
+
+def open_exchange(
+    mode: Mode,
+    symbols: Iterable[str] = (),
+    *,
+    url: str | None = None,
+    deadline_s: float = DEADLINE_S,
+    settle_s: float = SETTLE_S,
+    in_turn: bool = False,
+) -> "Binance":
+    """The exchange of `mode`; `url` is where a served one listens. Close it when done."""
+    return Binance(mode, tuple(symbols), modes.address(mode, url), deadline_s, settle_s, in_turn)
+
+
+class Binance:
+    """`Exchange` over the venue's protocol; made by `open_exchange`."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        symbols: tuple[str, ...],
+        address: modes.Address,
+        deadline_s: float,
+        settle_s: float,
+        in_turn: bool,
+    ) -> None:
+        self.mode, self.symbols, self._address = mode, symbols, address
+        self._settings = {"deadline_s": deadline_s, "settle_s": settle_s, "in_turn": in_turn}
+        self._deadline_s = deadline_s
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
+        self._thread.start()
+        try:
+            self._client, self._account = self._ask(self._opened(modes.keys(mode)))
+        except BaseException:
+            self._stop()
+            raise
+
+    # --- the port ---------------------------------------------------------------------------------------------
+
+    def carry_out(self, actions: Sequence[Action]) -> Sequence[Event]:
+        """Ask for orders and for orders' ends, in this order; the events that followed at once."""
+        return self._ask(self._account.carry_out(actions)) if actions else ()
+
+    def events(self, since: datetime, about: Iterable[Order] = ()) -> Sequence[Event]:
+        """Fills, order changes, funding and cash moves at or after `since`, oldest first; and what became of the
+        orders `about` which the caller believes to be working."""
+        return self._ask(self._account.events(since, tuple(about)))
+
+    def snapshot(self) -> ExchangeSnapshot:
+        """What is open and held now."""
+        return self._ask(self._account.snapshot())
+
+    # --- the market ---------------------------------------------------------------------------------------------
+
+    def instruments(self, symbols: Iterable[str]) -> Mapping[str, Instrument]:
+        """As the venue lists them now; Refused, with the reasons, if one can't be traded or read."""
+        return self._ask(listings.instruments(self._client, symbols))
+
+    def bars(self, symbol: str, timeframe: str, count: int) -> list[Bar]:
+        """The last `count` closed bars, oldest first."""
+        return self._ask(self._bars(symbol, timeframe, count, marks=False))
+
+    def marks(self, symbol: str, timeframe: str, count: int) -> list[Bar]:
+        """The same of mark prices, which have no volume."""
+        return self._ask(self._bars(symbol, timeframe, count, marks=True))
+
+    @property
+    def now(self) -> datetime:
+        """The venue's time; of our own venue, the time of its market."""
+        return self._ask(self._account.now())
+
+    def step(self, bars: int = 1) -> int:
+        """Let our own venue's market go on by `bars`; how many there were."""
+        if not self.mode.served:
+            raise Untrusted(f"the market of mode {self.mode.value} goes on by itself")
+        told = self._ask(self._client.control("POST", "/sim/step", bars=str(bars)))
+        self._account.stands_at(told["now"])
+        return int(told["lived"])
+
+    # --- its health -----------------------------------------------------------------------------------------------
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """Our clock minus the venue's, when it was last compared."""
+        return self._client.clock_offset_ms
+
+    @property
+    def used_weight(self) -> int:
+        """Of the minute's allowance, as the venue said last."""
+        return self._client.allowance.weight.used
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the venue answers now."""
+        try:
+            self._ask(self._client.fapiPublicGetPing())
+        except (Unavailable, Untrusted):
+            return False
+        return True
+
+    @property
+    def last_event_age_s(self) -> float:
+        """Since the venue last said anything."""
+        return self._client.wall() - self._client.heard_at
+
+    def close(self) -> None:
+        """Let go of connections and thread; what is open at the venue stays open."""
+        if not self._thread.is_alive():
+            return
+        self._ask(self._client.end())
+        self._stop()
+
+    def __enter__(self) -> "Binance":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.mode.value} at {self._address.rest}>"
+
+    # --- below ------------------------------------------------------------------------------------------------
+
+    async def _opened(self, keys: modes.Keys) -> tuple[Client, Account]:
+        client = Client(self.mode, self._address, keys)
+        try:
+            await client.set_clock()
+        except BaseException:
+            await client.end()
+            raise
+        return client, Account(client, self.mode, **self._settings)  # type: ignore[arg-type]
+
+    async def _bars(self, symbol: str, timeframe: str, count: int, marks: bool) -> list[Bar]:
+        now = await self._account.now()
+        return await listings.bars(self._client, symbol, timeframe, count, now, marks=marks)
+
+    def _ask(self, question: Coroutine[Any, Any, T]) -> T:
+        """The answer to `question`, put to the loop."""
+        answer: Future[T] = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return answer.result(_ANSWER_S)
+        except TimeoutError:
+            answer.cancel()
+            raise Unknown(f"{self.mode.value}: no answer within {_ANSWER_S:.0f} s") from None
+        except (KeyError, ValueError, TypeError, ArithmeticError) as nonsense:
+            raise Untrusted(f"the answer makes no sense: {type(nonsense).__name__} {nonsense}") from nonsense
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()

@@ -1,0 +1,104 @@
+"""What the venue lists: instruments with their filters, fees and margin brackets, and bars.
+
+An instrument is read in full or refused with its reason: nothing about it is guessed.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from qtlib.domain.account import exact
+from qtlib.domain.market import Bar, Instrument, MarginBracket
+from qtlib.exchanges.binance import words
+from qtlib.exchanges.binance.client import Client
+from qtlib.exchanges.binance.words import Document
+from qtlib.exchanges.port import Refused
+
+MOST_BARS = 1_000  # in one answer; more was refused at times
+_USUAL_FUNDING_H = 8  # only other intervals are listed
+
+
+async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instrument]:
+    """The instruments of `symbols`; Refused, with a reason for each, if one of them can't be traded or read."""
+    wanted = list(dict.fromkeys(symbols))
+    listing, brackets, funding = await asyncio.gather(
+        client.fapiPublicGetExchangeInfo(), client.fapiPrivateGetLeverageBracket(), client.fapiPublicGetFundingInfo()
+    )
+    client.allowance.allow(listing["rateLimits"])
+    listed = {row["symbol"]: row for row in listing["symbols"]}
+    rows = {row["symbol"]: row["brackets"] for row in brackets}
+    hours = {row["symbol"]: int(row["fundingIntervalHours"]) for row in funding}
+    unfit = {symbol: why for symbol in wanted if (why := _unfit(symbol, listed, rows))}
+    if unfit:
+        raise Refused("; ".join(unfit.values()))
+    fees = await asyncio.gather(*(client.fapiPrivateGetCommissionRate({"symbol": symbol}) for symbol in wanted))
+    return {
+        symbol: _instrument(listed[symbol], rows[symbol], fee, hours.get(symbol, _USUAL_FUNDING_H))
+        for symbol, fee in zip(wanted, fees, strict=True)
+    }
+
+
+async def bars(
+    client: Client, symbol: str, timeframe: str, count: int, now: datetime, *, marks: bool = False
+) -> list[Bar]:
+    """The last `count` bars that closed by `now`, oldest first; of mark prices, without volume, if `marks`."""
+    ask = client.fapiPublicGetMarkPriceKlines if marks else client.fapiPublicGetKlines
+    found: list[Bar] = []
+    until: dict[str, str] = {}
+    while len(found) < count:
+        limit = min(MOST_BARS, count - len(found) + 1)  # the last one is not over yet
+        rows = await ask({"symbol": symbol, "interval": timeframe, "limit": str(limit), **until})
+        closed = [bar for bar in map(words.bar_of, rows) if bar.ts <= now]
+        found = closed + found
+        if len(rows) < limit or not closed:
+            break
+        until = {"endTime": str(int(rows[0][0]) - 1)}
+    return found[-count:]
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, Any]) -> str:
+    """Why `symbol` can't be traded; empty if it can."""
+    said = listed.get(symbol)
+    if said is None:
+        return f"{symbol} is not listed"
+    if said["status"] != "TRADING":
+        return f"{symbol} is {said['status']}, not TRADING"
+    if (said["contractType"], said["marginAsset"]) != ("PERPETUAL", words.QUOTE):
+        return f"{symbol} is {said['contractType']} in {said['marginAsset']}, not a perpetual in {words.QUOTE}"
+    return "" if brackets.get(symbol) else f"{symbol} has no margin brackets"
+
+
+def _instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> Instrument:
+    filters = {row["filterType"]: row for row in said["filters"]}
+    try:
+        lot, market, band = filters["LOT_SIZE"], filters["MARKET_LOT_SIZE"], filters["PERCENT_PRICE"]
+        up, down = Decimal(band["multiplierUp"]) - 1, 1 - Decimal(band["multiplierDown"])
+        return Instrument(
+            said["symbol"],
+            tick=Decimal(filters["PRICE_FILTER"]["tickSize"]),
+            lot=max(Decimal(lot["stepSize"]), Decimal(market["stepSize"])),
+            min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
+            max_quantity=Decimal(lot["maxQty"]),
+            max_market_quantity=Decimal(market["maxQty"]),
+            price_band_frac=min(up, down, Decimal(said["marketTakeBound"])),
+            maker_fee_frac=Decimal(fee["makerCommissionRate"]),
+            taker_fee_frac=Decimal(fee["takerCommissionRate"]),
+            liquidation_fee_frac=Decimal(said["liquidationFee"]),
+            funding_interval_h=funding_h,
+            brackets=tuple(
+                MarginBracket(
+                    exact(float(row["notionalCap"])),
+                    exact(float(row["maintMarginRatio"])),
+                    int(row["initialLeverage"]),
+                    exact(float(row["cum"])),
+                )
+                for row in sorted(brackets, key=lambda row: row["notionalCap"])
+            ),
+        )
+    except (KeyError, ArithmeticError) as missing:
+        raise Refused(f"{said['symbol']} could not be read: {type(missing).__name__} {missing}") from missing
