@@ -9,7 +9,7 @@ Conventions used everywhere in qtlib:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from math import ceil, floor
@@ -111,12 +111,11 @@ class Bar(NamedTuple):  # a tuple, because one is made for every bar of every sy
     volume: float
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):  # a tuple, because one is made for every bar
     """What the market did up to `ts`: what a venue lives through. A trader never sees it, only what it becomes."""
 
     ts: datetime
     bars: Mapping[str, Bar]  # of last prices, by symbol
-    marks: Mapping[str, Bar] = field(default_factory=dict)  # of mark prices; where missing, last prices stand in
-    funding: Mapping[str, float] = field(default_factory=dict)  # rate settled at `ts`, by symbol; positive: longs pay
-    nexts: Mapping[str, float] = field(default_factory=dict)  # the first price after `ts`: what a taker meets there
+    marks: Mapping[str, Bar] = {}  # of mark prices; where missing, last prices stand in
+    funding: Mapping[str, float] = {}  # rate settled at `ts`, by symbol; positive: longs pay
+    nexts: Mapping[str, float] = {}  # the first price after `ts`: what a taker meets there

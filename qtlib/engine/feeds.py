@@ -5,12 +5,13 @@ A replay makes two things of a market that has happened: the `Step`s that a simu
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import isnan
+from itertools import repeat
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
@@ -21,6 +22,10 @@ OHLCV = ["open", "high", "low", "close", "volume"]
 BELIEF = ["score", "confidence", "price", "volatility_frac"]
 
 Frames = Mapping[str, pd.DataFrame]
+
+
+_Row = tuple[Bar, Bar | None, float | None]  # a bar, its mark prices, and the first price after it
+_Mind = Callable[[datetime], Signal | None]  # what is believed at a bar's close
 
 
 class Strategy(Protocol):
@@ -88,10 +93,11 @@ def replay(
     `windowed` reads beliefs as live trading does, from the last `lookback` bars at each close; else they are read
     once over the whole past. Both are the same, row by row: strategies are held to that.
     """
-    minds = {s: _Mind(s, bars, history.usable.get(s), strategy, windowed) for s, bars in sorted(history.bars.items())}
+    mind = _window if windowed else _whole
+    minds = [mind(s, bars, history.usable.get(s), strategy) for s, bars in sorted(history.bars.items())]
     lived_through = history.finer or history
-    tapes = {s: _Tape(bars, lived_through.marks.get(s)) for s, bars in sorted(lived_through.bars.items())}
-    timeline = sorted(set[datetime]().union(*(tape.times for tape in tapes.values())))
+    tapes = [(s, _tape(bars, lived_through.marks.get(s))) for s, bars in sorted(lived_through.bars.items())]
+    timeline = sorted(set[datetime]().union(*(tape for _, tape in tapes)))
     funding = _by_time(history.funding, timeline)
     nothing: dict[str, float] = {}
     for ts in timeline[bisect_right(timeline, after) :]:
@@ -99,17 +105,16 @@ def replay(
         marks: dict[str, Bar] = {}
         valued: dict[str, float] = {}
         nexts: dict[str, float] = {}
-        for symbol, tape in tapes.items():
-            row = tape.row(ts)
-            if row < 0:
+        for symbol, tape in tapes:
+            row = tape.get(ts)
+            if row is None:
                 continue
-            bars[symbol] = tape.bars[row]
-            mark = tape.marks.get(ts)
+            bars[symbol], mark, coming = row
             if mark is not None:
                 marks[symbol], valued[symbol] = mark, mark.close
-            if row + 1 < tape.length:
-                nexts[symbol] = tape.bars[row + 1].open
-        signals = tuple([signal for mind in minds.values() if (signal := mind.at(ts)) is not None])
+            if coming is not None:
+                nexts[symbol] = coming
+        signals = tuple([signal for believed in minds if (signal := believed(ts)) is not None])
         yield Step(ts, bars, marks, funding.get(ts, nothing), nexts), Moment(ts, bars, signals, valued)
 
 
@@ -130,63 +135,48 @@ def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment
         yield Moment(venue.now, {})
 
 
-class _Reader:
-    """Rows by time, read forward."""
-
-    def __init__(self, frame: pd.DataFrame):
-        self.times = _times(frame.index)
-        self.length = len(self.times)
-        self.next = 0
-
-    def row(self, ts: datetime) -> int:
-        """The row that closed at `ts`; -1 if none did. Asked in the order of time."""
-        times, row = self.times, self.next
-        while row < self.length and times[row] < ts:
-            row += 1
-        self.next = row
-        return row if row < self.length and times[row] == ts else -1
+def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Row]:
+    """One symbol's bars as plain values, by their close."""
+    times = _times(frame.index)
+    bars = _bars(frame, times)
+    marked = {} if marks is None else {bar.ts: bar for bar in _bars(marks, _times(marks.index))}
+    nexts = [*(bar.open for bar in bars[1:]), None]
+    return dict(zip(times, zip(bars, map(marked.get, times), nexts, strict=True), strict=True))
 
 
-class _Tape(_Reader):
-    """One symbol's bars as plain values."""
-
-    def __init__(self, frame: pd.DataFrame, marks: pd.DataFrame | None):
-        super().__init__(frame)
-        self.bars = _bars(frame, self.times)
-        self.marks = {} if marks is None else {bar.ts: bar for bar in _bars(marks, _times(marks.index))}
+def _whole(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
+    """One symbol's beliefs, read once over the whole past."""
+    times = _times(frame.index)
+    return dict(zip(times, _signals(symbol, times, strategy.signals(frame), usable), strict=True)).get
 
 
-class _Mind(_Reader):
-    """One symbol's beliefs."""
+def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
+    """One symbol's beliefs, read from the last `lookback` bars at each close."""
+    rows = {ts: row for row, ts in enumerate(_times(frame.index))}
 
-    def __init__(
-        self, symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy, windowed: bool
-    ):
-        super().__init__(frame)
-        self.symbol, self.frame, self.strategy = symbol, frame, strategy
-        self.beliefs = None if windowed else _beliefs(strategy.signals(frame))
-        self.usable: Sequence[bool] | None = None if usable is None else usable.to_numpy(dtype=bool).tolist()
-
-    def at(self, ts: datetime) -> Signal | None:
-        row = self.row(ts)
-        if row < 0:
+    def believed(ts: datetime) -> Signal | None:
+        row = rows.get(ts)
+        if row is None:
             return None
-        if self.beliefs is None:
-            past = self.frame.iloc[max(0, row + 1 - self.strategy.lookback) : row + 1]
-            score, confidence, price, volatility = _beliefs(self.strategy.signals(past))[-1]
-        else:
-            score, confidence, price, volatility = self.beliefs[row]
-        fault = ""
-        if isnan(score + confidence + volatility):
-            score = confidence = volatility = 0.0
-            fault = "warming up"
-        elif self.usable is not None and not self.usable[row]:
-            fault = "bars not usable"
-        return Signal(self.symbol, ts, score, confidence, price, volatility, "", fault)
+        beliefs = strategy.signals(frame.iloc[max(0, row + 1 - strategy.lookback) : row + 1])
+        return _signals(symbol, [ts], beliefs.iloc[-1:], None if usable is None else usable.iloc[row : row + 1])[0]
+
+    return believed
 
 
-def _beliefs(signals: pd.DataFrame) -> list[tuple[float, ...]]:
-    return list(map(tuple, signals[BELIEF].to_numpy(dtype=float).tolist()))
+def _signals(
+    symbol: str, times: Sequence[datetime], beliefs: pd.DataFrame, usable: "pd.Series[bool] | None"
+) -> list[Signal]:
+    """What is believed at `times`, whole columns at once; and the fault of a belief that must not open anything."""
+    score, confidence, price, volatility = beliefs[BELIEF].to_numpy(dtype=float).T
+    told = ~np.isnan(score + confidence + volatility)
+    fit = [True] * len(times) if usable is None else usable.to_numpy(dtype=bool).tolist()
+    columns = [np.where(told, score, 0.0), np.where(told, confidence, 0.0), price, np.where(told, volatility, 0.0)]
+    faults = [
+        ("" if ok else "bars not usable") if known else "warming up"
+        for known, ok in zip(told.tolist(), fit, strict=True)
+    ]
+    return list(map(Signal, repeat(symbol), times, *(column.tolist() for column in columns), repeat(""), faults))
 
 
 def _bars(frame: pd.DataFrame, times: Sequence[datetime]) -> list[Bar]:
