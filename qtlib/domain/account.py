@@ -1,10 +1,11 @@
 """Positions and cash, and what a fill, a fee and funding do to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from qtlib.domain.orders import ZERO, Fill
+from qtlib.domain.values import value
 
 
 def exact(price: float) -> Decimal:
@@ -12,7 +13,7 @@ def exact(price: float) -> Decimal:
     return Decimal(repr(price))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Position:
     symbol: str
     quantity: Decimal = ZERO  # signed, in base: positive is long
@@ -54,7 +55,7 @@ class Position:
         return self.unrealized(price) / self.cost
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     cash: Decimal = ZERO  # wallet balance in quote: deposits + realized - fees + funding
     positions: Mapping[str, Position] = field(default_factory=dict)  # the open ones

@@ -1,7 +1,7 @@
 """What we believe, what we therefore want, and why we may have less of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ExitPlan, ExitReason
+from qtlib.domain.values import value
 
 
 class Signal(NamedTuple):  # a tuple, because one is made for every bar of every symbol
@@ -34,7 +35,7 @@ class Moment(NamedTuple):
     doubt: str = ""  # why something may have been missed: then the venue's whole word is asked for first
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """The position we want in one symbol, and how it should be left again."""
 
@@ -96,7 +97,7 @@ class Verdict(NamedTuple):
         return f"{self.symbol}: {self.choice.value}{' because ' + why if why else ''}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """What changes at `ts`: targets of the symbols to enter or leave, and one verdict per candidate."""
 

@@ -9,11 +9,12 @@ Conventions used everywhere in qtlib:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from math import ceil, floor
 from typing import NamedTuple
+
+from qtlib.domain.values import value
 
 NOISE = 1e-9  # of a step: what binary fractions leave over when a decimal is divided by its own step
 
@@ -40,7 +41,7 @@ def steps_near(raw: float, step: float) -> int:
 _ROUNDED = {"near": steps_near, "down": steps_down, "up": steps_up}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MarginBracket:
     """Up to `notional_cap` [quote] a position needs `maintenance_frac` of its notional, less `cum` [quote]."""
 
@@ -50,7 +51,7 @@ class MarginBracket:
     cum: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instrument:
     """A perpetual future, the steps in which its venue counts, and what trading it costs there."""
 

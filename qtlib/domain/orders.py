@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
-from qtlib.domain.values import changed
+from qtlib.domain.values import changed, value
 
 ZERO = Decimal(0)
 
@@ -106,7 +106,7 @@ class ExitSource(Enum):
     RECOVERED = "recovered"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExitPlan:
     """How a position is to be left. Distances are fractions of its entry price, so the levels follow from the fill."""
 
@@ -160,12 +160,12 @@ class OrderIntent:
         return changed(self, {"client_id": client_id})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submit:
     intent: OrderIntent
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cancel:
     client_id: str
     symbol: str
@@ -174,7 +174,7 @@ class Cancel:
 Action = Submit | Cancel
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fill:
     fill_id: str  # the venue's own
     client_id: str
@@ -187,7 +187,7 @@ class Fill:
     maker: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     intent: OrderIntent
     status: OrderStatus = OrderStatus.PENDING

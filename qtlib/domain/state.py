@@ -19,7 +19,7 @@ from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitPlan, Fill, Order, OrderIntent, OrderStatus, Role
-from qtlib.domain.values import changed
+from qtlib.domain.values import changed, value
 
 START = datetime(1970, 1, 1, tzinfo=UTC)  # before the first event
 
@@ -33,7 +33,7 @@ class TradingStatus(Enum):
 # --- what happens -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionOpened:
     """A run of the engine begins; its predecessor, if it died, left no `SessionClosed`."""
 
@@ -49,7 +49,7 @@ class SessionOpened:
         return f"session:{self.run_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionClosed:
     ts: datetime
     run_id: str
@@ -63,7 +63,7 @@ class SessionClosed:
 INSURANCE_CLEAR = "insurance_clear"  # why the venue pays in: a liquidation lost more than was at stake
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CashMoved:
     """A deposit (positive), a withdrawal, or the venue making good the excess of a liquidation's loss."""
 
@@ -77,7 +77,7 @@ class CashMoved:
         return f"cash:{self.ref}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FundingPaid:
     ts: datetime
     symbol: str
@@ -89,7 +89,7 @@ class FundingPaid:
         return f"funding:{self.symbol}:{self.ts.isoformat()}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BarClosed:
     ts: datetime
     bars: Mapping[str, Bar]
@@ -100,7 +100,7 @@ class BarClosed:
         return f"bar:{int(self.ts.timestamp())}"  # in a third of the time of isoformat, at every bar
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecisionMade:
     ts: datetime
     decision: Decision
@@ -110,7 +110,7 @@ class DecisionMade:
         return f"decision:{int(self.ts.timestamp())}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderRequested:
     """Written down before the exchange is asked."""
 
@@ -122,7 +122,7 @@ class OrderRequested:
         return f"request:{self.intent.client_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderChanged:
     ts: datetime
     client_id: str
@@ -134,7 +134,7 @@ class OrderChanged:
         return f"order:{self.client_id}:{self.status.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Filled:
     ts: datetime
     fill: Fill
@@ -144,7 +144,7 @@ class Filled:
         return f"fill:{self.fill.symbol}:{self.fill.fill_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PositionAdopted:
     """The exchange holds what the journal cannot explain; now both hold it. Quantity 0: it is gone there."""
 
@@ -159,7 +159,7 @@ class PositionAdopted:
         return f"adopted:{self.position.symbol}:{self.ts.isoformat()}:{held}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProtectionOverdue:
     """By the wall clock `symbol` has gone without a confirmed stop for longer than it may: it is to be left."""
 
@@ -172,7 +172,7 @@ class ProtectionOverdue:
         return f"overdue:{self.symbol}:{self.ts.isoformat()}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CashCorrected:
     """The venue's wallet differs from the journal's by `amount`, unexplained; now they agree."""
 
@@ -184,7 +184,7 @@ class CashCorrected:
         return f"correction:{self.ts.isoformat()}:{self.amount}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StatusSet:
     ts: datetime
     status: TradingStatus
@@ -267,7 +267,7 @@ class State:
         return changed(self, changes, forget="equity")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExchangeSnapshot:
     """The venue's whole word at `ts`: balance, positions, plain *and* conditional orders."""
 

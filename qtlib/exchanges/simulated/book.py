@@ -11,6 +11,7 @@ from decimal import Decimal
 from qtlib.domain.account import Account
 from qtlib.domain.market import Instrument, steps_down
 from qtlib.domain.orders import ZERO, OrderIntent, OrderType, Side
+from qtlib.domain.values import value
 from qtlib.exchanges.simulated.conduct import Conduct
 
 _MARKET_TYPES = frozenset(
@@ -18,7 +19,7 @@ _MARKET_TYPES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resting:
     """An order the venue took on and has not ended."""
 
@@ -82,7 +83,7 @@ class Book:
     unmarked: list[str] = field(default_factory=list)  # symbols whose mark price had to be the last price
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class View:
     """The venue at one instant, for those who decide something about it and change nothing."""
 

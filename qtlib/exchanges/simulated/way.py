@@ -3,12 +3,12 @@
 A `Way` holds a bar's last and mark prices side by side, so that each order can follow the one it listens to.
 """
 
-from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, OrderType, Side, TriggerBy
+from qtlib.domain.values import value
 from qtlib.exchanges.simulated import matching
 from qtlib.exchanges.simulated.book import Resting, fires_upward
 
@@ -33,7 +33,7 @@ class Happening(NamedTuple):
     liquidates: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Way:
     """Last and mark prices side by side through one bar."""
 
