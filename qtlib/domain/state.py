@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from qtlib.domain.account import Account, Position
+from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitPlan, Fill, Order, OrderIntent, OrderStatus, Role
@@ -28,6 +29,9 @@ class TradingStatus(Enum):
     ACTIVE = "active"
     REDUCING = "reducing"  # positions may shrink, not grow
     HALTED = "halted"  # every target is flat
+
+
+END_OF_DATA = "end of data"  # the cause of a halt that closes what is open because there is nothing more to trade
 
 
 # --- what happens -----------------------------------------------------------------------------------------
@@ -196,6 +200,22 @@ class StatusSet:
         return f"status:{self.ts.isoformat()}:{self.status.value}:{self.by}"
 
 
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """What became of a command. One that was done sets the status, in this same event."""
+
+    ts: datetime
+    command: Command
+    outcome: Outcome
+    words: str  # why; of one that was done the status's cause
+    answered: datetime  # wall time
+    status: TradingStatus | None = None  # None: it stays as it is
+
+    @property
+    def key(self) -> str:
+        return self.command.key
+
+
 Event = (
     SessionOpened
     | SessionClosed
@@ -210,6 +230,7 @@ Event = (
     | ProtectionOverdue
     | CashCorrected
     | StatusSet
+    | CommandAnswered
 )
 
 
@@ -230,6 +251,7 @@ class Trade:
     model_version: str = ""
     partial_taken: bool = False
     funding: Decimal = ZERO  # received on what is open, in quote; paid, it is margin that is gone
+    net: Decimal = ZERO  # realized, less fees, plus funding, so far, in quote
     recovered: bool = False
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
     overdue: bool = False  # it was naked for too long
@@ -238,6 +260,30 @@ class Trade:
     def but(self, **changes: Any) -> "Trade":
         """A copy with `changes`."""
         return changed(self, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """What holds trading back until a person lets go of it, and what the account was worth when it was put on."""
+
+    status: TradingStatus
+    cause: str
+    by: str
+    since: datetime  # of a command: when it was answered, wall time
+    equity: Decimal
+    verb: Verb | None = None  # the command that put it on; None: a guard did
+
+    @property
+    def strictness(self) -> int:
+        return strictness(self.status, self.verb)
+
+
+def strictness(status: TradingStatus, verb: Verb | None = None) -> int:
+    """How much holds trading back: of what only reduces a pause is the least, of what halts being killed the most."""
+    return _STRICTNESS[status] + (verb is Verb.KILL) - (verb is Verb.PAUSE)
+
+
+_STRICTNESS = {TradingStatus.ACTIVE: 0, TradingStatus.REDUCING: 2, TradingStatus.HALTED: 4}
 
 
 @dataclass(frozen=True)
@@ -254,8 +300,12 @@ class State:
     peak_equity: Decimal = ZERO
     day_equity: Decimal = ZERO  # equity at the day's first bar, UTC
     day_fees: Decimal = ZERO  # paid since then
+    losses_in_row: int = 0  # trades that lost, net of all costs, since the last one that did not
+    lost: datetime = START  # when the last of them ended
+    order_errors: int = 0  # entries and exits that were rejected or lost, since the last one that was filled
     status: TradingStatus = TradingStatus.ACTIVE
     cause: str = ""  # of the status
+    brake: Brake | None = None  # outlasts a halt for want of data
     market: str = ""  # whose prices were traded by, in words; empty: no session said
 
     @cached_property
@@ -322,12 +372,17 @@ def _order_requested(state: State, event: OrderRequested) -> State:
     return state.but(orders={**state.orders, event.intent.client_id: order}, requests=state.requests + 1)
 
 
+_TRADING = (Role.ENTRY, Role.EXIT)
+
+
 def _order_changed(state: State, event: OrderChanged) -> State:
     order = state.orders.get(event.client_id)
     if order is None:
         return state
     intent = order.intent
     state = _with(state, Order(intent, event.status, order.filled, order.since))
+    if event.status in (OrderStatus.REJECTED, OrderStatus.LOST) and intent.role in _TRADING:
+        state = state.but(order_errors=state.order_errors + 1)  # a stop that is refused is answered by an exit
     if event.status.working:
         return _sheltered(state, intent.symbol, event.ts)
     if intent.role is Role.ENTRY and event.status is not OrderStatus.LOST:
@@ -344,25 +399,40 @@ def _filled(state: State, event: Filled) -> State:
     fill, before = event.fill, state.account.position(event.fill.symbol)
     account = state.account.after(fill)
     after = account.position(fill.symbol)
-    order = state.orders.get(fill.client_id)
+    order, trade = state.orders.get(fill.client_id), state.trades.get(fill.symbol)
+    earned = account.cash - state.account.cash
+    net = earned if trade is None else trade.net + earned
     state = state.but(account=account, day_fees=state.day_fees + fill.fee)
     if event.ts > state.ts or fill.symbol not in state.prices:  # it knows better than the last bar
         state = state.but(prices={**state.prices, fill.symbol: float(fill.price)})
-    state = state if order is None else _with(state, order.after(fill))
+    if order is not None:
+        state = _with(state, order.after(fill))
+        if state.order_errors and order.intent.role in _TRADING:
+            state = state.but(order_errors=0)
 
     if not after.quantity:
-        state = _without_trade(state, fill.symbol, event.ts)
-    elif not before.quantity * after.quantity > 0:  # opened, or turned over
-        state = _tracking(state, _opened(fill, order, event.ts))
+        state = _without_trade(_counted(state, trade, net, event.ts), fill.symbol, event.ts)
+    elif trade is None or not before.quantity * after.quantity > 0:  # opened, or turned over
+        state = _tracking(_counted(state, trade, net, event.ts), _opened(fill, order, event.ts))
     elif abs(after.quantity) < abs(before.quantity):
-        trade = state.trades[fill.symbol]
         done = order is not None and order.after(fill).status is OrderStatus.FILLED
         taken = done and order is not None and order.intent.role is Role.TAKE_PROFIT
         kept = trade.funding * after.quantity / before.quantity
-        state = _tracking(state, trade.but(partial_taken=trade.partial_taken or taken, funding=kept))
+        state = _tracking(state, trade.but(partial_taken=trade.partial_taken or taken, funding=kept, net=net))
+    else:
+        state = _tracking(state, trade.but(net=net))
     if abs(after.quantity) < abs(before.quantity):
         state = _content(state, fill.symbol)
     return _sheltered(state, fill.symbol, event.ts)
+
+
+def _counted(state: State, ended: Trade | None, net: Decimal, ts: datetime) -> State:
+    """`state` after a trade ended with `net`; one that was found, not opened, counts neither way."""
+    if ended is None or ended.recovered:
+        return state
+    if net < 0:
+        return state.but(losses_in_row=state.losses_in_row + 1, lost=ts)
+    return state.but(losses_in_row=0) if state.losses_in_row else state
 
 
 def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
@@ -378,6 +448,7 @@ def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
         confidence=intent.confidence if intent else None,
         model_version=intent.model_version if intent else "",
         recovered=intent is None,
+        net=-fill.fee,
     )
 
 
@@ -460,11 +531,33 @@ def _moved(state: State, event: CashMoved | CashCorrected) -> State:
 def _funded(state: State, event: FundingPaid) -> State:
     paid = state.but(account=state.account.with_cash(event.amount))
     trade = state.trades.get(event.symbol)
-    return paid if trade is None else _tracking(paid, trade.but(funding=trade.funding + event.amount))
+    if trade is None:
+        return paid
+    return _tracking(paid, trade.but(funding=trade.funding + event.amount, net=trade.net + event.amount))
 
 
 def _status_set(state: State, event: StatusSet) -> State:
-    return state.but(status=event.status, cause=event.cause)
+    """The engine's own word never takes the place of a brake that is as strict."""
+    if event.cause == END_OF_DATA:
+        return state.but(status=event.status, cause=event.cause)
+    if state.brake and state.brake.strictness >= strictness(event.status):
+        return state.but(status=state.brake.status, cause=state.brake.cause)
+    return _braked(state, Brake(event.status, event.cause, event.by, event.ts, state.equity))
+
+
+def _command_answered(state: State, event: CommandAnswered) -> State:
+    if event.status is None:
+        return state
+    command = event.command
+    state = _braked(state, Brake(event.status, event.words, command.by, event.answered, state.equity, command.verb))
+    if command.verb is Verb.REARM:  # somebody looked at it: what they start again from is what there is
+        state = state.but(peak_equity=state.equity, order_errors=0)
+    return state
+
+
+def _braked(state: State, brake: Brake) -> State:
+    free = brake.status is TradingStatus.ACTIVE
+    return state.but(status=brake.status, cause=brake.cause, brake=None if free else brake)
 
 
 def _session_opened(state: State, event: SessionOpened) -> State:
@@ -489,4 +582,5 @@ _ADVANCE: dict[type, Any] = {
     PositionAdopted: _adopted,
     ProtectionOverdue: _overdue,
     StatusSet: _status_set,
+    CommandAnswered: _command_answered,
 }

@@ -6,17 +6,31 @@ exchange cannot be reached nothing is decided; the moment it can be again, what 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Protocol
 
+from qtlib.domain.commands import Command
 from qtlib.domain.decisions import Moment
 from qtlib.domain.orders import Submit
-from qtlib.domain.state import BarClosed, DecisionMade, Event, OrderRequested, State, StatusSet, TradingStatus
+from qtlib.domain.state import (
+    END_OF_DATA,
+    BarClosed,
+    DecisionMade,
+    Event,
+    OrderRequested,
+    State,
+    StatusSet,
+    TradingStatus,
+)
 from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import guard
-from qtlib.rules.plan import END_OF_DATA, plan
+from qtlib.rules.plan import plan
 from qtlib.rules.recovery import reconcile
 from qtlib.rules.rules import Rules
+from qtlib.rules.status import answer
 
 ROUNDS = 12  # an entry with its protection takes three; more means that the venue keeps saying no
 LOOKS = 5  # at a venue on which something happens between two questions, before they are taken as they are
@@ -34,7 +48,10 @@ class Journal(Protocol):
     ) -> State:
         """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after."""
 
-    def commands(self) -> list[StatusSet]: ...
+    def commands(self) -> list[Command]: ...
+
+    def now(self) -> datetime:
+        """Wall time: what people's commands live by."""
 
 
 class Watch(Protocol):
@@ -62,22 +79,28 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
         try:
             if moment.doubt or not agreed:
                 state, agreed = recover(state, rules, exchange, journal), True
-            heard: list[Event] = [*exchange.events(state.ts, state.orders.values()), *journal.commands()]
+            heard = exchange.events(state.ts, state.orders.values())
             for passed in missed:
                 state = journal.absorb(state, heard, then=conclusions(passed._replace(signals=()), rules, watch))
-                heard = []
+                heard = ()
             missed.clear()
-            state = journal.absorb(state, heard, then=conclusions(moment, rules, watch))
+            state = journal.absorb(state, heard, then=chain(answers(journal), conclusions(moment, rules, watch)))
             watch.look(state)
             state = settle(state, rules, exchange, journal)
             watch.look(state)
         except ExchangeError as why:
             watch.trouble(why)
             state, agreed = journal.state(), False  # what was written before it failed counts
+            state = journal.absorb(state, [], then=answers(journal))  # people need not wait for an exchange
             missed += [moment] if moment.bars else []
             if not isinstance(why, Unavailable) and state.status is TradingStatus.ACTIVE:  # it makes no sense
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
     return state
+
+
+def answers(journal: Journal) -> list[Conclusion]:
+    """What becomes of each command that waits, judged by the state that the one before it left."""
+    return [partial(answer, command=command, now=journal.now()) for command in journal.commands()]
 
 
 def conclusions(moment: Moment, rules: Rules, watch: Watch) -> Iterator[Conclusion]:
@@ -92,7 +115,7 @@ def conclusions(moment: Moment, rules: Rules, watch: Watch) -> Iterator[Conclusi
 
 
 def _reopened(state: State) -> Event | None:
-    """A halt for want of data ends with the next bar."""
+    """A halt for want of data ends with the next bar; what held trading back before it still does."""
     if state.cause != END_OF_DATA:
         return None
     return StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qtlib.domain.decisions import Moment
-from qtlib.domain.state import SessionClosed, SessionOpened, State, StatusSet, TradingStatus
+from qtlib.domain.state import END_OF_DATA, SessionClosed, SessionOpened, State, StatusSet, TradingStatus
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
-from qtlib.rules.plan import END_OF_DATA
 from qtlib.rules.rules import Rules
 
 
@@ -54,7 +53,8 @@ def session(
     with _seldom_collecting():
         state = trade(stretch, rules, exchange, journal, watch)
     if close_at_end and not stretch.stopped:
-        state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
+        if state.status is not TradingStatus.HALTED:
+            state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
         state = settle(state, rules, exchange, journal)
     return journal.absorb(state, [SessionClosed(state.ts, name.run_id, stretch.ended_by)])
 

@@ -16,7 +16,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from qtlib.domain import account, decisions, market, orders, state
+from qtlib.domain import account, commands, decisions, market, orders, state
+from qtlib.domain.commands import Command
 from qtlib.domain.state import Event, State
 from qtlib.journal.errors import Corrupt, Unwritable
 
@@ -42,6 +43,18 @@ def decode(kind: str, payload: str | bytes) -> Event:
     return event
 
 
+def encode_command(command: Command) -> str:
+    return _exact(command)
+
+
+def decode_command(payload: str | bytes) -> Command:
+    try:
+        command: Command = _DECODERS[Command.__name__].decode(payload)
+    except msgspec.DecodeError as why:
+        raise Corrupt(f"a command does not read: {why}; ask again") from why
+    return command
+
+
 def encode_state(value: State) -> str:
     return _exact(value)
 
@@ -57,11 +70,12 @@ def decode_state(payload: str | bytes) -> State:
 @cache
 def state_format() -> str:
     """Names the arithmetic that states come from: a snapshot made by another one is folded anew, not believed."""
-    sources = (Path(str(module.__file__)).read_bytes() for module in (account, decisions, market, orders, state))
+    modules = (account, commands, decisions, market, orders, state)
+    sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return sha256(b"\0".join(sources)).hexdigest()[:16]
 
 
-def _exact(value: Event | State) -> str:
+def _exact(value: Event | Command | State) -> str:
     name = type(value).__name__
     try:
         payload = _ENCODER.encode(value).decode()
@@ -104,4 +118,4 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
-_DECODERS: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind) for kind in (*KINDS.values(), State)}
+_DECODERS: dict[str, Any] = {kind.__name__: msgspec.json.Decoder(kind) for kind in (*KINDS.values(), Command, State)}

@@ -18,9 +18,18 @@ from typing import Any, NoReturn, Self
 
 from sqlalchemy import insert
 
-from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.domain.commands import Command
+from qtlib.domain.state import CommandAnswered, Event, State, advance
 from qtlib.journal import statements
-from qtlib.journal.codec import decode, decode_state, encode, encode_state, state_format
+from qtlib.journal.codec import (
+    decode,
+    decode_command,
+    decode_state,
+    encode,
+    encode_command,
+    encode_state,
+    state_format,
+)
 from qtlib.journal.database import Database
 from qtlib.journal.errors import Corrupt, Fenced, Held, JournalError
 from qtlib.journal.fold import Conclusion, Listener, Step, fold
@@ -72,7 +81,6 @@ class Journal:
         after, news = fold(state, heard, then, self._known, whole=ours)
         if heard or news:
             self._append(news, synced)
-            self._answer([event.key for event in heard if type(event) is StatusSet and event.key not in news])
             self._folded = after if ours else None
             if ours and self._last - self._kept >= self._snapshot_every:
                 self._keep_if_possible()
@@ -114,19 +122,33 @@ class Journal:
             raise ValueError(f"{self._what}: only the state that `absorb` or `state()` returned last can be kept")
         self._keep(state, synced=False)
 
-    def command(self, event: StatusSet) -> None:
-        """Leave `event` for the engine to absorb: the pen of other processes. Leaving it twice is leaving it once."""
-        row = {"account": self.account, "key": event.key, "payload": encode(event), "written": _text(self._now())}
+    def command(self, command: Command) -> None:
+        """Leave `command` for the engine to answer: the pen of other processes. Leaving it twice is leaving it once."""
+        row = {"key": command.key, "payload": encode_command(command), "written": _text(self._now())}
         with self._db.transaction(synced=True):
-            self._db.run(statements.leave(self._db.insert), **row)
+            self._db.run(statements.leave(self._db.insert), account=self.account, **row)
 
-    def commands(self) -> list[StatusSet]:
+    def commands(self) -> list[Command]:
         """The commands that no event has answered yet, oldest first."""
         try:
             self._db.cursor.execute(self._waiting_sql, {"account": self.account})
-            return [decode("StatusSet", payload) for (payload,) in self._db.cursor.fetchall()]  # type: ignore[misc]
+            return [decode_command(payload) for (payload,) in self._db.cursor.fetchall()]
         except Exception as error:
             self._db.tell(error)
+
+    def answer(self, command: Command) -> CommandAnswered | None:
+        """What became of `command`; None: nobody has answered it yet."""
+        payload = self._db.run(statements.ONE, account=self.account, key=command.key).scalar()
+        return None if payload is None else decode(CommandAnswered.__name__, payload)  # type: ignore[return-value]
+
+    def now(self) -> datetime:
+        """Wall time."""
+        return self._now()
+
+    def writer(self) -> Holder | None:
+        """Who has the lease now, if anybody has."""
+        holder = _Shelf(self._db, self.account).holder()
+        return None if holder is None or holder.gone(self._now()) else holder
 
     def lease(self, owner: str, ttl_s: float = 30) -> Lease:
         """The right to write for this account, or `Held` and by whom. Ask for `state()` after it, not before."""
@@ -189,7 +211,7 @@ class Journal:
     def _write(self, statement: str, rows: list[dict[str, Any]], synced: bool) -> None:
         """All of `rows`, or none and the reason. By the driver's own calls, which cost less than the writing."""
         db = self._db
-        answered = [row["key"] for row in rows if row["kind"] == "StatusSet"]
+        answered = [row["key"] for row in rows if row["kind"] == CommandAnswered.__name__]
         try:
             if len(rows) == 1 and not answered and not synced:
                 db.cursor.execute(statement, rows[0])

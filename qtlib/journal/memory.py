@@ -1,11 +1,13 @@
 """The journal of a backtest: the durable one's promises, kept in memory for as long as the process lives."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from qtlib.domain.state import Event, State, StatusSet, advance
+from qtlib.domain.commands import Command
+from qtlib.domain.state import Event, State, advance
 from qtlib.journal.fold import Conclusion, Listener, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 
@@ -18,7 +20,7 @@ class MemoryJournal:
         self._now = now
         self._events: list[Event] = []
         self._keys: set[str] = set()
-        self._commands: dict[str, StatusSet] = {}
+        self._commands: dict[str, Command] = {}
         self._kept = (0, State())
         self._holder: Holder | None = None
         self.listener: Listener | None = None
@@ -56,15 +58,19 @@ class MemoryJournal:
         """Start later folds from `state`: it must be what the events add up to now."""
         self._kept = (len(self._events), state)
 
-    def command(self, event: StatusSet) -> None:
-        """Leave `event` for the engine to absorb."""
-        self._commands.setdefault(event.key, event)
+    def command(self, command: Command) -> None:
+        """Leave `command` for the engine to answer."""
+        self._commands.setdefault(command.key, command)
 
-    def commands(self) -> list[StatusSet]:
+    def commands(self) -> list[Command]:
         """The commands that no event has answered yet, oldest first."""
         if self._commands:
-            self._commands = {key: event for key, event in self._commands.items() if key not in self._keys}
+            self._commands = {key: command for key, command in self._commands.items() if key not in self._keys}
         return list(self._commands.values())
+
+    def now(self) -> datetime:
+        """Wall time."""
+        return self._now()
 
     def lease(self, owner: str, ttl_s: float = 30) -> Lease:
         """The right to write for this account, or `Held` and by whom."""

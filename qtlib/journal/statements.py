@@ -72,6 +72,8 @@ PAGE = (
     .limit(_whole("page_size"))
 )
 
+ONE = select(EVENTS.c.payload).where(EVENTS.c.account == ACCOUNT, EVENTS.c.key == _text("key"))
+
 WAITING = select(COMMANDS.c.payload).where(COMMANDS.c.account == ACCOUNT).order_by(COMMANDS.c.written, COMMANDS.c.key)
 ANSWER = delete(COMMANDS).where(COMMANDS.c.account == ACCOUNT, COMMANDS.c.key == _text("key"))
 

@@ -15,6 +15,7 @@ from qtlib.domain.state import (
     BarClosed,
     CashCorrected,
     CashMoved,
+    CommandAnswered,
     DecisionMade,
     Event,
     Filled,
@@ -55,8 +56,8 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
             return _fill(before, event)
         case PositionAdopted():
             return _adopted(before, event)
-        case StatusSet():
-            return [f"🚦 {before.status.name} → {event.status.name}, by {event.by}: {event.cause}"]
+        case StatusSet() | CommandAnswered():
+            return [_set(before, event)]
         case _:
             return []
 
@@ -220,6 +221,14 @@ def _adopted(before: State, event: PositionAdopted) -> list[str]:
         return [f"🗄️ {position.symbol} is gone at the venue, archived: {gone} ({event.evidence})"]
     lines = [f"♻️ Recovered {position.symbol}: {_held(position)}", f"   {event.evidence}"]
     return lines if event.exits is None else lines + exits_lines(position.symbol, event.exits)
+
+
+def _set(before: State, event: StatusSet | CommandAnswered) -> str:
+    if isinstance(event, StatusSet):
+        return f"🚦 {before.status.name} → {event.status.name}, by {event.by}: {event.cause}"
+    command = event.command
+    took = f"{(event.answered - command.asked).total_seconds():.1f} s"
+    return f"🚦 {command.verb.value}, asked by {command.by}: {event.outcome.value} after {took}: {event.words}"
 
 
 # --- words ------------------------------------------------------------------------------------------------

@@ -31,13 +31,10 @@ from qtlib.domain.orders import (
     Submit,
     TimeInForce,
 )
-from qtlib.domain.state import State, Trade, TradingStatus
+from qtlib.domain.state import END_OF_DATA, State, Trade, TradingStatus
 from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
-
-END_OF_DATA = "end of data"  # the cause of a halt that closes what is open because there is nothing more to trade
-
 
 def plan(state: State, rules: Rules) -> tuple[Action, ...]:
     """The actions that turn what is into what is wanted."""

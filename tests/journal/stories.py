@@ -11,11 +11,13 @@ from typing import get_args, get_origin, get_type_hints
 from builders import T0, a_bar
 from hypothesis import strategies as st
 
+from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision, Reason, Verdict
 from qtlib.domain.orders import Fill, OrderIntent, OrderStatus, Role, Side
 from qtlib.domain.state import (
     BarClosed,
     CashMoved,
+    CommandAnswered,
     DecisionMade,
     Event,
     Filled,
@@ -84,6 +86,14 @@ def decided(ts, symbol="BTCUSDT", reason=Reason.NONE):
     return DecisionMade(ts, Decision(ts, {}, (Verdict(symbol, choice, reason, wanted_notional=150.5, score=0.25),)))
 
 
+def a_command(name, verb=Verb.PAUSE):
+    return Command(name, verb, "eva@desk", T0)
+
+
+def answered(command, status):
+    return CommandAnswered(T0, command, Outcome.DONE, f"{command.verb.value} by {command.by}", T0, status)
+
+
 story_event = st.one_of(
     st.builds(bars_closed, moments, prices),
     st.builds(filled, moments, names, names, symbols, st.sampled_from(Side), quantities),
@@ -92,6 +102,7 @@ story_event = st.one_of(
     st.builds(CashMoved, moments, amounts, st.just("deposit"), names),
     st.builds(FundingPaid, moments, symbols, amounts, st.just(0.0001)),
     st.builds(StatusSet, moments, st.sampled_from(TradingStatus), st.just("because"), names),
+    st.builds(answered, st.builds(a_command, names, st.sampled_from(Verb)), st.sampled_from(TradingStatus)),
     st.builds(decided, moments, symbols, st.sampled_from(Reason)),
 )
 stories = st.lists(story_event, max_size=20)  # from small pools, so that they repeat themselves

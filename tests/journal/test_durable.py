@@ -8,10 +8,11 @@ from functools import reduce
 import pytest
 from builders import T0
 from sqlalchemy import text
-from stories import MINUTE, a_long_story, bars_closed, decided
+from stories import MINUTE, a_command, a_long_story, answered, bars_closed, decided
 
+from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Reason
-from qtlib.domain.state import State, StatusSet, TradingStatus, advance
+from qtlib.domain.state import State, TradingStatus, advance
 from qtlib.journal import Corrupt, Fenced, Journal
 
 
@@ -50,17 +51,29 @@ def test_accounts_in_one_database_know_nothing_of_each_other(durable):
     event = decided(T0)
     other.absorb(State(), [event])
     assert [e for _, e in other.events()] == [event]
-    other.command(StatusSet(T0, TradingStatus.HALTED, "", by="panel"))
+    other.command(a_command("1", Verb.KILL))
     assert one.commands() == []
 
 
-def test_a_command_reaches_the_engine_from_another_process(durable):
+def test_a_command_reaches_the_engine_from_another_process_and_so_does_its_answer(durable):
     engine, panel = durable(), durable()
-    halt = StatusSet(T0, TradingStatus.HALTED, "enough", by="panel")
-    panel.command(halt)
-    engine.absorb(engine.state(), engine.commands())
+    kill = a_command("1", Verb.KILL)
+    panel.command(kill)
+    assert engine.commands() == [kill]
+    assert panel.answer(kill) is None
+    done = answered(kill, TradingStatus.HALTED)
+    engine.absorb(engine.state(), [done])
     assert engine.commands() == panel.commands() == []
+    assert panel.answer(kill) == done
     assert panel.state().status is TradingStatus.HALTED
+
+
+def test_who_only_reads_can_tell_who_writes(durable):
+    engine, panel = durable(), durable()
+    assert panel.writer() is None
+    with engine.lease("a session"):
+        assert panel.writer().owner == "a session"
+    assert panel.writer() is None
 
 
 def test_a_start_costs_the_tail_and_not_the_history(durable):

@@ -7,8 +7,9 @@ import pytest
 from builders import T0
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stories import MINUTE, a_long_story, bars_closed, decided, stories
+from stories import MINUTE, a_command, a_long_story, answered, bars_closed, decided, stories
 
+from qtlib.domain.commands import Verb
 from qtlib.domain.orders import OrderStatus
 from qtlib.domain.state import OrderChanged, State, StatusSet, TradingStatus, advance
 from qtlib.journal import Held
@@ -166,32 +167,31 @@ def test_an_intent_is_down_before_it_is_acted_on(journal):
     assert not state.orders
 
 
-def test_a_command_waits_until_it_is_absorbed(journal):
-    halt = StatusSet(T0, TradingStatus.HALTED, "enough", by="panel")
-    rearm = StatusSet(T0 + MINUTE, TradingStatus.ACTIVE, "looked at it", by="panel")
-    journal.command(halt)
+def test_a_command_waits_until_it_is_answered(journal):
+    kill, rearm = a_command("1", Verb.KILL), a_command("2", Verb.REARM)
+    journal.command(kill)
     journal.command(rearm)
-    journal.command(halt)
-    assert journal.commands() == [halt, rearm]
-    state = journal.absorb(State(), [halt])
+    journal.command(kill)
+    assert journal.commands() == [kill, rearm]
+    state = journal.absorb(State(), [], then=[lambda state: answered(kill, TradingStatus.HALTED)])
     assert state.status is TradingStatus.HALTED
     assert journal.commands() == [rearm]
-    journal.absorb(state, journal.commands())
+    journal.absorb(state, [answered(rearm, TradingStatus.ACTIVE)])
     assert journal.commands() == []
 
 
 def test_a_command_that_was_answered_is_not_asked_again(journal):
-    halt = StatusSet(T0, TradingStatus.HALTED, "enough", by="panel")
-    journal.absorb(State(), [halt])
-    journal.command(halt)
+    kill = a_command("1", Verb.KILL)
+    journal.absorb(State(), [answered(kill, TradingStatus.HALTED)])
+    journal.command(kill)
     assert journal.commands() == []
 
 
-def test_an_engine_that_sets_its_own_status_answers_no_command(journal):
-    halt = StatusSet(T0, TradingStatus.HALTED, "enough", by="panel")
-    journal.command(halt)
+def test_a_status_of_the_engines_own_answers_no_command(journal):
+    kill = a_command("1", Verb.KILL)
+    journal.command(kill)
     journal.absorb(State(), [StatusSet(T0, TradingStatus.HALTED, "daily loss")])
-    assert journal.commands() == [halt]
+    assert journal.commands() == [kill]
 
 
 def test_one_writer_per_account_and_its_number_grows(journal):
