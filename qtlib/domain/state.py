@@ -339,7 +339,7 @@ def _bar_closed(state: State, event: BarClosed) -> State:
         prices[symbol] = bar.close
     prices.update(event.marks)
     equity = state.account.equity(prices)
-    changes: dict[str, Any] = {"ts": event.ts, "prices": prices, "equity": equity}
+    changes: dict[str, Any] = {"ts": max(state.ts, event.ts), "prices": prices, "equity": equity}
     if equity > state.peak_equity:
         changes["peak_equity"] = equity
     if event.ts.date() != state.ts.date():
@@ -362,9 +362,10 @@ def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
 
 def _decision_made(state: State, event: DecisionMade) -> State:
     if not (state.targets or event.decision.targets):
-        return state.but(decided=event.ts)
+        return state.but(decided=max(state.decided, event.ts))
     leaving = {symbol: target for symbol, target in state.targets.items() if not target.quantity}
-    return state.but(decided=event.ts, targets={**leaving, **event.decision.targets})  # an entry not renewed lapses
+    decided = max(state.decided, event.ts)
+    return state.but(decided=decided, targets={**leaving, **event.decision.targets})  # an entry not renewed lapses
 
 
 def _order_requested(state: State, event: OrderRequested) -> State:

@@ -36,6 +36,7 @@ from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
 
+
 def plan(state: State, rules: Rules) -> tuple[Action, ...]:
     """The actions that turn what is into what is wanted."""
     positions = state.account.positions

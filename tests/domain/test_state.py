@@ -6,10 +6,12 @@ from decimal import Decimal
 from builders import HOUR, T0, a_bar, a_plan, a_position, a_state
 
 from qtlib.domain.account import Position
+from qtlib.domain.decisions import Decision
 from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
 from qtlib.domain.state import (
     BarClosed,
     CashMoved,
+    DecisionMade,
     Filled,
     FundingPaid,
     OrderChanged,
@@ -109,3 +111,9 @@ def test_a_partially_filled_target_that_expires_counts_as_taken():
     assert not state.trades["BTCUSDT"].partial_taken
     state = fold(state, OrderChanged(T0, "t1", OrderStatus.EXPIRED))
     assert state.trades["BTCUSDT"].partial_taken
+
+
+def test_time_never_goes_back():
+    state = fold(State(), BarClosed(T0 + HOUR, {}), DecisionMade(T0 + HOUR, Decision(T0 + HOUR)))
+    state = fold(state, BarClosed(T0, {}), DecisionMade(T0, Decision(T0)))
+    assert state.ts == state.decided == T0 + HOUR

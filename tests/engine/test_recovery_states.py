@@ -361,7 +361,8 @@ def test_the_way_out_is_remembered(side):
     the_target_was_hit(scene)
     scene.run()
     after = scene.state.trades["BTCUSDT"]
-    assert after == replace(before, partial_taken=True, funding=after.funding)
+    assert after.net > before.net  # what was realized counts already
+    assert after == replace(before, partial_taken=True, funding=after.funding, net=after.net)
     (stop,) = [o.intent for o in scene.state.orders.values() if o.intent.role is Role.STOP_LOSS]
     assert scene.sign * (stop.trigger - 100) > 0  # breakeven, as the plan says once the partial was taken
 
