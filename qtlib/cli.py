@@ -286,6 +286,7 @@ def exchange(
 
     from qtlib.exchanges.simulated.served import Doors
     from qtlib.exchanges.simulated.served.auth import Credentials
+    from qtlib.exchanges.simulated.served.limits import times_of
     from qtlib.runs.exchange import faults_of, instant, keep_open, opened, speed_of
 
     given = {"data.path": data, "data.timeframe": timeframe, "venue.balance": balance}
@@ -295,7 +296,7 @@ def exchange(
     factor, going_wrong = speed_of(speed), faults_of(faults)
     desk, coming = opened(settings.params, state, instant(begins) if begins else None)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # to standard error
-    doors = Doors(desk, coming, Credentials(key, secret), factor, faults=going_wrong)
+    doors = Doors(desk, coming, Credentials(key, secret), factor, faults=going_wrong, times=times_of(factor))
 
     def ready(bound: int) -> None:
         answer = {"url": f"http://127.0.0.1:{bound}", "now": desk.now.isoformat(), "speed": speed}

@@ -122,6 +122,14 @@ def test_weight_is_counted_then_refused_then_banned_and_forgiven():
         assert venue.last_headers["X-MBX-USED-WEIGHT-1M"] == "1"
 
 
+def test_a_market_that_runs_faster_allows_and_lists_more():
+    with served(times=60) as venue:
+        listed = venue.ask("GET", "/fapi/v1/exchangeInfo")[1]["rateLimits"]
+        assert [row["limit"] for row in listed] == [60 * WEIGHT_1M, 4 * 60 * ORDERS_10S, 60 * ORDERS_10S]
+        venue.doors._limits._weight.used = 60 * WEIGHT_1M - 1
+        assert [venue.ask("GET", "/fapi/v1/ping")[0] for _ in range(2)] == [200, 429]
+
+
 def test_orders_have_a_count_of_their_own(fresh):
     fresh.ask("POST", "/fapi/v1/order", signed=True, **ORDER)
     assert fresh.last_headers["X-MBX-ORDER-COUNT-10S"] == fresh.last_headers["X-MBX-ORDER-COUNT-1M"] == "1"

@@ -29,7 +29,8 @@ from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.faults import RequestFaults
 from qtlib.exchanges.simulated.served.keys import ListenKey
 from qtlib.exchanges.simulated.served.limits import Limits
-from qtlib.exchanges.simulated.served.routes import KEY, ONE, ROUTES, SIGNED, Route
+from qtlib.exchanges.simulated.served.listing import exchange_info
+from qtlib.exchanges.simulated.served.routes import KEY, NONE, ONE, ROUTES, SIGNED, Route
 from qtlib.exchanges.simulated.served.streams import Streams
 from qtlib.exchanges.simulated.served.words import SKEW_S, Refusal
 
@@ -40,7 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class Doors:
-    """The venue as a web application; `wall` is the clock that signatures, limits and listen keys go by."""
+    """The venue as a web application; `wall` is the clock that signatures, limits and listen keys go by.
+
+    In a minute `times` as much may be asked of it as of the real one.
+    """
 
     def __init__(
         self,
@@ -50,14 +54,17 @@ class Doors:
         speed: float | None = None,
         wall: Callable[[], float] = time.time,
         faults: Faults | None = None,
+        times: int = 1,
     ) -> None:
         self.unrouted: Counter[str] = Counter()  # requests that led nowhere, by method and path
         self._desk, self._credentials, self._wall = desk, credentials, wall
         self._faults = RequestFaults(faults or Faults())
-        self._limits, self._key = Limits(wall), ListenKey(desk.ledger, wall)
+        self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
         self._streams = Streams(desk, self._key, wall)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market)
+        listing = Route(lambda desk, asked: exchange_info(desk, asked, times), ONE, NONE)
         self._routes = ROUTES | {
+            ("GET", "v1/exchangeInfo"): listing,
             ("POST", "v1/listenKey"): Route(lambda desk, asked: self._key.open(), ONE, KEY),
             ("PUT", "v1/listenKey"): Route(lambda desk, asked: self._key.renew(), ONE, KEY),
             ("DELETE", "v1/listenKey"): Route(lambda desk, asked: self._key.close(), ONE, KEY),

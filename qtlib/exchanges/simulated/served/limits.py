@@ -1,11 +1,14 @@
 """How much may be asked: weight per minute for everything, orders per ten seconds and per minute on top.
 
 Windows are those of the wall clock. Too much weight is 429 until the minute is over; who goes on regardless is
-banned (418). Every reply says how much is used, so that a client can slow down before it is told to.
+banned (418). Every reply says how much is used, so that a client can slow down before it is told to. A market that
+runs faster than the wall clock allows as much more in a minute as it lives through; a stepped one, as much as its
+steps may need. What is allowed is listed in `exchangeInfo`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 from qtlib.exchanges.simulated.served.words import Refusal
 
@@ -13,6 +16,16 @@ WEIGHT_1M = 2_400
 ORDERS_10S, ORDERS_1M = 300, 1_200
 DEAF_AFTER = 20  # refused requests in one minute, then the ban: the venue does not say its number
 BAN_S = 120
+STEPPED = 1_000  # times the usual: a stepped market has no minutes
+
+
+def times_of(speed: float | None) -> int:
+    """How many times the usual is allowed where the market runs at `speed` (None: it is stepped).
+
+    >>> times_of(1.0), times_of(59.5), times_of(None)
+    (1, 60, 1000)
+    """
+    return STEPPED if speed is None else max(1, ceil(speed))
 
 
 @dataclass(slots=True)
@@ -35,6 +48,7 @@ class Window:
 @dataclass(slots=True)
 class Limits:
     wall: Callable[[], float]
+    times: int = 1  # what the venue allows, multiplied
     _weight: Window = field(default_factory=lambda: Window(60))
     _refused: Window = field(default_factory=lambda: Window(60))
     _orders_10s: Window = field(default_factory=lambda: Window(10))
@@ -49,19 +63,21 @@ class Limits:
             raise Refusal(-1003, "Way too many requests; IP banned.", 418, {"Retry-After": str(wait)})
         used = self._weight.at(now)
         used.used += weight
-        if used.used <= WEIGHT_1M:
+        most = WEIGHT_1M * self.times
+        if used.used <= most:
             return
         refused = self._refused.at(now)
         refused.used += 1
         if refused.used > DEAF_AFTER:
             self._banned_until = now + BAN_S
-        text = f"Too many requests; current limit is {WEIGHT_1M} requests per minute."
+        text = f"Too many requests; current limit is {most} requests per minute."
         raise Refusal(-1003, text, 429, {"Retry-After": str(used.left_s(now))})
 
     def order(self, short: int = 1, long: int = 1) -> None:
         """Count a placement: `short` in the ten seconds, `long` in the minute; or refuse it."""
         now = self.wall()
-        for window, count, most in ((self._orders_10s, short, ORDERS_10S), (self._orders_1m, long, ORDERS_1M)):
+        for window, count, usual in ((self._orders_10s, short, ORDERS_10S), (self._orders_1m, long, ORDERS_1M)):
+            most = usual * self.times
             if window.at(now).used + count > most:
                 raise Refusal(-1015, f"Too many new orders; current limit is {most} orders per {window.seconds}s.")
         self._orders_10s.used += short

@@ -15,7 +15,8 @@ from qtlib.exchanges.simulated.served.words import Asked, Document, in_steps, wa
 _PERMISSIONS = ["GRID", "COPY"]
 
 
-def exchange_info(desk: Desk, asked: Asked) -> Document:
+def exchange_info(desk: Desk, asked: Asked, times: int = 1) -> Document:
+    """`times` is how much more than usual may be asked."""
     rates = [
         ("REQUEST_WEIGHT", "MINUTE", 1, limits.WEIGHT_1M),
         ("ORDERS", "MINUTE", 1, limits.ORDERS_1M),
@@ -26,7 +27,7 @@ def exchange_info(desk: Desk, asked: Asked) -> Document:
         "serverTime": wall_ms(),
         "futuresType": "U_MARGINED",
         "rateLimits": [
-            {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": most}
+            {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": most * times}
             for kind, interval, count, most in rates
         ],
         "exchangeFilters": [],

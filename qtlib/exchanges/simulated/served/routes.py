@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from qtlib.exchanges.simulated.served import account, algos, batches, history, listing, market, orders, settings
+from qtlib.exchanges.simulated.served import account, algos, batches, history, market, orders, settings
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.words import Asked
 
@@ -46,7 +46,6 @@ ROUTES: dict[tuple[str, str], Route] = {
     # public
     ("GET", "v1/ping"): Route(market.ping, ONE, NONE),
     ("GET", "v1/time"): Route(market.server_time, ONE, NONE),
-    ("GET", "v1/exchangeInfo"): Route(listing.exchange_info, ONE, NONE),
     ("GET", "v1/klines"): Route(market.klines, _CANDLES, NONE),
     ("GET", "v1/markPriceKlines"): Route(market.mark_price_klines, _CANDLES, NONE),
     ("GET", "v1/premiumIndex"): Route(market.premium_index, _one_or_all(1, 10), NONE),
