@@ -33,6 +33,7 @@ class Moment(NamedTuple):
     signals: tuple[Signal, ...] = ()
     marks: Mapping[str, float] = {}  # mark prices at `ts`, where the venue has one of its own
     doubt: str = ""  # why something may have been missed: then the venue's whole word is asked for first
+    past: bool = False  # its bars closed long ago: they are learned, and not acted on
 
 
 @value

@@ -147,7 +147,7 @@ def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Ro
 def _whole(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
     """One symbol's beliefs, read once over the whole past."""
     times = _times(frame.index)
-    return dict(zip(times, _signals(symbol, times, strategy.signals(frame), usable), strict=True)).get
+    return dict(zip(times, signals_of(symbol, times, strategy.signals(frame), usable), strict=True)).get
 
 
 def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
@@ -159,12 +159,12 @@ def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", 
         if row is None:
             return None
         beliefs = strategy.signals(frame.iloc[max(0, row + 1 - strategy.lookback) : row + 1])
-        return _signals(symbol, [ts], beliefs.iloc[-1:], None if usable is None else usable.iloc[row : row + 1])[0]
+        return signals_of(symbol, [ts], beliefs.iloc[-1:], None if usable is None else usable.iloc[row : row + 1])[0]
 
     return believed
 
 
-def _signals(
+def signals_of(
     symbol: str, times: Sequence[datetime], beliefs: pd.DataFrame, usable: "pd.Series[bool] | None"
 ) -> list[Signal]:
     """What is believed at `times`, whole columns at once; and the fault of a belief that must not open anything."""

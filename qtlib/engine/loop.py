@@ -24,7 +24,7 @@ from qtlib.domain.state import (
     StatusSet,
     TradingStatus,
 )
-from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable
+from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable, Unknown
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import guard
 from qtlib.rules.plan import plan
@@ -74,8 +74,11 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     with at once. A moment is one entry in the journal, so that no restart can decide on half of one.
     """
     state, agreed = journal.state(), False  # with the exchange
-    missed: list[Moment] = []  # bars that closed while it could not be reached: learned, and not acted on
+    missed: list[Moment] = []  # bars that closed while nobody looked, or nobody answered: learned, and not acted on
     for moment in feed:
+        if moment.past:
+            missed.append(moment)
+            continue
         try:
             if moment.doubt or not agreed:
                 state, agreed = recover(state, rules, exchange, journal), True
@@ -93,7 +96,7 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
             state, agreed = journal.state(), False  # what was written before it failed counts
             state = journal.absorb(state, [], then=answers(journal))  # people need not wait for an exchange
             missed += [moment] if moment.bars else []
-            if not isinstance(why, Unavailable) and state.status is TradingStatus.ACTIVE:  # it makes no sense
+            if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
     return state
 

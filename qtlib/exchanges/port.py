@@ -10,10 +10,12 @@ tell them apart. These promises hold for all of them:
 * a venue's "no" to one order is an event (`OrderChanged` to REJECTED, with its words), not an exception.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from queue import SimpleQueue
+from typing import NamedTuple, Protocol
 
+from qtlib.domain.market import Bar
 from qtlib.domain.orders import Action, Order
 from qtlib.domain.state import Event, ExchangeSnapshot
 
@@ -28,6 +30,44 @@ class Exchange(Protocol):
 
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
+
+
+class BarHeard(NamedTuple):
+    """A bar that closed, and the mark price at its close, where one was heard."""
+
+    symbol: str
+    bar: Bar
+    mark: float | None = None
+
+
+class Woken(NamedTuple):
+    """Something happened to the account, or to the connection: it is worth looking."""
+
+    why: str
+    missed: bool = False  # something may have been missed
+
+
+Heard = BarHeard | Woken
+
+
+class MarketData(Protocol):
+    """What trading needs to know of the market: bars that have closed, from the venue that is traded on."""
+
+    @property
+    def now(self) -> datetime:
+        """The venue's time, by which bars close."""
+
+    def bars(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, Sequence[Bar]]:
+        """The last `count` closed bars of each symbol, oldest first; fewer where there are not so many."""
+
+    def marks(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, Sequence[Bar]]:
+        """The same of mark prices."""
+
+    def watch(self, symbols: Iterable[str], timeframe: str) -> "SimpleQueue[Heard]":
+        """All that happens from now on."""
+
+    def step(self) -> int:
+        """Let the market go on by a bar; 0 if there are no more. Only where it waits for its trader."""
 
 
 class ExchangeError(Exception):

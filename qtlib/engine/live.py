@@ -1,0 +1,226 @@
+"""Feeds of a venue that is there now: moments made of its closed bars, as they close.
+
+`stepped` is for a venue whose market waits for its trader, a bar at a time: the same moments as a replay of those
+bars. `streamed` is for one whose market does not wait. Both begin with what closed while nobody looked, learned and
+not acted on; a moment's bars are those of one close, its signals read the last `lookback` bars of each symbol, and a
+venue that cannot be reached makes heartbeats, never an end.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from queue import Empty
+
+import numpy as np
+import pandas as pd
+
+from qtlib.domain.decisions import Moment, Signal
+from qtlib.domain.market import Bar
+from qtlib.domain.state import START
+from qtlib.engine.feeds import OHLCV, Strategy, signals_of
+from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData
+
+PAUSE_S = 0.2  # before a market that could not be asked is asked again
+MOST_MISSED = 1_500  # bars: of a longer absence only the end is learned
+
+Fit = Callable[[pd.DataFrame], bool]  # whether the last of these bars may be traded on
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at: the symbols of a universe, in bars of one length, by one strategy."""
+
+    strategy: Strategy
+    symbols: tuple[str, ...]
+    timeframe: str
+    span: timedelta  # of a bar
+    fit: Fit = lambda frame: True
+
+
+def stepped(data: MarketData, subject: Subject, after: datetime = START) -> Iterator[Moment]:
+    """A market that goes on a bar whenever the last one has been dealt with, until it ends."""
+    windows, at, begun = _Windows(subject), after, False
+    yield from _patiently(windows, lambda: windows.fill(data))
+    while True:
+        moments: Sequence[Moment] = ()
+        try:
+            if (now := data.now) > at:
+                moments = _closed(data, windows, at, now)
+                at = now
+            elif begun and not data.step():
+                return
+        except ExchangeError:
+            time.sleep(PAUSE_S)
+            begun = False
+        if not begun:
+            moments = moments or [_heartbeat(at)]  # what was left undone is made good before the market goes on
+            begun = True
+        yield from moments
+
+
+def streamed(
+    data: MarketData,
+    subject: Subject,
+    after: datetime = START,
+    *,
+    heartbeat_s: float = 0.5,
+    reconcile_s: float = 60.0,
+    patience_s: float = 1.0,
+    stale_s: float = 60.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Moment]:
+    """A market that goes on by itself, for ever.
+
+    A moment is due when every symbol's bar was heard, or `patience_s` after the first; with nothing to hear there is a
+    heartbeat every `heartbeat_s`. Beliefs about bars that closed more than `stale_s` ago open nothing.
+    """
+    heard = data.watch(subject.symbols, subject.timeframe)  # first, so that nothing falls between it and the past
+    windows = _Windows(subject)
+    yield from _patiently(windows, lambda: windows.fill(data))
+    yield from _patiently(windows, lambda: _closed(data, windows, after, data.now, stale_s) or [_heartbeat(after)])
+    gathering, due_s = _Gathering(subject), clock() + reconcile_s
+    while True:
+        doubt, woken = "", False
+        try:
+            said = heard.get(timeout=min(heartbeat_s, patience_s) if gathering.bars else heartbeat_s)
+            while True:  # all there is, before anything is made of it
+                if isinstance(said, BarHeard):
+                    if windows.is_news(said):
+                        gathering.take(said, clock())
+                else:
+                    woken, doubt = True, doubt or (said.why if said.missed else "")
+                said = heard.get_nowait()
+        except Empty:
+            pass
+        if clock() >= due_s:
+            doubt, due_s = doubt or "it is time to compare", clock() + reconcile_s
+        ready = gathering.ready(clock() - patience_s)
+        if not ready or woken or doubt:
+            yield _heartbeat(windows.last, doubt)
+        for ts, closed in ready:
+            newest = not gathering.bars and ts == ready[-1][0]
+            try:
+                stale = newest and (data.now - ts).total_seconds() > stale_s
+            except ExchangeError:
+                stale = True
+            yield windows.moment(ts, closed, past=not newest, stale=stale)
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+class _Windows:
+    """The last bars of each symbol, as a strategy reads them."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.last = START  # close of the newest bar taken in
+        self._rows: dict[str, deque[Bar]] = {s: deque(maxlen=subject.strategy.lookback) for s in subject.symbols}
+
+    def fill(self, data: MarketData) -> Sequence[Moment]:
+        """Read what there is of the past; no moments come of it."""
+        s = self.subject
+        for symbol, bars in data.bars(s.symbols, s.timeframe, s.strategy.lookback).items():
+            self._rows[symbol].clear()
+            self._rows[symbol].extend(bars)
+        return ()
+
+    def is_news(self, said: BarHeard) -> bool:
+        rows = self._rows.get(said.symbol)
+        return rows is not None and (not rows or said.bar.ts > rows[-1].ts)
+
+    def moment(
+        self, ts: datetime, closed: Mapping[str, BarHeard], *, past: bool = False, stale: bool = False
+    ) -> Moment:
+        """What is known at `ts`, where these bars closed."""
+        self.last = max(self.last, ts)
+        for symbol, said in closed.items():
+            if self.is_news(said):
+                self._rows[symbol].append(said.bar)
+        bars = {symbol: said.bar for symbol, said in closed.items()}
+        marks = {symbol: said.mark for symbol, said in closed.items() if said.mark is not None}
+        if past:
+            return Moment(ts, bars, (), marks, past=True)
+        signals = tuple(self._signal(symbol, ts, stale) for symbol in sorted(closed))
+        return Moment(ts, bars, signals, marks)
+
+    def _signal(self, symbol: str, ts: datetime, stale: bool) -> Signal:
+        frame = _frame(self._rows[symbol])
+        fit = pd.Series([self.subject.fit(frame)])
+        signal = signals_of(symbol, [ts], self.subject.strategy.signals(frame).iloc[-1:], fit)[0]
+        return signal._replace(fault="bars too old") if stale and not signal.fault else signal
+
+
+class _Gathering:
+    """Bars that were heard, until those of one close are together."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._all = len(subject.symbols)
+        self.bars: dict[datetime, dict[str, BarHeard]] = {}
+        self._since_s: dict[datetime, float] = {}
+
+    def take(self, said: BarHeard, now_s: float) -> None:
+        self.bars.setdefault(said.bar.ts, {})[said.symbol] = said
+        self._since_s.setdefault(said.bar.ts, now_s)
+
+    def ready(self, before_s: float) -> list[tuple[datetime, dict[str, BarHeard]]]:
+        """Closes that are whole, or began to arrive `before_s`; with one, all that are older."""
+        whole = [ts for ts, closed in self.bars.items() if len(closed) == self._all or self._since_s[ts] <= before_s]
+        if not whole:
+            return []
+        out = sorted(ts for ts in self.bars if ts <= max(whole))
+        for ts in out:
+            del self._since_s[ts]
+        return [(ts, self.bars.pop(ts)) for ts in out]
+
+
+def _closed(
+    data: MarketData, windows: _Windows, after: datetime, now: datetime, stale_s: float = float("inf")
+) -> Sequence[Moment]:
+    """The moments of the bars that closed after `after`: the newest to act on, those before only to know of.
+
+    After `START` there is only the newest: nobody was there before.
+    """
+    s = windows.subject
+    count = 1 if after == START else min(MOST_MISSED, ceil((now - after) / s.span))
+    marks = {
+        (symbol, bar.ts): bar.close
+        for symbol, bars in data.marks(s.symbols, s.timeframe, count).items()
+        for bar in bars
+    }
+    by_close: dict[datetime, dict[str, BarHeard]] = {}
+    for symbol, bars in data.bars(s.symbols, s.timeframe, count).items():
+        for bar in bars:
+            if after < bar.ts <= now:
+                heard = BarHeard(symbol, bar, marks.get((symbol, bar.ts)))
+                by_close.setdefault(bar.ts, {})[symbol] = heard
+    newest = max(by_close, default=after)
+    stale = (now - newest).total_seconds() > stale_s
+    return [windows.moment(ts, by_close[ts], past=ts < newest, stale=stale) for ts in sorted(by_close)]
+
+
+def _patiently(windows: _Windows, ask: Callable[[], Sequence[Moment]]) -> Iterator[Moment]:
+    """The moments that come of asking; heartbeats while nobody answers."""
+    while True:
+        try:
+            moments = ask()
+        except ExchangeError:
+            yield _heartbeat(windows.last)
+            time.sleep(PAUSE_S)
+            continue
+        yield from moments
+        return
+
+
+def _heartbeat(ts: datetime, doubt: str = "") -> Moment:
+    return Moment(ts, {}, doubt=doubt)
+
+
+def _frame(rows: Iterable[Bar]) -> pd.DataFrame:
+    """Bars as a strategy reads them: indexed by their close, UTC."""
+    times, *columns = zip(*rows, strict=True)
+    index = pd.DatetimeIndex(times, name="ts")
+    return pd.DataFrame(np.array(columns, dtype=float).T, index=index, columns=OHLCV)
