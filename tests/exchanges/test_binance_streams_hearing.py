@@ -207,6 +207,7 @@ def test_a_lost_fill_shows_in_the_next_word_of_its_order():
     told = heard(
         order_told("NEW", at=AT + 1),
         trade_told(1, "0.002", "0.002", "PARTIALLY_FILLED", at=AT + 2),
+        order_told("NEW", c="ours-2", i=2, at=AT + 5),
         trade_told(3, "0.004", "0.010", at=AT + 9),
     )
     assert isinstance(told[-2], Filled)

@@ -1,0 +1,26 @@
+"""Somebody who is told things, and tests that wait for them."""
+
+import asyncio
+
+
+class Told(list):
+    """All that was told, in order; called with one thing more."""
+
+    def __init__(self):
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def __call__(self, thing):
+        self.append(thing)
+        self._more.set()
+
+    def of(self, *kinds):
+        return [thing for thing in self if isinstance(thing, kinds)]
+
+    async def until(self, kind, count=1, patience_s=10.0):
+        """The `count`th thing of this kind, once it was told."""
+        async with asyncio.timeout(patience_s):
+            while len(self.of(kind)) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.of(kind)[count - 1]
