@@ -1,5 +1,7 @@
 """What holds in the simulated venue after anything whatever has happened to it."""
 
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from decimal import Decimal
 
@@ -23,7 +25,8 @@ from qtlib.domain.orders import (
     TriggerBy,
 )
 from qtlib.domain.state import START, CashMoved, Filled, FundingPaid, OrderChanged, OrderRequested, State, advance
-from qtlib.exchanges.simulated import SimulatedExchange
+from qtlib.exchanges.port import Refused
+from qtlib.exchanges.simulated import SimulatedExchange, margin
 from qtlib.exchanges.simulated.book import reduces
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -99,6 +102,39 @@ class AnyMarketAnyOrders(RuleBasedStateMachine):
         working = list(self.venue.snapshot().orders.values())
         self.venue.carry_out([Cancel(o.client_id, o.symbol) for o in working[number : number + 1]])
 
+    @rule(number=st.integers(0, 5), quantity=quantities, away=aways)
+    def amend(self, number, quantity, away):
+        limits = [o for o in self.venue.snapshot().orders.values() if o.type is OrderType.LIMIT]
+        for intent in limits[number : number + 1]:
+            before, price = self.everything(), self.near(intent.symbol, away)
+            try:
+                self.venue.amend(intent.client_id, quantity, price)
+            except Refused:
+                assert self.everything() == before
+            else:
+                if intent.client_id not in self.ended():
+                    self.asked[intent.client_id] = replace(intent, quantity=quantity, price=price)
+
+    @rule(symbol=symbols, mode=st.sampled_from(["isolated", "cross"]))
+    def set_margin_mode(self, symbol, mode):
+        with suppress(Refused):
+            self.venue.set_margin_mode(symbol, mode)
+
+    @rule(symbol=symbols, amount=st.integers(-500, 500))
+    def move_margin(self, symbol, amount):
+        available = margin.available(self.venue.view)
+        with suppress(Refused):
+            self.venue.move_margin(symbol, Decimal(amount))
+            assert margin.available(self.venue.view) == max(0, available - amount)
+
+    def everything(self):
+        return deepcopy((self.venue.events(START), self.venue.view.book, self.venue.view.quotes))
+
+    def ended(self):
+        """The orders that ended without filling all that was asked for."""
+        last = {e.client_id: e.status for e in self.venue.events(START) if isinstance(e, OrderChanged)}
+        return {client_id for client_id, status in last.items() if not status.working}
+
     @rule(
         ways=st.lists(st.tuples(prices, prices, prices), min_size=2, max_size=2),
         gap=st.sampled_from([1.0, 1.0, 0.8, 1.3]),
@@ -124,13 +160,10 @@ class AnyMarketAnyOrders(RuleBasedStateMachine):
     @invariant()
     def the_wallet_covers_what_backs_the_positions(self):
         cash, isolated = self.venue.account.cash, self.venue.isolated
-        if self.venue.conduct.cross:
-            assert not isolated
-            assert cash >= 0 or self.venue.account.positions
-        else:
-            assert set(isolated) == set(self.venue.account.positions)
-            assert all(part >= 0 for part in isolated.values())
-            assert cash >= sum(isolated.values(), ZERO)
+        alone = {s for s in self.venue.account.positions if not self.venue.crossed(s)}
+        assert set(isolated) == alone
+        assert all(part >= 0 for part in isolated.values())
+        assert cash >= sum(isolated.values(), ZERO) or set(self.venue.account.positions) > alone
 
     @invariant()
     def equity_is_what_was_put_in_less_what_was_paid_plus_what_is_held(self):

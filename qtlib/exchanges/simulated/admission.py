@@ -7,6 +7,7 @@ size of position or smallness. Codes and texts are the venue's, because clients 
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -37,6 +38,12 @@ def admit(intent: OrderIntent, view: View) -> Rejection | None:
 def admit_triggered(intent: OrderIntent, view: View) -> Rejection | None:
     """The first objection to `intent` at the instant its trigger fires: what was not asked while it only waited."""
     return _first(_AT_TRIGGER, intent, view)
+
+
+def admit_amended(intent: OrderIntent, filled: Decimal, view: View) -> Rejection | None:
+    """The first objection to a resting order as `intent`, `filled` of which is done; `view` is without that order."""
+    rest = replace(intent, quantity=intent.quantity - filled)
+    return _first(_OF_ITS_NUMBERS, intent, view) or _first(_OF_WHAT_RESTS, rest, view)
 
 
 def takes(intent: OrderIntent, price: float) -> bool:
@@ -234,6 +241,8 @@ def _plain(check: Check) -> Check:
 
 
 _AT_TRIGGER: tuple[Check, ...] = (within_brackets, margin_suffices, feasible)
+_OF_ITS_NUMBERS: tuple[Check, ...] = (quantity_fits, prices_fit, price_near_mark, large_enough)
+_OF_WHAT_RESTS: tuple[Check, ...] = (something_to_reduce, within_brackets, margin_suffices)
 _AT_ENTRY: tuple[Check, ...] = (
     symbol_known,
     parameters_fit,

@@ -76,6 +76,7 @@ class Book:
     account: Account = field(default_factory=Account)
     isolated: dict[str, Decimal] = field(default_factory=dict)  # the part of cash that backs each position, in quote
     leverage: dict[str, int] = field(default_factory=dict)  # where it differs from the conduct's
+    crossed: dict[str, bool] = field(default_factory=dict)  # cross margin or not, where set for a symbol alone
     orders: dict[str, Resting] = field(default_factory=dict)  # of both books, by client id, in order of arrival
     orders_taken: int = 0  # ever
     fills_made: int = 0  # ever
@@ -94,6 +95,10 @@ class View:
 
     def leverage(self, symbol: str) -> int:
         return self.book.leverage.get(symbol, self.conduct.leverage)
+
+    def cross(self, symbol: str) -> bool:
+        """Whether the whole account backs a position in `symbol`, and not a part of the wallet by itself."""
+        return self.book.crossed.get(symbol, self.conduct.cross)
 
     def held(self, symbol: str) -> Decimal:
         return self.book.account.position(symbol).quantity

@@ -15,7 +15,7 @@ class Conduct:
     slippage_noise_frac: float = 0.0  # of price: mean of the seeded, exponential slippage on top
     max_volume_share_frac: float = 0.10  # of a bar's volume: all that our orders may take of it
     touch_fills: bool = False  # optimistic: a resting limit fills when touched, not only when traded through
-    margin_mode: str = ISOLATED  # or "cross"
+    margin_mode: str = ISOLATED  # or "cross", of every symbol until `set_margin_mode` says otherwise
     leverage: int = 5  # of every symbol until `set_leverage` says otherwise
     price_protect: bool = False  # a trigger is refused while last and mark are further apart than the price band
     gtx_refused_at_once: bool = True  # else a post-only order that would take is accepted, and expires

@@ -2,7 +2,7 @@
 
 What an order needs is exact (Decimal), because an order is admitted or not by it. What decides a liquidation follows
 a path of float prices, so it is float. In isolated margin a position is backed by its own part of the wallet and by
-nothing else; in cross margin by the whole account.
+nothing else; in cross margin by the rest of the account, together with all that are crossed.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -21,12 +21,16 @@ Brackets = tuple[tuple[float, float, float], ...]  # notional cap, maintenance f
 
 def available(view: View) -> Decimal:
     """What new orders may still use, in quote; never below zero."""
-    symbols = view.busy()
-    if not view.conduct.cross:
-        free = view.book.account.cash - sum(view.book.isolated.values(), ZERO)
-        return max(ZERO, free - sum((order_margin(view, symbol) for symbol in symbols), ZERO))
-    needed = sum((_worst_notional(view, symbol) / view.leverage(symbol) for symbol in symbols), ZERO)
-    return max(ZERO, view.book.account.cash + _open_profit(view) - needed)
+    needed = ZERO
+    for symbol in view.busy():
+        crossed = view.cross(symbol)  # else what is held has been paid for already
+        needed += _worst_notional(view, symbol) / view.leverage(symbol) if crossed else order_margin(view, symbol)
+    return max(ZERO, crossed_wallet(view) + _open_profit(view) - needed)
+
+
+def crossed_wallet(view: View) -> Decimal:
+    """What backs no position by itself, in quote."""
+    return view.book.account.cash - sum(view.book.isolated.values(), ZERO)
 
 
 def position_margin(view: View, symbol: str) -> Decimal:
@@ -82,18 +86,23 @@ def affords(
     view: View, position: Position, closed: Decimal, opened: Decimal, price: Decimal, fill_fee: Decimal
 ) -> bool:
     """Whether a fill at `price` can back what it opens, after `closed` of `position` gave back what backed it."""
-    symbol, book = position.symbol, view.book
-    sign = 1 if position.quantity > 0 else -1
+    symbol, sign = position.symbol, 1 if position.quantity > 0 else -1
     realized = sign * closed * (price - position.entry_price)
-    if view.conduct.cross:
+    held = (position_margin(view, s) for s in view.book.account.positions if view.cross(s))
+    free = crossed_wallet(view) + _open_profit(view) - sum(held, ZERO)
+    if view.cross(symbol):
         mark = exact(view.quotes[symbol].mark)
-        held = [position_margin(view, s) for s in book.account.positions]
-        free = book.account.cash + _open_profit(view) - sum(held, ZERO)
         freed = initial_margin(closed, mark, view.leverage(symbol)) - sign * closed * (mark - position.entry_price)
     else:
-        free = book.account.cash - sum(book.isolated.values(), ZERO)
-        freed = released(book.isolated.get(symbol, ZERO), closed, position.quantity)
+        freed = released(view.book.isolated.get(symbol, ZERO), closed, position.quantity)
     return initial_margin(opened, price, view.leverage(symbol)) + fill_fee <= free + freed + realized
+
+
+def removable(view: View, symbol: str) -> Decimal:
+    """What may be taken from what backs the isolated position in `symbol`: open profit stays, initial margin too."""
+    position = view.book.account.position(symbol)
+    loss = min(ZERO, position.unrealized(exact(view.quotes[symbol].mark)))
+    return max(ZERO, view.book.isolated[symbol] + loss - position_margin(view, symbol))
 
 
 def released(wallet: Decimal, closed: Decimal, quantity: Decimal) -> Decimal:
@@ -139,11 +148,35 @@ def isolated_liquidation_price(wallet: float, quantity: float, entry: float, bra
     return max(prices) if quantity > 0 else min(prices)
 
 
+def groups(view: View) -> list[tuple[str, ...]]:
+    """The positions that stand and fall together: each for itself, or all that are crossed."""
+    held = view.book.account.positions
+    together = tuple(symbol for symbol in held if view.cross(symbol))
+    alone: list[tuple[str, ...]] = [(symbol,) for symbol in held if not view.cross(symbol)]
+    return [*alone, together] if together else alone
+
+
+def backing_of(view: View, group: tuple[str, ...]) -> Decimal:
+    """The part of the wallet that is there for `group`."""
+    return crossed_wallet(view) if view.cross(group[0]) else view.book.isolated[group[0]]
+
+
+def used_frac(view: View, group: tuple[str, ...]) -> float:
+    """The share of all that backs `group` that its maintenance margin asks for: at 1 it is liquidated."""
+    backed, needed = float(backing_of(view, group)), 0.0
+    for symbol in group:
+        position, mark = view.book.account.position(symbol), view.quotes[symbol].mark
+        backed += float(position.unrealized(exact(mark)))
+        needed += maintenance(float(position.quantity), mark, float_brackets(view.instruments[symbol]))
+    return needed / backed if backed > 0 else 1.0
+
+
 # --- below ------------------------------------------------------------------------------------------------
 
 
 def _open_profit(view: View) -> Decimal:
-    positions = view.book.account.positions.values()
+    """Of all that is crossed, as far as orders may count on it."""
+    positions = (p for symbol, p in view.book.account.positions.items() if view.cross(symbol))
     profit = sum((p.unrealized(exact(view.quotes[p.symbol].mark)) for p in positions), ZERO)
     return profit if view.conduct.profit_backs_orders else min(ZERO, profit)
 

@@ -47,9 +47,16 @@ from qtlib.domain.state import (
 )
 from qtlib.exchanges.port import Refused, Unavailable
 from qtlib.exchanges.simulated import margin, matching
-from qtlib.exchanges.simulated.admission import MARGIN_INSUFFICIENT, POST_ONLY_REFUSED, admit, admit_triggered, takes
+from qtlib.exchanges.simulated.admission import (
+    MARGIN_INSUFFICIENT,
+    POST_ONLY_REFUSED,
+    admit,
+    admit_amended,
+    admit_triggered,
+    takes,
+)
 from qtlib.exchanges.simulated.book import Book, Quote, Resting, View, limit_of, reduces
-from qtlib.exchanges.simulated.conduct import USUAL, Conduct
+from qtlib.exchanges.simulated.conduct import CROSS, USUAL, Conduct
 from qtlib.exchanges.simulated.store import Clock, Disk, Memory, Store, order_of
 from qtlib.exchanges.simulated.way import Alarm, Happening, Way, quiet_range
 from qtlib.rules.formulas import bankruptcy_price, fee, funding_payment, taker_price
@@ -136,10 +143,58 @@ class SimulatedExchange:
         highest = self.instruments[symbol].brackets[0].max_leverage
         if not 1 <= leverage <= highest:
             raise Refused(f"-4028: Leverage {leverage} is not valid: {symbol} allows 1 to {highest}")
-        if not self.conduct.cross and symbol in self.account.positions and leverage < self.leverage(symbol):
+        if not self.crossed(symbol) and symbol in self.account.positions and leverage < self.leverage(symbol):
             raise Refused("-4161: Leverage reduction is not supported in Isolated Margin Mode with open positions.")
         self._book.leverage[symbol] = leverage
         self._changed = True
+        self._keep()
+
+    def set_margin_mode(self, symbol: str, mode: str) -> None:
+        """Margin mode of `symbol` from now on; never under a position or an order."""
+        if symbol not in self.instruments:
+            raise Refused("-1121: Invalid symbol.")
+        if (mode == CROSS) == self.crossed(symbol):
+            raise Refused("-4046: No need to change margin type.")
+        if any(self.view.orders(symbol)):
+            raise Refused("-4047: Margin type cannot be changed if there exists open orders.")
+        if symbol in self.account.positions:
+            raise Refused("-4048: Margin type cannot be changed if there exists position.")
+        self._book.crossed[symbol] = mode == CROSS
+        self._changed = True
+        self._keep()
+
+    def move_margin(self, symbol: str, amount: Decimal) -> None:
+        """Back the position in `symbol` with `amount` of the wallet more; below zero, with less."""
+        if symbol not in self.account.positions:
+            raise Refused("-4054: Cannot add position margin: position is 0.")
+        if self.crossed(symbol):
+            raise Refused("-4049: Add margin only support for isolated position.")
+        if amount > margin.available(self.view):
+            raise Refused("-4050: Cross balance insufficient.")
+        if -amount > margin.removable(self.view, symbol):
+            raise Refused("-4051: Isolated balance insufficient.")
+        self._book.isolated[symbol] += amount
+        self._changed = True
+        self._keep()
+
+    def amend(self, client_id: str, quantity: Decimal, price: Decimal) -> None:
+        """Ask for another quantity and price of a resting limit order; refused, it stays as it was.
+
+        It queues anew, and takes at once what it now can. One that has filled as much already ends.
+        """
+        order = self._book.orders[client_id]
+        if ZERO < quantity <= order.filled:
+            self._end(client_id, OrderStatus.CANCELED, f"amended to {quantity:f}, {order.filled:f} is filled")
+        else:
+            intent = replace(order.intent, quantity=quantity, price=price)
+            others = {name: other for name, other in self._book.orders.items() if name != client_id}
+            if no := admit_amended(intent, order.filled, replace(self.view, book=replace(self._book, orders=others))):
+                raise Refused(str(no))
+            self._book.orders = others
+            self._book.orders_taken += 1
+            order = replace(order, intent=intent, number=self._book.orders_taken)
+            self._put(order)
+            self._meet_market(order, self._clock.quotes[intent.symbol].price)
         self._keep()
 
     def close(self) -> None:
@@ -148,6 +203,9 @@ class SimulatedExchange:
 
     def leverage(self, symbol: str) -> int:
         return self._book.leverage.get(symbol, self.conduct.leverage)
+
+    def crossed(self, symbol: str) -> bool:
+        return self._book.crossed.get(symbol, self.conduct.cross)
 
     @property
     def now(self) -> datetime:
@@ -159,7 +217,7 @@ class SimulatedExchange:
 
     @property
     def isolated(self) -> Mapping[str, Decimal]:
-        """The part of the wallet that backs each position, in quote; empty in cross margin."""
+        """The part of the wallet that backs each position by itself, in quote; none does in cross margin."""
         return self._book.isolated
 
     @property
@@ -294,7 +352,7 @@ class SimulatedExchange:
         fill = Fill(str(self._book.fills_made), client_id, symbol, side, quantity, price, paid, self.now, maker)
         self._book.account = self.account.after(fill)
         self._tell(Filled(self.now, fill))
-        if self.conduct.cross:
+        if self.crossed(symbol):
             return
         closed = min(quantity, max(ZERO, -side.sign * before))
         wallet = self._book.isolated.pop(symbol, ZERO)
@@ -312,7 +370,7 @@ class SimulatedExchange:
 
     def _floor(self) -> Decimal:
         """What cash cannot fall below: what backs the other positions, or, with nothing open, zero."""
-        if self.conduct.cross and self.account.positions:
+        if any(map(self.crossed, self.account.positions)):
             return -Decimal("Infinity")  # a cross wallet may be negative while open profit carries it
         return sum(self._book.isolated.values(), ZERO)
 
@@ -330,7 +388,7 @@ class SimulatedExchange:
             amount = funding_payment(position.quantity, mark, exact(rate)).quantize(margin.QUANTUM)
             self._book.account = self.account.with_cash(amount)
             self._tell(FundingPaid(step.ts, symbol, amount, rate))
-            if not self.conduct.cross:
+            if not self.crossed(symbol):
                 self._book.isolated[symbol] = max(ZERO, self._book.isolated[symbol] + amount)
         self._cover_shortfall(self._floor())
 
@@ -345,19 +403,22 @@ class SimulatedExchange:
                 mark = marks.get(symbol, bar)
                 if bar.low <= low or bar.high >= high or mark.low <= mark_low or mark.high >= mark_high:
                     return True
-        return self.conduct.cross and bool(self.account.positions) and self._is_cross_endangered(step)
+        may_cross = self.conduct.cross or self._book.crossed
+        return bool(may_cross) and self._is_cross_endangered(step)
 
     def _is_cross_endangered(self, step: Step) -> bool:
-        """Whether the account could be liquidated if every position met its worst mark price at once."""
-        left = float(self.account.cash)
-        for symbol, position in self.account.positions.items():
+        """Whether what is crossed could be liquidated if every position met its worst mark price at once."""
+        group = [symbol for symbol in self.account.positions if self.crossed(symbol)]
+        left = float(margin.crossed_wallet(self.view))
+        for symbol in group:
+            position = self.account.positions[symbol]
             bar = step.marks.get(symbol) or step.bars.get(symbol)
             quantity, worst = float(position.quantity), self._clock.quotes[symbol].mark
             if bar is not None:
                 worst = bar.low if quantity > 0 else bar.high
             left += quantity * (worst - float(position.entry_price))
             left -= margin.maintenance(quantity, worst, self._brackets[symbol])
-        return left <= 0
+        return bool(group) and left <= 0
 
     def _all_alarms(self) -> Iterator[tuple[str, Alarm]]:
         """Per symbol, the prices within which a bar must stay to be quiet."""
@@ -368,7 +429,7 @@ class SimulatedExchange:
                 low, high = quiet_range(order)
                 bounds[source] = max(bounds[source][0], low), min(bounds[source][1], high)
             position = self.account.positions.get(symbol)
-            if position and not self.conduct.cross:
+            if position and not self.crossed(symbol):
                 wallet, quantity = float(self._book.isolated[symbol]), float(position.quantity)
                 price = margin.isolated_liquidation_price(
                     wallet, quantity, float(position.entry_price), self._brackets[symbol]
@@ -404,7 +465,7 @@ class SimulatedExchange:
 
     def _happenings(self, ways: Mapping[str, Way], since: float, spent: set[str]) -> Iterator[Happening]:
         """What could come next, each at its instant; at the same one liquidation goes first, then triggers."""
-        for group in self._liquidation_groups():
+        for group in margin.groups(self.view):
             if any(symbol in ways for symbol in group):
                 instant = matching.runs_out(partial(self._left, group, ways), since)
                 if instant is not None:
@@ -444,16 +505,9 @@ class SimulatedExchange:
 
     # --- liquidation ----------------------------------------------------------------------------------------
 
-    def _liquidation_groups(self) -> list[tuple[str, ...]]:
-        """Positions that stand and fall together: each for itself, or, in cross margin, all."""
-        symbols = tuple(self.account.positions)
-        if self.conduct.cross:
-            return [symbols] if symbols else []
-        return [(symbol,) for symbol in symbols]
-
     def _left(self, group: tuple[str, ...], ways: Mapping[str, Way], instant: float) -> float:
         """What backs `group` at the mark prices of `instant`, beyond its maintenance margin, in quote."""
-        left = float(self.account.cash if self.conduct.cross else self._book.isolated[group[0]])
+        left = float(margin.backing_of(self.view, group))
         for symbol in group:
             position, way = self.account.positions[symbol], ways.get(symbol)
             mark = matching.price_at(way.mark, instant) if way else self._clock.quotes[symbol].mark
@@ -464,15 +518,14 @@ class SimulatedExchange:
 
     def _liquidate(self, group: tuple[str, ...]) -> None:
         """Orders go, then positions, at the worse of bankruptcy price and market; the wallet bears what it can."""
-        isolated = ZERO if self.conduct.cross else self._book.isolated[group[0]]
-        floor = ZERO if self.conduct.cross else self.account.cash - isolated
-        quotes = self._clock.quotes
+        crossed, quotes = self.crossed(group[0]), self._clock.quotes
+        backing = margin.backing_of(self.view, group)
+        floor = self.account.cash - backing
         positions = [self.account.positions[symbol] for symbol in group]
-        backing = float(self.account.cash if self.conduct.cross else isolated)
-        balance = backing + sum(float(p.unrealized(exact(quotes[p.symbol].mark))) for p in positions)
+        balance = float(backing) + sum(float(p.unrealized(exact(quotes[p.symbol].mark))) for p in positions)
         gross = sum(abs(float(p.quantity)) * quotes[p.symbol].mark for p in positions)
         for client_id, order in list(self._book.orders.items()):
-            if self.conduct.cross or order.intent.symbol in group:
+            if order.intent.symbol in group or (crossed and self.crossed(order.intent.symbol)):
                 self._end(client_id, OrderStatus.CANCELED, "liquidation")
         for position in positions:
             symbol, side = position.symbol, Side.of(-position.quantity)

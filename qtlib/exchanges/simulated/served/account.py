@@ -104,8 +104,8 @@ def _sums(desk: Desk) -> dict[str, Decimal]:
         "initialMargin": of_positions + of_orders,
         "positionInitialMargin": of_positions,
         "openOrderInitialMargin": of_orders,
-        "crossWalletBalance": wallet - sum(desk.engine.isolated.values(), ZERO),
-        "crossUnPnl": unrealized if view.conduct.cross else ZERO,
+        "crossWalletBalance": margin.crossed_wallet(view),
+        "crossUnPnl": sum((_unrealized(desk, s) for s in busy if view.cross(s)), ZERO),
         "availableBalance": available,
         "maxWithdrawAmount": min(available, max(ZERO, wallet)),
     }
@@ -202,7 +202,7 @@ def _held_v2(desk: Desk, symbol: str) -> Document:
         **_margins(desk, symbol),
         **_resting_notional(desk, symbol),
         "leverage": str(desk.view.leverage(symbol)),
-        "isolated": not desk.view.conduct.cross,
+        "isolated": not desk.view.cross(symbol),
         "maxNotional": most(desk, symbol),
     }
 
@@ -237,7 +237,7 @@ def _risk_v2(desk: Desk, symbol: str) -> Document:
         **_risk(desk, symbol),
         "leverage": str(desk.view.leverage(symbol)),
         "maxNotionalValue": most(desk, symbol),
-        "marginType": "cross" if desk.view.conduct.cross else "isolated",
+        "marginType": "cross" if desk.view.cross(symbol) else "isolated",
         "isAutoAddMargin": "false",
     }
 
@@ -248,9 +248,10 @@ def _liquidation_price(desk: Desk, symbol: str) -> str:
     if not position.quantity:
         return "0"
     wallet = isolated_wallet(desk, symbol)
-    if desk.view.conduct.cross:
-        others = [s for s in desk.engine.account.positions if s != symbol]
-        wallet = desk.engine.account.cash + sum((_unrealized(desk, s) - maintenance(desk, s) for s in others), ZERO)
+    if desk.view.cross(symbol):
+        others = [s for s in desk.engine.account.positions if s != symbol and desk.view.cross(s)]
+        wallet = margin.crossed_wallet(desk.view)
+        wallet += sum((_unrealized(desk, s) - maintenance(desk, s) for s in others), ZERO)
     quantity, entry = float(position.quantity), float(position.entry_price)
     brackets = margin.float_brackets(desk.view.instruments[symbol])
     prices = [liquidation_price(float(wallet), quantity, entry, frac, cum) for _, frac, cum in brackets]

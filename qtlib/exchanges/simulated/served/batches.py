@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from qtlib.exchanges.simulated.served.desk import Desk
-from qtlib.exchanges.simulated.served.orders import cancel, place
+from qtlib.exchanges.simulated.served.orders import amend, cancel, place
 from qtlib.exchanges.simulated.served.words import Asked, Document, Refusal, malformed
 
 MOST_PLACED, MOST_CANCELED = 5, 10  # in one batch
@@ -14,6 +14,10 @@ MOST_PLACED, MOST_CANCELED = 5, 10  # in one batch
 
 def place_batch(desk: Desk, asked: Asked) -> list[Document]:
     return _each(_batch(asked, "batchOrders", dict, MOST_PLACED), lambda one: place(desk, _asked_in(one)))
+
+
+def amend_batch(desk: Desk, asked: Asked) -> list[Document]:
+    return _each(_batch(asked, "batchOrders", dict, MOST_PLACED), lambda one: amend(desk, _asked_in(one)))
 
 
 def cancel_batch(desk: Desk, asked: Asked) -> list[Document]:

@@ -16,6 +16,7 @@ from qtlib.domain.market import Step
 from qtlib.domain.orders import ZERO, Cancel, Fill, OrderIntent, OrderStatus, OrderType, Role, Submit, TimeInForce
 from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.port import Unavailable, Untrusted
+from qtlib.exchanges.simulated import margin
 from qtlib.exchanges.simulated.admission import admit
 from qtlib.exchanges.simulated.book import View
 from qtlib.exchanges.simulated.served.chart import Chart
@@ -25,6 +26,7 @@ from qtlib.exchanges.simulated.served.records import (
     AlgoTold,
     Income,
     LeverageTold,
+    MarginCalled,
     OrderTold,
     Record,
     Told,
@@ -33,6 +35,7 @@ from qtlib.exchanges.simulated.served.records import (
 from qtlib.exchanges.simulated.served.words import Refusal
 from qtlib.exchanges.simulated.venue import SimulatedExchange
 
+CALLED_FRAC = 0.8  # of what backs positions, asked for by their maintenance: the venue does not say its number
 _STILL_WAITING = "nothing left to reduce"  # the one reason for which an order expires before its trigger
 
 
@@ -50,6 +53,7 @@ class Desk:
         self._numbered: dict[int, Record] = {}
         self._named: dict[str, list[Record]] = {}  # by the client's name, in order of arrival
         self._listener: Callable[[Told], None] = _nobody
+        self._called: set[tuple[str, ...]] = set()  # positions whose nearness to liquidation was told
         self._heard, self._heard_then = START, 0  # up to when events were heard, and how many of that instant
         for entry in ledger.entries():
             self._take_down(entry)
@@ -57,6 +61,10 @@ class Desk:
         for record in list(self._records.values()):
             if record.status is OrderStatus.PENDING:  # the engine never heard of it
                 self._strike(record)
+        for name, order in self.view.book.orders.items():
+            if self._records[name].intent != order.intent:  # the engine never heard of its last amendment
+                self._records[name].intent = order.intent
+                self.ledger.amend(self._records[name].number, order.intent)
 
     def listen(self, listener: Callable[[Told], None]) -> None:
         """Tell `listener` all that happens from now on, as it happens."""
@@ -70,6 +78,7 @@ class Desk:
         self.engine.advance(step)
         self.chart.live(step)
         self._hear()
+        self._call_for_margin()
 
     @property
     def now(self) -> datetime:
@@ -80,8 +89,21 @@ class Desk:
         return self.engine.view
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
-        self.engine.set_leverage(symbol, leverage)
+        with Refusal.told():
+            self.engine.set_leverage(symbol, leverage)
         self._listener(LeverageTold(self.now, symbol))
+
+    def set_margin_mode(self, symbol: str, mode: str) -> None:
+        with Refusal.told():
+            self.engine.set_margin_mode(symbol, mode)
+        self._listener(AccountTold(self.now, "MARGIN_TYPE_CHANGE", (symbol,)))
+
+    def move_margin(self, symbol: str, amount: Decimal) -> None:
+        """Back an isolated position with `amount` more, or, below zero, with less."""
+        with Refusal.told():
+            self.engine.move_margin(symbol, amount)
+        self.ledger.moved_margin(self.now, symbol, amount)
+        self._listener(AccountTold(self.now, "MARGIN_TRANSFER", (symbol,)))
 
     # --- orders ---------------------------------------------------------------------------------------------
 
@@ -109,6 +131,22 @@ class Desk:
         self.engine.carry_out([Cancel(record.intent.client_id, record.intent.symbol)])
         self._hear()
 
+    def amend(self, record: Record, quantity: Decimal, price: Decimal) -> None:
+        """Change an open `record`; refused, it stays as it was. One that has filled as much already ends."""
+        asked, goes_on = replace(record.intent, quantity=quantity, price=price), quantity > record.filled
+        if goes_on:
+            self.ledger.amend(record.number, asked)  # first on paper
+        try:
+            with Refusal.told():
+                self.engine.amend(asked.client_id, quantity, price)
+        except (Refusal, Unavailable):
+            self.ledger.amend(record.number, record.intent)
+            raise
+        if goes_on:
+            record.intent, record.updated = asked, self.now
+            self._listener(OrderTold(self.now, record, "AMENDMENT"))
+        self._hear()
+
     def records(self, symbol: str | None = None) -> Iterator[Record]:
         """All orders ever, oldest first."""
         return (r for r in self._records.values() if symbol in (None, r.intent.symbol))
@@ -128,6 +166,13 @@ class Desk:
     def trades_now(self) -> Iterator[Trade]:
         """The trades of this very instant, the newest first."""
         return takewhile(lambda trade: trade.fill.ts == self.now, reversed(self.trades))
+
+    def _call_for_margin(self) -> None:
+        """Tell of positions that came near to their liquidation in this step, once."""
+        near = {group for group in margin.groups(self.view) if margin.used_frac(self.view, group) >= CALLED_FRAC}
+        for group in sorted(near - self._called):
+            self._listener(MarginCalled(self.now, group))
+        self._called = near
 
     # --- what is heard from the engine ------------------------------------------------------------------------
 
@@ -165,7 +210,7 @@ class Desk:
             case FundingPaid():
                 self.account = self.account.with_cash(event.amount)
                 self._earn(event.ts, "FUNDING_FEE", event.symbol, event.amount)
-                symbols = () if self.engine.conduct.cross else (event.symbol,)
+                symbols = () if self.view.cross(event.symbol) else (event.symbol,)
                 self._listener(AccountTold(event.ts, "FUNDING_FEE", symbols, event.amount))
             case CashMoved():
                 self.account = self.account.with_cash(event.amount)

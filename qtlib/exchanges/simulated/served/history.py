@@ -7,13 +7,14 @@ from qtlib.domain.state import START
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.market import listed
 from qtlib.exchanges.simulated.served.records import Income, Trade
+from qtlib.exchanges.simulated.served.told import found
 from qtlib.exchanges.simulated.served.words import Asked, Document, in_steps, money, ms_of
 
 
 def user_trades(desk: Desk, asked: Asked) -> list[Document]:
     symbol, order_id, first = listed(desk, asked.needed("symbol")).symbol, asked.whole("orderId"), asked.whole("fromId")
     since, until = span(asked)
-    found = [
+    rows = [
         t
         for t in desk.trades
         if t.fill.symbol == symbol
@@ -23,17 +24,42 @@ def user_trades(desk: Desk, asked: Asked) -> list[Document]:
     ]
     limit = asked.limit(500, 1000)
     from_the_start = first is not None or asked.text("startTime") is not None
-    return [_trade(desk, t) for t in (found[:limit] if from_the_start else found[-limit:])]
+    return [_trade(desk, t) for t in (rows[:limit] if from_the_start else rows[-limit:])]
 
 
 def income(desk: Desk, asked: Asked) -> list[Document]:
     symbol, kind = asked.text("symbol"), asked.text("incomeType")
     since, until = span(asked)
-    found = [
-        i for i in desk.incomes if symbol in (None, i.symbol) and kind in (None, i.kind) and since <= i.ts <= until
-    ]
+    rows = [i for i in desk.incomes if symbol in (None, i.symbol) and kind in (None, i.kind) and since <= i.ts <= until]
     limit = asked.limit(100, 1000)
-    return [_income(i) for i in (found[:limit] if asked.text("startTime") else found[-limit:])]
+    return [_income(i) for i in (rows[:limit] if asked.text("startTime") else rows[-limit:])]
+
+
+def force_orders(desk: Desk, asked: Asked) -> list[Document]:
+    """The account's own liquidations, as orders."""
+    symbol, (since, until) = asked.text("symbol"), span(asked)
+    asked.only("autoCloseType", ("LIQUIDATION",), "nobody is deleveraged here")
+    taken = (t.record for t in desk.trades if t.liquidates and symbol in (None, t.fill.symbol))
+    return [found(desk, record) for record in taken if since <= record.updated <= until][-asked.limit(50, 100) :]
+
+
+def margins_moved(desk: Desk, asked: Asked) -> list[Document]:
+    symbol, kind, (since, until) = listed(desk, asked.needed("symbol")).symbol, asked.whole("type"), span(asked)
+    moved = [
+        {
+            "symbol": symbol,
+            "type": 1 if amount > 0 else 2,
+            "deltaType": "USER_ADJUST",
+            "amount": f"{abs(amount):f}",
+            "asset": "USDT",
+            "time": ms_of(ts),
+            "positionSide": "BOTH",
+            "clientTranId": "",
+        }
+        for ts, amount in desk.ledger.margins_moved(symbol)
+        if since <= ts <= until and kind in (None, 1 if amount > 0 else 2)
+    ]
+    return moved[-asked.limit(500, 500) :]
 
 
 def span(asked: Asked) -> tuple[datetime, datetime]:

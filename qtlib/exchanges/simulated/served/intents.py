@@ -12,6 +12,7 @@ from qtlib.exchanges.simulated.served.market import listed
 from qtlib.exchanges.simulated.served.words import Asked, Refusal, malformed
 
 _PERCENT = Decimal(100)
+_SELF_TRADE = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")  # all hold: nobody here trades with itself
 
 
 class _Side(Enum):
@@ -20,7 +21,7 @@ class _Side(Enum):
 
 
 def plain_intent(desk: Desk, asked: Asked) -> OrderIntent:
-    symbol, side = listed(desk, asked.needed("symbol")).symbol, _side(asked)
+    symbol, side = listed(desk, asked.needed("symbol")).symbol, side_of(asked)
     kind = asked.choice("type", OrderType, Refusal(-1116, "Invalid orderType."))
     if kind.conditional:
         text = "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
@@ -46,7 +47,7 @@ def plain_intent(desk: Desk, asked: Asked) -> OrderIntent:
 
 
 def algo_intent(desk: Desk, asked: Asked) -> OrderIntent:
-    symbol, side = listed(desk, asked.needed("symbol")).symbol, _side(asked)
+    symbol, side = listed(desk, asked.needed("symbol")).symbol, side_of(asked)
     asked.needed("algoType")
     asked.only("algoType", ("CONDITIONAL",), "conditional orders are the only algorithm")
     wrong = Refusal(-1116, "Invalid orderType.")
@@ -85,10 +86,13 @@ def _role(kind: OrderType, close: bool, reduce_only: bool) -> Role:
     return Role.NET_STOP if close else Role.STOP_LOSS
 
 
-def _side(asked: Asked) -> Side:
+def side_of(asked: Asked) -> Side:
     if asked.text("positionSide") not in (None, "BOTH"):
         raise Refusal(-4061, "Order's position side does not match user's setting.")
-    asked.only("priceMatch", ("NONE",), "prices are named by whoever sends an order")
+    if asked.text("priceMatch") not in (None, "NONE"):
+        raise Refusal(-5037, "Invalid price match")
+    if asked.text("selfTradePreventionMode") not in (None, *_SELF_TRADE):
+        raise Refusal(-5039, "Invalid self trade prevention mode")
     return Side[asked.choice("side", _Side, Refusal(-1117, "Invalid side.")).name]
 
 

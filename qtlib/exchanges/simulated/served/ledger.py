@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from qtlib.exchanges.port import Unavailable, Untrusted
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, client_id TEXT, born BLOB, intent BLOB);
 CREATE TABLE IF NOT EXISTS triggers (number INTEGER PRIMARY KEY, fired BLOB);
+CREATE TABLE IF NOT EXISTS margins (number INTEGER PRIMARY KEY, ts BLOB, symbol TEXT, amount TEXT);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 """
 
@@ -73,12 +75,25 @@ class Ledger:
         row = (entry.number, entry.client_id, msgspec.json.encode(entry.born), msgspec.json.encode(entry.intent))
         self._do("INSERT INTO orders VALUES (?, ?, ?, ?)", *row)
 
+    def amend(self, number: int, intent: OrderIntent) -> None:
+        """Order `number` is asked for as `intent` from now on."""
+        self._do("UPDATE orders SET intent = ? WHERE number = ?", msgspec.json.encode(intent), number)
+
     def strike(self, number: int) -> None:
         """Forget an order that never came to be."""
         self._do("DELETE FROM orders WHERE number = ?", number)
 
     def fired(self, number: int, ts: datetime) -> None:
         self._do("INSERT OR IGNORE INTO triggers VALUES (?, ?)", number, msgspec.json.encode(ts))
+
+    def moved_margin(self, ts: datetime, symbol: str, amount: Decimal) -> None:
+        row = (msgspec.json.encode(ts), symbol, str(amount))
+        self._do("INSERT INTO margins (ts, symbol, amount) VALUES (?, ?, ?)", *row)
+
+    def margins_moved(self, symbol: str) -> Iterator[tuple[datetime, Decimal]]:
+        """When, and by how much, what backs the position in `symbol` was changed by hand; oldest first."""
+        rows = self._db.execute("SELECT ts, amount FROM margins WHERE symbol = ? ORDER BY number", (symbol,))
+        return ((msgspec.json.decode(ts, type=datetime), Decimal(amount)) for ts, amount in rows.fetchall())
 
     def note(self, name: str, value: str) -> None:
         """Keep a small fact under `name`."""

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from qtlib.domain.orders import ZERO
+from qtlib.exchanges.simulated import margin
 from qtlib.exchanges.simulated.served.account import breakeven_price, isolated_wallet, maintenance
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.records import (
@@ -126,7 +127,6 @@ def _algo(desk: Desk, r: Record, status: str) -> Document:
 
 
 def _account(desk: Desk, told: AccountTold) -> Document:
-    cross = desk.view.conduct.cross
     kept = sum(desk.engine.isolated.values(), Decimal(0))
     balance = {
         "a": "USDT",
@@ -137,11 +137,12 @@ def _account(desk: Desk, told: AccountTold) -> Document:
     return {
         "m": told.reason,
         "B": [balance],
-        "P": [_position(desk, symbol, cross) for symbol in told.symbols],
+        "P": [_position(desk, symbol) for symbol in told.symbols],
     }
 
 
-def _position(desk: Desk, symbol: str, cross: bool) -> Document:
+def _position(desk: Desk, symbol: str) -> Document:
+    cross = desk.view.cross(symbol)
     position, i = desk.account.position(symbol), desk.view.instruments[symbol]
     held = bool(position.quantity)
     mark = Decimal(repr(desk.view.quotes[symbol].mark))
@@ -160,9 +161,9 @@ def _position(desk: Desk, symbol: str, cross: bool) -> Document:
 
 def _margin_call(desk: Desk, told: MarginCalled) -> Document:
     said: Document = {"e": "MARGIN_CALL", "E": ms_of(told.ts)}
-    held = {symbol: _position(desk, symbol, desk.view.conduct.cross) for symbol in told.symbols}
-    if desk.view.conduct.cross:
-        said["cw"] = money(desk.account.cash)
+    held = {symbol: _position(desk, symbol) for symbol in told.symbols}
+    if desk.view.cross(told.symbols[0]):
+        said["cw"] = money(margin.crossed_wallet(desk.view))
     return said | {
         "p": [
             {

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from qtlib.domain.orders import ZERO, OrderType
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.history import span
-from qtlib.exchanges.simulated.served.intents import plain_intent
+from qtlib.exchanges.simulated.served.intents import plain_intent, side_of
 from qtlib.exchanges.simulated.served.market import listed
 from qtlib.exchanges.simulated.served.records import Record
 from qtlib.exchanges.simulated.served.told import found, placed, plain_since
@@ -25,6 +26,25 @@ def cancel(desk: Desk, asked: Asked) -> Document:
     if not record.is_open:
         raise unknown
     desk.cancel(record)
+    return placed(desk, record)
+
+
+def amend(desk: Desk, asked: Asked) -> Document:
+    """Another quantity and price for a limit order, which keeps its number and its name."""
+    record = _plain_named(desk, asked, Refusal(-2013, "Order does not exist."))
+    if not record.is_open:
+        raise Refusal(-2013, "Order does not exist.")
+    if record.plain_type is not OrderType.LIMIT:
+        raise Refusal(-5025, "Only limit order is supported.")
+    side = side_of(asked)
+    asked.needed("quantity")
+    asked.needed("price")
+    quantity, price = asked.decimal("quantity") or ZERO, asked.decimal("price") or ZERO
+    if side is not record.intent.side:
+        raise Refusal(-1117, "Invalid side.")
+    if (quantity, price) == (record.intent.quantity, record.intent.price):
+        raise Refusal(-5027, "No need to modify the order.")
+    desk.amend(record, quantity, price)
     return placed(desk, record)
 
 

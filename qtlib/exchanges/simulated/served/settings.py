@@ -1,13 +1,15 @@
 """What is set for the account and for each symbol: leverage, margin and position mode, brackets, fees."""
 
-from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import margin
+from qtlib.exchanges.simulated.conduct import CROSS, ISOLATED
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.market import asked_for, listed
-from qtlib.exchanges.simulated.served.words import Asked, Document, Refusal
+from qtlib.exchanges.simulated.served.words import SUCCESS, Asked, Document, Refusal, malformed
 
 ONE_WAY = "this account has one position per symbol (one-way mode)"
 SINGLE_ASSET = "this account has USDT only"
+ADD, TAKE = 1, 2  # to and from what backs a position
+_MODES = {"ISOLATED": ISOLATED, "CROSSED": CROSS}
 
 
 def leverage_bracket(desk: Desk, asked: Asked) -> list[Document]:
@@ -18,7 +20,7 @@ def symbol_config(desk: Desk, asked: Asked) -> list[Document]:
     return [
         {
             "symbol": symbol,
-            "marginType": margin_type(desk),
+            "marginType": margin_type(desk, symbol),
             "isAutoAddMargin": False,
             "leverage": desk.view.leverage(symbol),
             "maxNotionalValue": most(desk, symbol),
@@ -54,20 +56,29 @@ def commission_rate(desk: Desk, asked: Asked) -> Document:
 def set_leverage(desk: Desk, asked: Asked) -> Document:
     symbol, leverage = listed(desk, asked.needed("symbol")).symbol, asked.whole("leverage") or 0
     asked.needed("leverage")
-    try:
-        desk.set_leverage(symbol, leverage)
-    except Refused as no:
-        raise Refusal.of(str(no)) from no
+    desk.set_leverage(symbol, leverage)
     return {"leverage": leverage, "maxNotionalValue": most(desk, symbol), "symbol": symbol}
 
 
 def set_margin_type(desk: Desk, asked: Asked) -> Document:
-    """One margin mode holds for the whole venue, as it was started; asking for that one finds it set already."""
-    listed(desk, asked.needed("symbol"))
-    there = margin_type(desk)
-    asked.needed("marginType")
-    asked.only("marginType", (there,), f"it was started with {there.lower()} margin for every symbol")
-    raise Refusal(-4046, "No need to change margin type.")
+    symbol = listed(desk, asked.needed("symbol")).symbol
+    mode = _MODES.get(asked.needed("marginType"))
+    if mode is None:
+        raise Refusal(-1130, "Data sent for parameter 'marginType' is not valid.")
+    desk.set_margin_mode(symbol, mode)
+    return SUCCESS
+
+
+def move_margin(desk: Desk, asked: Asked) -> Document:
+    """More backing for an isolated position (type 1), or less (type 2)."""
+    symbol, amount, kind = listed(desk, asked.needed("symbol")).symbol, asked.decimal("amount"), asked.whole("type")
+    asked.needed("amount")
+    if kind not in (ADD, TAKE):
+        raise malformed("type")
+    if not amount or amount < 0:
+        raise Refusal(-4055, "Amount must be positive.")
+    desk.move_margin(symbol, amount if kind == ADD else -amount)
+    return {"amount": float(amount), "code": 200, "msg": "Successfully modify position margin.", "type": kind}
 
 
 def position_mode(desk: Desk, asked: Asked) -> Document:
@@ -76,6 +87,11 @@ def position_mode(desk: Desk, asked: Asked) -> Document:
 
 def set_position_mode(desk: Desk, asked: Asked) -> Document:
     asked.needed("dualSidePosition")
+    if asked.flag("dualSidePosition"):
+        if desk.view.book.orders:
+            raise Refusal(-4067, "Position side cannot be changed if there exists open orders.")
+        if desk.account.positions:
+            raise Refusal(-4068, "Position side cannot be changed if there exists position.")
     asked.only("dualSidePosition", ("FALSE",), ONE_WAY)
     raise Refusal(-4059, "No need to change position side.")
 
@@ -90,8 +106,8 @@ def set_multi_assets(desk: Desk, asked: Asked) -> Document:
     raise Refusal(-4171, "No need to change multi-assets mode.")
 
 
-def margin_type(desk: Desk) -> str:
-    return "CROSSED" if desk.view.conduct.cross else "ISOLATED"
+def margin_type(desk: Desk, symbol: str) -> str:
+    return "CROSSED" if desk.view.cross(symbol) else "ISOLATED"
 
 
 def most(desk: Desk, symbol: str) -> str:

@@ -4,7 +4,8 @@ What a client sent is read through `Asked`, which refuses in the venue's words w
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from qtlib.domain.account import exact
 from qtlib.domain.state import START
+from qtlib.exchanges.port import Refused
 
 Choice = TypeVar("Choice", bound=Enum)
 Document = dict[str, Any]
@@ -41,6 +43,15 @@ class Refusal(Exception):
         """
         code, _, text = said.partition(": ")
         return Refusal(int(code), text)
+
+    @staticmethod
+    @contextmanager
+    def told() -> Iterator[None]:
+        """What the engine refuses meanwhile is refused in these words."""
+        try:
+            yield
+        except Refused as no:
+            raise Refusal.of(str(no)) from no
 
     @property
     def document(self) -> Document:
