@@ -1,10 +1,12 @@
 """What trading does to the account: to the last digit where money is, and without mercy where margin is."""
 
+import random
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from a_venue import CASH, LAW, a_step, a_venue, buy, fate, fills, sell, submit, told
+from a_venue import CASH, LAW, LISTED, a_step, a_venue, buy, fate, fills, sell, submit, told
 from builders import BTC, HOUR, T0, a_bar
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from qtlib.domain.market import MarginBracket, Step
 from qtlib.domain.orders import OrderType, Side
 from qtlib.domain.state import START, CashMoved, FundingPaid
+from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import margin
 from qtlib.rules.formulas import liquidation_price
 
@@ -334,3 +337,28 @@ def test_a_missing_mark_price_is_on_record():
     assert venue.fallbacks["BTCUSDT"] == "mark price: last price stands in"
     assert "pessimistic" in venue.fallbacks["intrabar"]
     assert "ETHUSDT" not in venue.fallbacks
+
+
+# --- margin mode of a symbol ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("begun", "set_to"), [("isolated", "cross"), ("cross", "isolated")])
+@LAW
+@given(prices=st.lists(st.floats(60, 160), min_size=3, max_size=12), seed=st.integers(0, 99))
+def test_a_mode_set_for_every_symbol_is_the_mode_the_venue_was_begun_with(begun, set_to, prices, seed):
+    one, other = (a_venue(1_000, margin_mode=mode, leverage=20) for mode in (begun, set_to))
+    for venue in (one, other):
+        for symbol in LISTED:
+            with suppress(Refused):
+                venue.set_margin_mode(symbol, set_to)
+        dice = random.Random(seed)
+        for hour, price in enumerate(prices, 1):
+            trade = dice.choice([buy, sell])(
+                f"o{hour}", dice.randrange(1, 90), symbol=dice.choice(["BTCUSDT", "ETHUSDT"])
+            )
+            submit(venue, trade, sell(f"l{hour}", 1, price=round(price * 1.01)))
+            bars = {s: a_step(hour, price, volume=1e6, symbol=s).bars[s] for s in ("BTCUSDT", "ETHUSDT")}
+            venue.advance(Step(T0 + hour * HOUR, bars, {}, dict.fromkeys(bars, 0.001), {}))
+    assert one.events(START) == other.events(START)
+    assert (one.account, dict(one.isolated)) == (other.account, dict(other.isolated))
+    assert margin.available(one.view) == margin.available(other.view)
