@@ -137,12 +137,10 @@ class Chart:
 
     def _begun(self, made: list[Candle], interval: timedelta, price: float) -> list[Candle]:
         """`made` with the bar that is not over: the one `price` has just opened, or is the newest price of."""
-        if not made:
-            return made
-        last = made[-1]
         opened = _opening(self.now, interval)
-        if last.opened < opened:
+        if not made or made[-1].opened < opened:
             return [*made, Candle(opened, price, price, price, price, 0.0, 0.0, closed=False)]
+        last = made[-1]
         high, low = max(last.high, price), min(last.low, price)
         return [*made[:-1], last._replace(high=high, low=low, close=price, closed=False)]
 
