@@ -231,6 +231,71 @@ def status(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = Fal
     _answer(answer, as_json, lambda out: _show_status(out, answer))
 
 
+Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", help="For the session's answer.")]
+
+
+@app.command(epilog="Example: qt pause --json")
+def pause(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Nothing grows, until `qt resume`: no entries; what is open stays protected and is left as planned."""
+    _ask("pause", wait, params, p, as_json)
+
+
+@app.command(epilog="Example: qt resume --json")
+def resume(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """End a pause; anything else that holds trading back needs `qt rearm`."""
+    _ask("resume", wait, params, p, as_json)
+
+
+@app.command(epilog="Example: qt reduce --json")
+def reduce(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Nothing grows, until `qt rearm`."""
+    _ask("reduce", wait, params, p, as_json)
+
+
+@app.command(epilog="Example: qt flatten --json")
+def flatten(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Close everything at market now, and open nothing until `qt rearm`."""
+    _ask("flatten", wait, params, p, as_json)
+
+
+@app.command(epilog="Example: qt kill --json")
+def kill(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """The kill switch: close everything at market now; no session of this account enters again until `qt rearm`."""
+    _ask("kill", wait, params, p, as_json)
+
+
+@app.command(epilog="Example: qt rearm --confirm 3fa9c1")
+def rearm(
+    confirm: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Re-arm: the code that `qt rearm` alone has shown.")
+    ] = None,
+    wait: Wait = 5.0,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what holds trading back, and the code that ends it; with --confirm CODE, end it."""
+    if confirm is not None:
+        _ask("rearm", wait, params, p, as_json, confirm)
+        return
+    from qtlib.runs.commands import brake
+
+    account = _resolved(params or Path("params/sim.yaml"), p).params.session.account
+    found = brake(account)
+    _answer({"account": account, "brake": found}, as_json, lambda out: _show_brake(out, account, found))
+
+
 @app.command(epilog="Example: qt doctor --params params/replay.yaml -p data.path=bars/")
 def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Check everything that can be checked before anything is at stake; exit 3 if something refuses."""
@@ -304,6 +369,22 @@ def exchange(
         print(json.dumps(answer) if as_json else words, flush=True)
 
     asyncio.run(keep_open(doors, port, ready, until_pid))
+
+
+def _ask(verb: str, wait_s: float, params: Path | None, p: list[str] | None, as_json: bool, code: str = "") -> None:
+    """Leave a command for the session, show its answer; exit 3 if it was refused, 1 if nobody answered in time."""
+    from qtlib.domain.commands import Outcome, Verb
+    from qtlib.runs.commands import ask
+
+    account = _resolved(params or Path("params/sim.yaml"), p).params.session.account
+    told = ask(account, Verb(verb), code=code, wait_s=wait_s)
+    took = "" if told["seconds"] is None else f" after {told['seconds']:.2f} s"
+    line = f"{verb} of account {account}: {told['outcome']}{took}: {told['words']}"
+    _answer(told, as_json, lambda out: out.print(line, highlight=False, markup=False, soft_wrap=True))
+    if told["outcome"] == Outcome.REFUSED.value:
+        raise typer.Exit(3)
+    if told["outcome"] != Outcome.DONE.value and told["session"]:
+        raise typer.Exit(1)
 
 
 # --- running ----------------------------------------------------------------------------------------------
@@ -512,11 +593,32 @@ def _show_status(out: "Console", answer: Mapping[str, Any]) -> None:
         )
         columns = ("symbol", "side", "quantity", "entry_price", "price", "unrealized_quote", "protected", "opened")
         _table(out, "positions", [{c: row[c] for c in columns} for row in held["positions"]])
+        for asked in held["waiting"]:
+            out.print(f"{asked['command']} waits, asked by {asked['by']} at {asked['asked']}", highlight=False)
     if run is not None:
         far = f", {run['done']} of {run['total']} bars" if run["done"] is not None else ""
         beat = f", last sign of life {_age(run['last_beat_age_s'])}" if run["last_beat_age_s"] is not None else ""
         started = _age(run["started_age_s"])
         out.print(f"newest run {run['run_id']}: {run['status']}, started {started}{far}{beat}", highlight=False)
+
+
+def _show_brake(out: "Console", account: str, found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        out.print(f"nothing holds account {account} back", highlight=False)
+        return
+    out.print(f"account {account} is {found['status']}: {found['cause']}", highlight=False, markup=False)
+    out.print(
+        f"since {found['since']}, by {found['by']}; equity then {found['equity_then_quote']:,.2f}, "
+        f"now {found['equity_now_quote']:,.2f}",
+        highlight=False,
+    )
+    _table(out, "positions", found["positions"])
+    if found["command"] == "pause":
+        out.print("`qt resume` ends a pause", highlight=False)
+        return
+    minutes = found["code_holds_s"] / 60
+    out.print(f"to trade again, within {minutes:.0f} minutes: qt rearm --confirm {found['code']}", highlight=False)
+    out.print("the drawdown is counted from the equity of that moment; limits stay as they are", highlight=False)
 
 
 def _age(seconds: float | None) -> str:

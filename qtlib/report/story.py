@@ -8,6 +8,7 @@ are of price, money is quote, every price and quantity has at least four decimal
 from decimal import Decimal
 
 from qtlib.domain.account import Position, exact
+from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Choice, Reason, Verdict
 from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import (
@@ -28,6 +29,7 @@ from qtlib.domain.state import (
     SessionOpened,
     State,
     StatusSet,
+    TradingStatus,
 )
 
 
@@ -36,7 +38,7 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
     match event:
         case SessionOpened():
             opened = f"▶️ Session {event.run_id} opened (mode {event.mode}, parameters {event.params_hash[:8]})"
-            return [opened, *_resumed(before)]
+            return [opened, *_resumed(before), *_held_back(before)]
         case SessionClosed():
             return [f"⏹️ Session {event.run_id} closed: {event.reason}"]
         case CashMoved() | CashCorrected() | FundingPaid():
@@ -116,6 +118,19 @@ def _resumed(state: State) -> list[str]:
         stop = f"stop ${_number(stops[-1])}" if stops and stops[-1] is not None else "no stop"
         lines.append(f"♻️ Resumed {position.symbol}: {_held(position)}, {stop}")
     return lines
+
+
+def _held_back(state: State) -> list[str]:
+    """What still holds trading back, and how a person lets go of it."""
+    brake = state.brake
+    if brake is None:
+        return []
+    what = "protects, and closes what is open" if brake.status is TradingStatus.HALTED else "protects and reduces"
+    ends = "qt resume" if brake.verb is Verb.PAUSE else "qt rearm"
+    return [
+        f"🚦 {brake.status.name} since {brake.since:%Y-%m-%d %H:%M} UTC, by {brake.by}: {brake.cause}",
+        f"   this session only {what}, until `{ends}`",
+    ]
 
 
 def _is_stop_of(order: Order, position: Position) -> bool:

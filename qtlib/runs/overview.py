@@ -10,6 +10,7 @@ from typing import Any
 from qtlib.domain.state import START, State
 from qtlib.journal import Journal
 from qtlib.runs import atomic
+from qtlib.runs.commands import braked
 from qtlib.runs.folder import RunFolder, journal_location, runs
 
 
@@ -27,7 +28,7 @@ def _journal(where: str | Path, account: str) -> dict[str, Any] | None:
     if isinstance(where, Path) and not where.exists():
         return None  # opening it would make one
     with Journal(where, account) as journal:
-        state = journal.state()
+        state, waiting, writer = journal.state(), journal.commands(), journal.writer()
     written = where.stat().st_mtime if isinstance(where, Path) else None
     wal = where.with_name(f"{where.name}-wal") if isinstance(where, Path) else None
     if written is not None and wal is not None and wal.exists():
@@ -37,6 +38,9 @@ def _journal(where: str | Path, account: str) -> dict[str, Any] | None:
         "written_age_s": None if written is None else round(max(0.0, time.time() - written), 1),
         "status": state.status.value,
         "cause": state.cause,
+        "brake": braked(state),
+        "waiting": [{"command": c.verb.value, "by": c.by, "asked": c.asked.isoformat()} for c in waiting],
+        "session": writer.owner if writer else None,
         "equity_quote": float(state.equity),
         "cash_quote": float(state.account.cash),
         "positions": [_position(state, symbol) for symbol in state.account.positions],

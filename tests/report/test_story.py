@@ -1,3 +1,4 @@
+from datetime import timedelta
 from decimal import Decimal
 
 import builders
@@ -5,10 +6,12 @@ import pytest
 from builders import HOUR, T0
 from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_position, a_request, fold, made_journal
 
+from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision, Reason, Target, Verdict
 from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, Role, Side
 from qtlib.domain.state import (
     CashCorrected,
+    CommandAnswered,
     DecisionMade,
     FundingPaid,
     OrderChanged,
@@ -173,4 +176,17 @@ def test_a_session_says_what_the_journal_brought_along():
         "▶️ Session r1 opened (mode sim, parameters abcdef12)",
         "♻️ Recovered 1 positions from the journal, up to 2026-01-01 00:00 UTC",
         "♻️ Resumed BTCUSDT: LONG 2.0000 @ $100.0000, no stop",
+    ]
+
+
+def test_a_command_and_its_answer_are_told_and_what_still_holds_at_the_next_start():
+    kill = Command("1", Verb.KILL, "eva@desk", T0)
+    event = CommandAnswered(
+        T0, kill, Outcome.DONE, "killed by eva@desk", T0 + timedelta(seconds=0.4), TradingStatus.HALTED
+    )
+    assert told(event) == ["🚦 kill, asked by eva@desk: done after 0.4 s: killed by eva@desk"]
+    state = advance(State(), event)
+    assert tell(state, SessionOpened(T0, "main", "r1", "sim", "abcdef123456"), state)[-2:] == [
+        "🚦 HALTED since 2026-01-01 00:00 UTC, by eva@desk: killed by eva@desk",
+        "   this session only protects, and closes what is open, until `qt rearm`",
     ]
