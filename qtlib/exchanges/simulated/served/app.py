@@ -5,7 +5,7 @@ without a pause in between: so requests, steps and messages happen one after the
 nowhere is answered 404, counted and logged. Beside the venue's own paths there is `/sim`, which no venue has:
 
 * `POST /sim/step?bars=N` lives through the next N bars (1 if not said), whatever the clock, and says how many it were;
-* `GET /sim` says where the market stands, and how many requests led nowhere;
+* `GET /sim` says where the market stands, and which requests led nowhere;
 * `GET` and `POST /sim/faults` say and set what goes wrong on purpose (see `faults`).
 """
 
@@ -24,13 +24,15 @@ from qtlib.domain.market import Step
 from qtlib.exchanges.port import ExchangeError, Unavailable
 from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
+from qtlib.exchanges.simulated.served.calls import PATH, Calls
 from qtlib.exchanges.simulated.served.clock import Clock
+from qtlib.exchanges.simulated.served.countdowns import Countdowns
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.faults import RequestFaults
 from qtlib.exchanges.simulated.served.keys import ListenKey
 from qtlib.exchanges.simulated.served.limits import Limits
 from qtlib.exchanges.simulated.served.listing import exchange_info
-from qtlib.exchanges.simulated.served.routes import KEY, NONE, ONE, ROUTES, SIGNED, Route
+from qtlib.exchanges.simulated.served.routes import KEY, NONE, ONE, ROUTES, SIGNED, TEN, Route
 from qtlib.exchanges.simulated.served.streams import Streams
 from qtlib.exchanges.simulated.served.words import SKEW_S, Refusal
 
@@ -56,15 +58,18 @@ class Doors:
         faults: Faults | None = None,
         times: int = 1,
     ) -> None:
-        self.unrouted: Counter[str] = Counter()  # requests that led nowhere, by method and path
+        self.unrouted: Counter[str] = Counter()  # requests that led nowhere: method, path, client
         self._desk, self._credentials, self._wall = desk, credentials, wall
         self._faults = RequestFaults(faults or Faults())
         self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
         self._streams = Streams(desk, self._key, wall)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market)
-        listing = Route(lambda desk, asked: exchange_info(desk, asked, times), ONE, NONE)
+        self._countdowns = Countdowns(desk, wall)
+        self._calls = Calls(self._answer, self._limits.told)
         self._routes = ROUTES | {
-            ("GET", "v1/exchangeInfo"): listing,
+            ("GET", "v1/exchangeInfo"): Route(lambda desk, asked: exchange_info(desk, self._limits), ONE, NONE),
+            ("GET", "v1/rateLimit/order"): Route(lambda desk, asked: self._limits.orders_told(), ONE),
+            ("POST", "v1/countdownCancelAll"): Route(self._countdowns.set, TEN),
             ("POST", "v1/listenKey"): Route(lambda desk, asked: self._key.open(), ONE, KEY),
             ("PUT", "v1/listenKey"): Route(lambda desk, asked: self._key.renew(), ONE, KEY),
             ("DELETE", "v1/listenKey"): Route(lambda desk, asked: self._key.close(), ONE, KEY),
@@ -82,6 +87,7 @@ class Doors:
             for kind in ("ws", "stream"):
                 app.router.add_get(f"{prefix}/{kind}", self._streams.serve)
                 app.router.add_get(f"{prefix}/{kind}/{{rest:.*}}", self._streams.serve)
+        app.router.add_get(PATH, self._calls.serve)
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
@@ -89,20 +95,25 @@ class Doors:
         path, _, query = request.raw_path.partition("?")
         body = (await request.read()).decode(errors="replace")
         sent = Sent(request.method, path, query, body, request.headers)
-        route = self._routes.get((sent.method, path.removeprefix("/fapi/"))) if path.startswith("/fapi/") else None
         try:
-            document = self._answer(sent, route)
+            document = self._answer(sent)
         except Refusal as no:
-            return web.json_response(no.document, status=no.status, headers={**self._used(route), **no.headers})
+            return web.json_response(no.document, status=no.status, headers={**self._used(sent), **no.headers})
         except ExchangeError as failed:  # the engine's disk: nothing has happened
             _log.error("%s %s: %s", sent.method, path, failed)
             return web.json_response({"msg": "Service Unavailable."}, status=503)
-        return web.json_response(document, headers=self._used(route), dumps=_compact)
+        return web.json_response(document, headers=self._used(sent), dumps=_compact)
 
-    def _answer(self, sent: Sent, route: Route | None) -> Any:
+    def _route(self, sent: Sent) -> Route | None:
+        inside = sent.path.startswith("/fapi/")
+        return self._routes.get((sent.method, sent.path.removeprefix("/fapi/"))) if inside else None
+
+    def _answer(self, sent: Sent) -> Any:
+        route = self._route(sent)
         if route is None:
-            self.unrouted[f"{sent.method} {sent.path}"] += 1
-            _log.warning("no route: %s %s for %s", sent.method, sent.path, sent.headers.get("User-Agent", "a client"))
+            client = sent.headers.get("User-Agent", "a client")
+            self.unrouted[f"{sent.method} {sent.path} for {client}"] += 1
+            _log.warning("no route: %s %s for %s", sent.method, sent.path, client)
             raise Refusal(-5000, f"Path {sent.path}, Method {sent.method} is invalid", status=404)
         asked = sent.asked
         self._limits.weigh(route.weight(asked))
@@ -114,7 +125,8 @@ class Doors:
             self._limits.order(*route.places)
         return route.answer(self._desk, asked)
 
-    def _used(self, route: Route | None) -> dict[str, str]:
+    def _used(self, sent: Sent) -> dict[str, str]:
+        route = self._route(sent)
         if route is None or not route.weighed:
             return {}
         return self._limits.headers(placing=route.places is not None)
@@ -136,7 +148,7 @@ class Doors:
 
     def _standing(self) -> dict[str, Any]:
         now = self._desk.now.isoformat()
-        return {"now": now, "ended": self._clock.ended, "unrouted": dict(self.unrouted)}
+        return {"now": now, "ended": self._clock.ended, "unrouted": list(self.unrouted)}
 
     async def _alive(self, app: web.Application) -> AsyncIterator[None]:
         """While the doors are open the clock runs, and keys expire."""
@@ -155,6 +167,7 @@ class Doors:
         while True:
             await asyncio.sleep(_EXPIRY_EVERY_S)
             self._streams.expire()
+            self._countdowns.run_out()
 
 
 @contextlib.asynccontextmanager

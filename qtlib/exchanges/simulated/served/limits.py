@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 
-from qtlib.exchanges.simulated.served.words import Refusal
+from qtlib.exchanges.simulated.served.words import Document, Refusal
 
 WEIGHT_1M = 2_400
 ORDERS_10S, ORDERS_1M = 300, 1_200
@@ -83,6 +83,21 @@ class Limits:
         self._orders_10s.used += short
         self._orders_1m.used += long
 
+    def told(self, placing: bool) -> list[Document]:
+        """What is allowed, and how much of it is used; of orders only where one is placed."""
+        orders = self.orders_told() if placing else []
+        used = self._weight.at(self.wall()).used
+        return [_limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_1M * self.times, count=used), *orders]
+
+    def orders_told(self) -> list[Document]:
+        """What is allowed of orders, and how much of it is used."""
+        now = self.wall()
+        short, long = self._orders_10s.at(now).used, self._orders_1m.at(now).used
+        return [
+            _limit("ORDERS", "MINUTE", 1, ORDERS_1M * self.times, count=long),
+            _limit("ORDERS", "SECOND", 10, ORDERS_10S * self.times, count=short),
+        ]
+
     def headers(self, placing: bool) -> dict[str, str]:
         """What a reply says about what is used; of orders only where one is placed."""
         now = self.wall()
@@ -91,3 +106,7 @@ class Limits:
             said["X-MBX-ORDER-COUNT-10S"] = str(self._orders_10s.at(now).used)
             said["X-MBX-ORDER-COUNT-1M"] = str(self._orders_1m.at(now).used)
         return said
+
+
+def _limit(kind: str, interval: str, intervals: int, most: int, count: int) -> Document:
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": intervals, "limit": most, "count": count}

@@ -8,28 +8,20 @@ from typing import Any
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import OrderType, TimeInForce
 from qtlib.exchanges.simulated.facts import recorded
-from qtlib.exchanges.simulated.served import limits
 from qtlib.exchanges.simulated.served.desk import Desk
-from qtlib.exchanges.simulated.served.words import Asked, Document, in_steps, wall_ms
+from qtlib.exchanges.simulated.served.limits import Limits
+from qtlib.exchanges.simulated.served.words import Document, in_steps, wall_ms
 
 _PERMISSIONS = ["GRID", "COPY"]
 
 
-def exchange_info(desk: Desk, asked: Asked, times: int = 1) -> Document:
-    """`times` is how much more than usual may be asked."""
-    rates = [
-        ("REQUEST_WEIGHT", "MINUTE", 1, limits.WEIGHT_1M),
-        ("ORDERS", "MINUTE", 1, limits.ORDERS_1M),
-        ("ORDERS", "SECOND", 10, limits.ORDERS_10S),
-    ]
+def exchange_info(desk: Desk, limits: Limits) -> Document:
+    allowed = [{name: value for name, value in one.items() if name != "count"} for one in limits.told(placing=True)]
     return {
         "timezone": "UTC",
         "serverTime": wall_ms(),
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": most * times}
-            for kind, interval, count, most in rates
-        ],
+        "rateLimits": allowed,
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
         "symbols": [_listing(instrument, desk) for instrument in desk.view.instruments.values()],

@@ -74,9 +74,13 @@ def all_orders(desk: Desk, asked: Asked) -> list[Document]:
 
 def cancel_all(desk: Desk, asked: Asked) -> Document:
     """All plain ones of the symbol; conditional ones stay."""
-    for record in list(_open_plain(desk, listed(desk, asked.needed("symbol")).symbol)):
-        desk.cancel(record)
+    cancel_resting(desk, listed(desk, asked.needed("symbol")).symbol)
     return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def cancel_resting(desk: Desk, symbol: str) -> None:
+    for record in list(_open_plain(desk, symbol)):
+        desk.cancel(record)
 
 
 # --- which orders are meant, in either book -----------------------------------------------------------------

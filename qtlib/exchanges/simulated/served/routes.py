@@ -39,7 +39,7 @@ def _by_limit(default: int, *steps: tuple[int, int], beyond: int) -> Weight:
     return weigh
 
 
-ONE = _flat(1)
+ONE, TEN = _flat(1), _flat(10)
 _CANDLES = _by_limit(500, (100, 1), (500, 2), (1001, 5), beyond=10)
 
 ROUTES: dict[tuple[str, str], Route] = {
