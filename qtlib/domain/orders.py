@@ -14,10 +14,10 @@ class Side(Enum):
     BUY = "buy"
     SELL = "sell"
 
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell: `sign * quantity` is the change of position."""
-        return 1 if self is Side.BUY else -1
+    sign: int  # +1 for a buy, -1 for a sell: `sign * quantity` is the change of position
+
+    def __init__(self, word: str):
+        self.sign = 1 if word == "buy" else -1
 
     @property
     def opposite(self) -> "Side":
@@ -38,13 +38,14 @@ class Role(Enum):
     NET_STOP = "net_stop"  # closes whatever is held, wider than the working stop, never moved
     FOREIGN = "foreign"  # somebody else's: counted, never touched
 
-    @property
-    def protects(self) -> bool:
-        return self in (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.NET_STOP)
+    protects: bool
+
+    def __init__(self, word: str):
+        self.protects = word in ("stop_loss", "take_profit", "net_stop")
 
 
 class OrderType(Enum):
-    """The venue's order types. The last five are conditional: they wait in a book of their own for a trigger."""
+    """The venue's order types."""
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
@@ -54,9 +55,12 @@ class OrderType(Enum):
     TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
     TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
 
-    @property
-    def conditional(self) -> bool:
-        return self not in (OrderType.MARKET, OrderType.LIMIT)
+    conditional: bool  # waits in a book of its own for a trigger
+    priced: bool  # trades at its limit or better
+
+    def __init__(self, word: str):
+        self.conditional = word not in ("MARKET", "LIMIT")
+        self.priced = word in ("LIMIT", "STOP", "TAKE_PROFIT")
 
 
 class TriggerBy(Enum):
@@ -94,9 +98,10 @@ class OrderStatus(Enum):
     EXPIRED = "expired"  # the venue ended it: nothing (more) to fill, or nothing left to reduce
     LOST = "lost"  # it certainly never reached the venue
 
-    @property
-    def working(self) -> bool:
-        return self in (OrderStatus.PENDING, OrderStatus.OPEN)
+    working: bool
+
+    def __init__(self, word: str):
+        self.working = word in ("pending", "open")
 
 
 class ExitSource(Enum):

@@ -32,7 +32,10 @@ class Rejection(NamedTuple):
 
 def admit(intent: OrderIntent, view: View) -> Rejection | None:
     """The first objection to `intent` as a new order; None takes it on."""
-    return _first(_AT_ENTRY, intent, view)
+    rejection = _first(_AT_ENTRY, intent, view)
+    if rejection or intent.type.conditional:  # which is asked the rest when it fires
+        return rejection
+    return _first(_AT_TRIGGER, intent, view)
 
 
 def admit_triggered(intent: OrderIntent, view: View) -> Rejection | None:
@@ -65,16 +68,14 @@ def symbol_known(intent: OrderIntent, view: View) -> Rejection | None:
 
 def parameters_fit(intent: OrderIntent, view: View) -> Rejection | None:
     trailing = intent.type is OrderType.TRAILING_STOP_MARKET
-    needed = {
-        "price": intent.type in (OrderType.LIMIT, OrderType.STOP, OrderType.TAKE_PROFIT),
-        "triggerPrice": intent.type.conditional and not trailing,
-        "callbackRate": trailing,
-    }
-    sent = {"price": intent.price, "triggerPrice": intent.trigger, "callbackRate": intent.callback_frac}
-    for name, value in sent.items():
-        if needed[name] and value is None:
+    for name, value, needed in (
+        ("price", intent.price, intent.type.priced),
+        ("triggerPrice", intent.trigger, intent.type.conditional and not trailing),
+        ("callbackRate", intent.callback_frac, trailing),
+    ):
+        if needed and value is None:
             return Rejection(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-        if value is not None and not needed[name]:
+        if value is not None and not needed:
             return Rejection(-1106, f"Parameter '{name}' sent when not required.")
     if intent.activation is not None and not trailing:
         return Rejection(-1106, "Parameter 'activatePrice' sent when not required.")
@@ -120,9 +121,10 @@ def quantity_fits(intent: OrderIntent, view: View) -> Rejection | None:
         return Rejection(-4003, "Quantity less than or equal to zero.")
     if quantity > (instrument.max_market_quantity if market else instrument.max_quantity):
         return Rejection(-4005, "Quantity greater than max quantity.")
-    if _too_precise(quantity, instrument.lot):
-        return _PRECISION
-    return Rejection(-4023, "Qty not increased by step size.") if quantity % instrument.lot else None
+    if quantity % instrument.lot:
+        too_precise = _too_precise(quantity, instrument.lot)
+        return _PRECISION if too_precise else Rejection(-4023, "Qty not increased by step size.")
+    return None
 
 
 def prices_fit(intent: OrderIntent, view: View) -> Rejection | None:
@@ -132,10 +134,9 @@ def prices_fit(intent: OrderIntent, view: View) -> Rejection | None:
             continue
         if price <= 0:
             return Rejection(-4001, "Price less than 0.")
-        if _too_precise(price, tick):
-            return _PRECISION
         if price % tick:
-            return Rejection(-4014, "Price not increased by tick size.")
+            too_precise = _too_precise(price, tick)
+            return _PRECISION if too_precise else Rejection(-4014, "Price not increased by tick size.")
     return None
 
 
@@ -179,14 +180,15 @@ def books_have_room(intent: OrderIntent, view: View) -> Rejection | None:
 
 
 def trigger_lies_ahead(intent: OrderIntent, view: View) -> Rejection | None:
+    if intent.trigger is not None:
+        level, upward = intent.trigger, fires_upward(intent)
+    elif intent.activation is not None:  # a trailing sell wakes above the price, a trailing buy below
+        level, upward = intent.activation, intent.side is Side.SELL
+    else:
+        return None
     quote = view.quotes[intent.symbol]
     price = exact(quote.mark if intent.trigger_by is TriggerBy.MARK else quote.price)
-    if intent.trigger is not None:
-        met = price >= intent.trigger if fires_upward(intent) else price <= intent.trigger
-    elif intent.activation is not None:  # a trailing sell wakes above the price, a trailing buy below
-        met = price >= intent.activation if intent.side is Side.SELL else price <= intent.activation
-    else:
-        met = False
+    met = price >= level if upward else price <= level
     return Rejection(-2021, "Order would immediately trigger.") if met else None
 
 
@@ -199,7 +201,8 @@ def within_brackets(intent: OrderIntent, view: View) -> Rejection | None:
 
 
 def margin_suffices(intent: OrderIntent, view: View) -> Rejection | None:
-    return MARGIN_INSUFFICIENT if margin.cost(view, intent) > margin.available(view) else None
+    cost = margin.cost(view, intent)
+    return MARGIN_INSUFFICIENT if cost and cost > margin.available(view) else None
 
 
 # --- what it would do at once -----------------------------------------------------------------------------
@@ -235,11 +238,6 @@ _ALREADY_CLOSING = Rejection(
 Check = Callable[[OrderIntent, View], Rejection | None]
 
 
-def _plain(check: Check) -> Check:
-    """`check`, asked of plain orders only: a conditional one is asked when it fires."""
-    return lambda intent, view: None if intent.type.conditional else check(intent, view)
-
-
 _AT_TRIGGER: tuple[Check, ...] = (within_brackets, margin_suffices, feasible)
 _OF_ITS_NUMBERS: tuple[Check, ...] = (quantity_fits, prices_fit, price_near_mark, large_enough)
 _OF_WHAT_RESTS: tuple[Check, ...] = (something_to_reduce, within_brackets, margin_suffices)
@@ -255,14 +253,15 @@ _AT_ENTRY: tuple[Check, ...] = (
     something_to_reduce,
     books_have_room,
     trigger_lies_ahead,
-    _plain(within_brackets),
-    _plain(margin_suffices),
-    _plain(feasible),
 )
 
 
 def _first(checks: Iterable[Check], intent: OrderIntent, view: View) -> Rejection | None:
-    return next((no for check in checks if (no := check(intent, view))), None)
+    for check in checks:
+        rejection = check(intent, view)
+        if rejection:
+            return rejection
+    return None
 
 
 def _beside_close_position(intent: OrderIntent, view: View) -> Rejection | None:

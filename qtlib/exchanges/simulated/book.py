@@ -14,10 +14,6 @@ from qtlib.domain.orders import ZERO, OrderIntent, OrderType, Side
 from qtlib.domain.values import value
 from qtlib.exchanges.simulated.conduct import Conduct
 
-_MARKET_TYPES = frozenset(
-    (OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET, OrderType.TRAILING_STOP_MARKET)
-)
-
 
 @value
 class Resting:
@@ -46,7 +42,7 @@ def reduces(intent: OrderIntent) -> bool:
 
 def limit_of(intent: OrderIntent) -> Decimal | None:
     """The worst price `intent` trades at, if it has one."""
-    return None if intent.type in _MARKET_TYPES else intent.price
+    return intent.price if intent.type.priced else None
 
 
 def fires_upward(intent: OrderIntent) -> bool:

@@ -6,7 +6,6 @@ The file belongs to one process at a time, and is locked for as long as that liv
 """
 
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,9 +94,7 @@ class Memory:
                 self._by_order.setdefault(client_id, []).append(event)
 
     def since(self, ts: datetime) -> Sequence[Event]:
-        if not self._events or self._events[-1].ts < ts:
-            return ()
-        return self._events[bisect_left(self._events, ts, key=lambda event: event.ts) :]
+        return _tail(self._events, ts)
 
     def of(self, client_id: str) -> Sequence[Event]:
         return self._by_order.get(client_id, ())
@@ -167,9 +164,7 @@ class Disk:
     def since(self, ts: datetime) -> Sequence[Event]:
         if self._tail_from is not None and ts <= self._tail_from:
             return self._read("WHERE ts >= ? ORDER BY number", _micros(ts))
-        if not self._tail or self._tail[-1].ts < ts:
-            return ()
-        return self._tail[bisect_left(self._tail, ts, key=lambda event: event.ts) :]
+        return _tail(self._tail, ts)
 
     def of(self, client_id: str) -> Sequence[Event]:
         return self._read("WHERE client_id = ? ORDER BY number", client_id)
@@ -192,6 +187,14 @@ class Disk:
     def _one(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
+
+
+def _tail(events: Sequence[Event], ts: datetime) -> Sequence[Event]:
+    """Those of `events` that are not before `ts`: mostly none, or the last few."""
+    first = len(events)
+    while first and events[first - 1].ts >= ts:
+        first -= 1
+    return events[first:]
 
 
 def _in_words(path: Path, failed: sqlite3.Error) -> ExchangeError:

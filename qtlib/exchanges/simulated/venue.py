@@ -81,7 +81,7 @@ class SimulatedExchange:
         self._alarms: dict[str, Alarm] | None = None  # None: to be set anew
         self._store: Store = Disk(store) if store else Memory()
         if not self._restored():
-            self._clock, self._book = Clock(), Book()
+            self._stand(Clock(), Book())
             self._move_cash(START, cash, "deposit", "deposit-0")
             self._keep()
 
@@ -107,8 +107,8 @@ class SimulatedExchange:
         """Fills, order changes, funding and cash moves at or after `since`, oldest first; and which of the orders
         `about` never came here."""
         told = self._store.since(since)
-        waiting = [order.intent.client_id for order in about if order.status is OrderStatus.PENDING]
-        lost = [client_id for client_id in waiting if not self._known(client_id)]
+        pending = OrderStatus.PENDING
+        lost = [o.intent.client_id for o in about if o.status is pending and not self._known(o.intent.client_id)]
         if not lost:
             return told
         never = "it never reached the exchange"
@@ -126,7 +126,7 @@ class SimulatedExchange:
         if step.ts <= self._clock.now:
             return
         if self._alarms is None:
-            self._alarms = dict(self._all_alarms())
+            self._alarms = self._all_alarms()
         self._clock.now = step.ts
         if self._alarms and self._is_touched(step, self._alarms):
             self._walk(step, self._alarms)
@@ -219,11 +219,6 @@ class SimulatedExchange:
     def isolated(self) -> Mapping[str, Decimal]:
         """The part of the wallet that backs each position by itself, in quote; none does in cross margin."""
         return self._book.isolated
-
-    @property
-    def view(self) -> View:
-        """All there is, to read: what admission and margin are computed from."""
-        return View(self.instruments, self.conduct, self._book, self._clock.quotes)
 
     @property
     def fallbacks(self) -> Mapping[str, str]:
@@ -420,23 +415,23 @@ class SimulatedExchange:
             left -= margin.maintenance(quantity, worst, self._brackets[symbol])
         return bool(group) and left <= 0
 
-    def _all_alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def _all_alarms(self) -> dict[str, Alarm]:
         """Per symbol, the prices within which a bar must stay to be quiet."""
-        for symbol in self.view.busy():
-            bounds = {TriggerBy.LAST: (-inf, inf), TriggerBy.MARK: (-inf, inf)}
-            for order in self.view.orders(symbol):
-                source = order.intent.trigger_by if order.waiting else TriggerBy.LAST
-                low, high = quiet_range(order)
-                bounds[source] = max(bounds[source][0], low), min(bounds[source][1], high)
-            position = self.account.positions.get(symbol)
-            if position and not self.crossed(symbol):
-                wallet, quantity = float(self._book.isolated[symbol]), float(position.quantity)
-                price = margin.isolated_liquidation_price(
-                    wallet, quantity, float(position.entry_price), self._brackets[symbol]
-                )
-                low, high = bounds[TriggerBy.MARK]
-                bounds[TriggerBy.MARK] = (max(low, price), high) if quantity > 0 else (low, min(high, price))
-            yield symbol, Alarm(*bounds[TriggerBy.LAST], *bounds[TriggerBy.MARK])
+        alarms = dict.fromkeys(self.view.busy(), Alarm())
+        for order in self._book.orders.values():
+            symbol, low, high = order.intent.symbol, *quiet_range(order)
+            by_mark = order.waiting and order.intent.trigger_by is TriggerBy.MARK
+            alarms[symbol] = alarms[symbol].tighter(low, high, by_mark)
+        for symbol, position in self.account.positions.items():
+            if self.crossed(symbol):
+                continue
+            wallet, quantity = float(self._book.isolated[symbol]), float(position.quantity)
+            price = margin.isolated_liquidation_price(
+                wallet, quantity, float(position.entry_price), self._brackets[symbol]
+            )
+            low, high = (price, inf) if quantity > 0 else (-inf, price)
+            alarms[symbol] = alarms[symbol].tighter(low, high, by_mark=True)
+        return alarms
 
     def _walk(self, step: Step, alarms: Iterable[str]) -> None:
         """Everything that happens on the way through `step`, in the order in which it lies there."""
@@ -556,11 +551,15 @@ class SimulatedExchange:
         if self._changed:
             self._changed, self._alarms = False, None
 
+    def _stand(self, clock: Clock, book: Book) -> None:
+        self._clock, self._book = clock, book
+        self.view = View(self.instruments, self.conduct, book, clock.quotes)  # all there is, to read
+
     def _restored(self) -> bool:
         kept = self._store.load(self.conduct)
         if kept is None:
             return False
-        self._clock, self._book = kept
+        self._stand(*kept)
         self._fresh, self._changed, self._alarms = [], False, None
         if missing := sorted(self.view.busy() - self.instruments.keys()):
             raise ValueError(f"the stored venue still has positions or orders in {', '.join(missing)}; list them too")

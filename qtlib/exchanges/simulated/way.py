@@ -16,10 +16,16 @@ from qtlib.exchanges.simulated.book import Resting, fires_upward
 class Alarm(NamedTuple):
     """What a bar must stay strictly within to be quiet."""
 
-    low: float
-    high: float
-    mark_low: float
-    mark_high: float
+    low: float = -inf
+    high: float = inf
+    mark_low: float = -inf
+    mark_high: float = inf
+
+    def tighter(self, low: float, high: float, by_mark: bool) -> "Alarm":
+        """This one, and beside it `low` and `high`, of mark prices or of last ones."""
+        if by_mark:
+            return Alarm(self.low, self.high, max(self.mark_low, low), min(self.mark_high, high))
+        return Alarm(max(self.low, low), min(self.high, high), self.mark_low, self.mark_high)
 
 
 class Happening(NamedTuple):
