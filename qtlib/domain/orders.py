@@ -39,6 +39,7 @@ class Role(Enum):
     FOREIGN = "foreign"  # somebody else's: counted, never touched
 
     protects: bool
+    __hash__ = object.__hash__  # as roles are compared: by what they are, not by their name
 
     def __init__(self, word: str):
         self.protects = word in ("stop_loss", "take_profit", "net_stop")

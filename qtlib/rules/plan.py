@@ -106,10 +106,11 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
             stop = tighten(order.intent.trigger, stop, sign)
     unstoppable = Role.STOP_LOSS in trade.refused or _passed(stop, sign, symbol, state)
     if not unstoppable:
-        if not _rests(stops, stop, abs(position.quantity)):
+        kept = _found(stops, stop, abs(position.quantity))
+        if kept is None:
             actions.append(Submit(_stop_order(trade, position, stop, rules)))
-        elif len(stops) > 1:
-            actions += _others_out(stops, stop, abs(position.quantity))
+        else:
+            actions += _others_out(stops, kept)
     leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
     if leaving is None:
         if Role.NET_STOP not in by_role and Role.NET_STOP not in trade.refused:
@@ -166,17 +167,19 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
     return min(over, abs(position.quantity))
 
 
-def _rests(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> bool:
-    """Whether one of `resting` is an order of `quantity` at `trigger`."""
-    return any(o.intent.trigger == trigger and o.remaining == quantity for o in resting)
+def _found(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> Order | None:
+    """The one of `resting` that is an order of `quantity` at `trigger`."""
+    for order in resting:
+        if order.intent.trigger == trigger and order.remaining == quantity:
+            return order
+    return None
 
 
-def _others_out(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> Sequence[Action]:
-    """The ends of all `resting` but the one of `quantity` at `trigger`, once that one is confirmed."""
-    same = next(o for o in resting if o.intent.trigger == trigger and o.remaining == quantity)
-    if same.status is not OrderStatus.OPEN:
+def _others_out(resting: list[Order], kept: Order) -> Sequence[Action]:
+    """The ends of all `resting` but the one that is kept, once that one is confirmed."""
+    if len(resting) == 1 or kept.status is not OrderStatus.OPEN:
         return ()
-    return [Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not same]
+    return [Cancel(o.intent.client_id, o.intent.symbol) for o in resting if o is not kept]
 
 
 def _take_profit(
@@ -187,16 +190,18 @@ def _take_profit(
     if price is None:
         return [Cancel(o.intent.client_id, position.symbol) for o in resting]
     already = _passed(price, -1 if position.quantity > 0 else 1, position.symbol, state)
-    if resting and (already or any(o.filled for o in resting)):
+    filling = [order for order in resting if order.filled]
+    if filling or (resting and already):
         return ()
     share = (trade.exits or static_plan(rules.exits, ExitSource.RECOVERED)).partial_frac
     whole = abs(position.quantity)
     lots = round(float(whole) * share / float(instrument.lot))
     quantity = min(max(lots, 1) * instrument.lot, whole)
     trigger = None if already or Role.TAKE_PROFIT in trade.refused else price  # nothing can wait for what is there
-    if not _rests(resting, trigger, quantity):
+    kept = _found(resting, trigger, quantity)
+    if kept is None:
         return (Submit(_target_order(position, quantity, trigger, price)),)
-    return _others_out(resting, trigger, quantity) if len(resting) > 1 else ()
+    return _others_out(resting, kept)
 
 
 def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules) -> OrderIntent:
