@@ -60,9 +60,10 @@ class Doors:
     ) -> None:
         self.unrouted: Counter[str] = Counter()  # requests that led nowhere: method, path, client
         self._desk, self._credentials, self._wall = desk, credentials, wall
-        self._faults = RequestFaults(faults or Faults())
+        faults = faults or Faults()
+        self._faults = RequestFaults(faults)
         self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
-        self._streams = Streams(desk, self._key, wall)
+        self._streams = Streams(desk, self._key, wall, faults)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market)
         self._countdowns = Countdowns(desk, wall)
         self._calls = Calls(self._answer, self._limits.told)

@@ -1,8 +1,9 @@
-"""Faults on the wire: what becomes of a request, and of its answer, on their way.
+"""Faults on the wire: what becomes of a request, of its answer, and of what the account is told, on their way.
 
 A request passes here before and after it is heard; it is counted when all of it has arrived. The faults that act on
 it make it wait, answer something else in place of hearing it, or after that, or reset its connection; of several that
-answer the first one does. An order can be hidden from those who ask for it. Everything else is as always.
+answer the first one does. An order can be hidden from those who ask for it. What the account is told can come twice,
+late or never. Everything else is as always.
 
 `GET /sim/faults` says what is at work, with its counts, and all that was injected, in order. `POST /sim/faults` takes
 `{"clear": true, "seed": 7, "faults": [{"kind": …}, …]}`, each of the three if wanted: what is there goes, what is
@@ -145,7 +146,51 @@ class RequestFaults:
         return found
 
 
+@dataclass(eq=False, slots=True)
+class Held:
+    message: Document
+    behind: int  # how many others go first
+
+
+class EventFaults:
+    """Stands between the account's events and `send`, which tells them."""
+
+    def __init__(self, faults: Faults, send: Callable[[Document], None]) -> None:
+        self._faults, self._send = faults, send
+        self._held: list[Held] = []
+
+    def tell(self, message: Document) -> None:
+        """Tell `message` as often, and as late, as the faults that act on it allow."""
+        acting = {its.kind: its for its in self._faults.acting(Place.EVENT, message["e"], _subject(message))}
+        overtaken = list(self._held)
+        if late := acting.get("reorder"):
+            asyncio.get_running_loop().call_soon(self._release, self._hold(message, late.behind))
+        elif "omit" not in acting:
+            for _ in range(2 if "repeat" in acting else 1):
+                self._send(message)
+        for held in overtaken:
+            held.behind -= 1
+            if not held.behind:
+                self._release(held)
+
+    def _hold(self, message: Document, behind: int) -> Held:
+        self._held.append(held := Held(message, behind))
+        return held
+
+    def _release(self, held: Held) -> None:
+        """At the latest when the call is over in which it happened: no event is held for ever."""
+        if held in self._held:
+            self._held.remove(held)
+            self._send(held.message)
+
+
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _subject(message: Document) -> str:
+    """The client id of the order that `message` is about, if it is about one."""
+    order = message.get("o")
+    return str(order.get("c") or order.get("caid")) if isinstance(order, dict) else ""
 
 
 def _total_s(acting: Iterable[Fault], kind: str) -> float:

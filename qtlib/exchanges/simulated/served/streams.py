@@ -11,11 +11,14 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from qtlib.exchanges.simulated.faults import Faults, Place
 from qtlib.exchanges.simulated.served.desk import Desk
+from qtlib.exchanges.simulated.served.faults import EventFaults
 from qtlib.exchanges.simulated.served.keys import ListenKey
 from qtlib.exchanges.simulated.served.limits import Window
 from qtlib.exchanges.simulated.served.news import account_messages
@@ -37,14 +40,20 @@ class Listener:
 
     wrapped: bool
     since: float  # on the wall clock
+    transport: asyncio.Transport | None = None
     events: frozenset[str] = frozenset()  # of the account, by type; empty: all
     streams: dict[str, Messages | None] = field(default_factory=dict)  # None: the account's, under its key
     said: Window = field(default_factory=lambda: Window(1))
-    queue: "asyncio.Queue[str | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    queue: "asyncio.Queue[str | Callable[[], None] | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    lost: bool = False  # cut or hushed, once what waits before that is written
 
     @property
     def keys(self) -> list[str]:
         return [name for name, messages in self.streams.items() if messages is None]
+
+    def hears(self, name: str) -> bool:
+        """Whether it is here for events of the account, or of the market if `name` is `bar`."""
+        return len(self.keys) < len(self.streams) if name == "bar" else bool(self.keys)
 
     def send(self, stream: str, message: Document) -> None:
         self.put({"stream": stream, "data": message} if self.wrapped else message)
@@ -52,7 +61,7 @@ class Listener:
     def put(self, message: Any) -> None:
         if self.queue.full():
             self.end()
-        else:
+        elif not self.lost:
             self.queue.put_nowait(json.dumps(message, separators=(",", ":")))
 
     def end(self) -> None:
@@ -61,12 +70,26 @@ class Listener:
             self.queue.get_nowait()
         self.queue.put_nowait(None)
 
+    def cut(self) -> None:
+        """The connection is gone, and nobody said goodbye."""
+        self._lose(lambda transport: transport.abort())
+
+    def hush(self) -> None:
+        """The connection stands, and nothing comes through it any more, not even an answer to a ping."""
+        self._lose(lambda transport: transport.pause_reading())
+
+    def _lose(self, how: Callable[[asyncio.Transport], None]) -> None:
+        if self.transport and not self.queue.full():
+            self.lost = True
+            self.queue.put_nowait(partial(how, self.transport))
+
 
 class Streams:
-    """All sockets; `wall` is the clock that their limits go by."""
+    """All sockets; `wall` is the clock that their limits go by, `faults` what befalls them on purpose."""
 
-    def __init__(self, desk: Desk, key: ListenKey, wall: Callable[[], float]) -> None:
-        self._desk, self._key, self._wall = desk, key, wall
+    def __init__(self, desk: Desk, key: ListenKey, wall: Callable[[], float], faults: Faults) -> None:
+        self._desk, self._key, self._wall, self._faults = desk, key, wall, faults
+        self._telling = EventFaults(faults, self._send_account)
         self._listeners: set[Listener] = set()
         desk.listen(self._tell_account)
 
@@ -78,7 +101,7 @@ class Streams:
         named += request.query.get("streams", "").split("/") if wrapped else []
         named.append(request.query.get("listenKey", ""))
         events = frozenset(filter(None, request.query.get("events", "").split("/")))
-        listener = Listener(wrapped, self._wall(), events, self._known(named))
+        listener = Listener(wrapped, self._wall(), request.transport, events, self._known(named))
         if unknown := [n for n in named if "@" in n and n not in listener.streams]:  # else they are a client's own
             _log.warning("no stream: %s", ", ".join(unknown))
         socket = web.WebSocketResponse(heartbeat=PING_S)
@@ -98,6 +121,7 @@ class Streams:
 
     def tell_market(self) -> None:
         """A step is over: every market stream that somebody listens to says so."""
+        self._befall("bar")
         built: dict[str, list[Any]] = {}
         for listener in list(self._listeners):
             for stream, messages in listener.streams.items():
@@ -120,15 +144,33 @@ class Streams:
 
     def close(self) -> None:
         for listener in list(self._listeners):
-            listener.end()
+            if listener.lost:
+                listener.cut()
+            else:
+                listener.end()
 
     def _tell_account(self, told: Told) -> None:
+        for message in account_messages(self._desk, told):
+            self._befall(message["e"])
+            self._telling.tell(message)
+
+    def _send_account(self, message: Document) -> None:
         key = self._key.key
-        listening = [one for one in self._listeners if key in one.streams] if self._key.valid(key) else []
-        for message in account_messages(self._desk, told) if listening else ():
-            for listener in listening:
-                if not listener.events or message["e"] in listener.events:
-                    listener.send(key, message)
+        for listener in self._listeners if self._key.valid(key) else ():
+            if key in listener.streams and (not listener.events or message["e"] in listener.events):
+                listener.send(key, message)
+
+    def _befall(self, name: str) -> None:
+        """What happens on purpose to those who would hear of `name`, an event of the account or a `bar`."""
+        for its in self._faults.acting(Place.SOCKET, name):
+            if its.kind == "listen_key_expired":
+                self._key.close()
+                self.expire()
+            for listener in [one for one in self._listeners if one.hears(name)]:
+                if its.kind == "drop_socket":
+                    listener.cut()
+                elif its.kind == "silent_socket":
+                    listener.hush()
 
     def _hear(self, listener: Listener, text: str) -> None:
         """Answer a command; who sends too many is cut off."""
@@ -171,9 +213,12 @@ class Streams:
 
 
 async def _write(listener: Listener, socket: web.WebSocketResponse) -> None:
-    while (text := await listener.queue.get()) is not None:
+    while (next_one := await listener.queue.get()) is not None:
         try:
-            await socket.send_str(text)
+            if isinstance(next_one, str):
+                await socket.send_str(next_one)
+            else:
+                next_one()
         except ConnectionError:
             return
     await socket.close()
