@@ -322,6 +322,9 @@ def exchange(
     begins: Annotated[
         str | None, typer.Option("--from", metavar="UTC", help="When the account begins; bars before are past.")
     ] = None,
+    past: Annotated[
+        int, typer.Option(metavar="BARS", min=1, help="Without --from: how many bars are past when it begins.")
+    ] = 500,
     state: Annotated[
         Path | None, typer.Option(help="The file it is kept in (and FILE.orders beside it): it survives being killed.")
     ] = None,
@@ -359,7 +362,7 @@ def exchange(
     words += ["data.source=files", "data.bars=null"] if data else []
     settings = _resolved(params or Path("params/sim.yaml"), [*(p or []), *words])
     factor, going_wrong = speed_of(speed), faults_of(faults)
-    desk, coming = opened(settings.params, state, instant(begins) if begins else None)
+    desk, coming = opened(settings.params, state, instant(begins) if begins else None, past)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # to standard error
     doors = Doors(desk, coming, Credentials(key, secret), factor, faults=going_wrong, times=times_of(factor))
 

@@ -306,6 +306,7 @@ _EXITS: dict[str, Any] = {
     "ratchet_step_frac": _frac(0.0, "the trailing distance", 0.0, 1.0, "the ratchet moves in steps of this"),
     "liquidation_margin_frac": _frac(0.0, "entry price", 0.0, 0.2, "between a stop and the liquidation price"),
     "protect_timeout_s": Field(gt=0.0, le=60.0, description="without a confirmed stop, then flattened [s]"),
+    "recover_timeout_s": Field(gt=0.0, le=120.0, description="the same, for what a session finds when it starts [s]"),
 }
 
 

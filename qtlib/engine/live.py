@@ -21,7 +21,7 @@ from qtlib.domain.decisions import Moment, Signal
 from qtlib.domain.market import Bar
 from qtlib.domain.state import START
 from qtlib.engine.feeds import OHLCV, Strategy, signals_of
-from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData
+from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData, RunningMarket, WaitingMarket
 
 PAUSE_S = 0.2  # before a market that could not be asked is asked again
 MOST_MISSED = 1_500  # bars: of a longer absence only the end is learned
@@ -40,7 +40,7 @@ class Subject:
     fit: Fit = lambda frame: True
 
 
-def stepped(data: MarketData, subject: Subject, after: datetime = START) -> Iterator[Moment]:
+def stepped(data: WaitingMarket, subject: Subject, after: datetime = START) -> Iterator[Moment]:
     """A market that goes on a bar whenever the last one has been dealt with, until it ends."""
     windows, at, begun = _Windows(subject), after, False
     yield from _patiently(windows, lambda: windows.fill(data))
@@ -62,7 +62,7 @@ def stepped(data: MarketData, subject: Subject, after: datetime = START) -> Iter
 
 
 def streamed(
-    data: MarketData,
+    data: RunningMarket,
     subject: Subject,
     after: datetime = START,
     *,

@@ -63,11 +63,19 @@ class MarketData(Protocol):
     def marks(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, Sequence[Bar]]:
         """The same of mark prices."""
 
-    def watch(self, symbols: Iterable[str], timeframe: str) -> "SimpleQueue[Heard]":
-        """All that happens from now on."""
+
+class WaitingMarket(MarketData, Protocol):
+    """One that goes on when it is told to."""
 
     def step(self) -> int:
-        """Let the market go on by a bar; 0 if there are no more. Only where it waits for its trader."""
+        """Let the market go on by a bar; 0 if there are no more."""
+
+
+class RunningMarket(MarketData, Protocol):
+    """One that goes on by itself."""
+
+    def watch(self, symbols: Iterable[str], timeframe: str) -> "SimpleQueue[Heard]":
+        """All that happens from now on."""
 
 
 class ExchangeError(Exception):

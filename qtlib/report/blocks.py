@@ -4,7 +4,7 @@ Signs are written, units stand in captions or heads, numbers align right, and wh
 A table shows its first rows and says how many there are; it scrolls within itself, so the page never does sideways.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -141,6 +141,15 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
     ]
     heads = ("UTC", f"Equity\n[{quote}]", f"Change\n[{quote}]", "Deepest\ndrawdown", f"Exposure, highest\n[{quote}]")
     return _table("Equity by " + ("day" if period is days else "month"), heads, rows, words={0})
+
+
+def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
+    """What was traded on: the bars of each symbol, as they were heard (`tables.bars`)."""
+    rows = [
+        (symbol, f"{len(frame):,}", f"{frame.index[0]:%Y-%m-%d %H:%M}", f"{frame.index[-1]:%Y-%m-%d %H:%M}")
+        for symbol, frame in sorted(bars.items())
+    ]
+    return _table("Bars that were heard", ("Symbol", "Bars", "First [UTC]", "Last [UTC]"), rows, words={0})
 
 
 def simulated(words: str = "No real prices, no real money.") -> Html:

@@ -37,6 +37,7 @@ class ExitParams:
     )
     liquidation_margin_frac: float = 0.01  # of entry: a stop stays this far on our side of the liquidation price
     protect_timeout_s: float = 3.0  # a position without a confirmed stop for longer is flattened
+    recover_timeout_s: float = 10.0  # the same, for what a session finds when it starts
 
 
 @dataclass(frozen=True, slots=True)

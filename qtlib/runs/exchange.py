@@ -34,14 +34,16 @@ WATCH_EVERY_S = 0.5
 PAST_BARS = 500  # before the account begins, unless it is said when: what a client asks for when it names no limit
 
 
-def opened(params: Params, state: Path | None = None, begins: datetime | None = None) -> tuple[Desk, Iterator[Step]]:
-    """The desk, standing where its files left it or at `begins`, and the steps to come."""
+def opened(
+    params: Params, state: Path | None = None, begins: datetime | None = None, past_bars: int = PAST_BARS
+) -> tuple[Desk, Iterator[Step]]:
+    """The desk, standing where its files left it, at `begins` or after `past_bars`, and the steps to come."""
     if state and not state.parent.is_dir():
         raise SettingsError(f"--state {state}: there is no folder {state.parent}; make it first")
     engine = wiring.venue(params, wiring.instruments(params), state)
     ledger = Ledger(state and state.with_name(state.name + ".orders"))
     _check_same_market(ledger, params, state)
-    past, coming = _split(_steps(params), engine.now if engine.now > START else begins)
+    past, coming = _split(_steps(params), engine.now if engine.now > START else begins, past_bars)
     chart = Chart(length_of(_timeframe(params)))
     for step in past:
         chart.live(step)
@@ -130,19 +132,17 @@ def _steps(params: Params) -> Iterator[Step]:
         after = batch[-2].ts
 
 
-def _split(steps: Iterator[Step], until: datetime | None) -> tuple[list[Step], Iterator[Step]]:
-    """What is past at `until`, and what is to come; where `until` is None, `PAST_BARS` bars are past."""
+def _split(steps: Iterator[Step], until: datetime | None, bars: int) -> tuple[list[Step], Iterator[Step]]:
+    """What is past at `until`, and what is to come; where `until` is None, so many `bars` are past."""
     past: list[Step] = []
     for step in steps:
-        if (len(past) >= PAST_BARS) if until is None else (step.ts > until):
+        if (len(past) >= bars) if until is None else (step.ts > until):
             if past:
                 return past, chain([step], steps)
             raise SettingsError(f"the venue would stand at {until}, the first bar closes at {step.ts}: begin later")
         past.append(step)
     if until is None:
-        raise SettingsError(
-            f"with {len(past)} bars there is nothing after the first {PAST_BARS}: say --from when to begin"
-        )
+        raise SettingsError(f"with {len(past)} bars there is nothing after the first {bars}: say --from when to begin")
     return past, iter(())
 
 

@@ -18,13 +18,26 @@ def before(journal: Iterable[tuple[int, Event]], start: State) -> Mapping[str, A
     return tables(event for _, event in journal).carried
 
 
-def keep(run: Run, books: Tables, market: Market, venue: SimulatedExchange) -> Metrics:
-    """Write the tables and hand the metrics to the record; the metrics."""
+def keep(run: Run, books: Tables, data: Mapping[str, Any]) -> Metrics:
+    """Write the tables and hand the metrics to the record, with what they were made of (`data`); the metrics."""
     for name in ("trades", "equity", "decisions"):
         run.write_table(name, getattr(books, name))
     figures = metrics(books)
-    run.finish(metrics=figures, counters=_counters(books), data=_data(books, market, venue))
+    run.finish(metrics=figures, counters=_counters(books), data={**data, **_period(books)})
     return figures
+
+
+def replayed(market: Market, venue: SimulatedExchange) -> dict[str, Any]:
+    """What a backtest was made of, as the record has it."""
+    return {
+        "source": market.source,
+        "simulated": market.simulated,
+        "symbols": list(market.symbols),
+        "timeframe": market.timeframe,
+        "fingerprint": market.fingerprint,
+        "notes": [*market.notes, *map(str, market.findings)],
+        "fallbacks": dict(venue.fallbacks),
+    }
 
 
 def _counters(books: Tables) -> dict[str, Any]:
@@ -40,17 +53,10 @@ def _counters(books: Tables) -> dict[str, Any]:
     }
 
 
-def _data(books: Tables, market: Market, venue: SimulatedExchange) -> dict[str, Any]:
+def _period(books: Tables) -> dict[str, Any]:
     times = books.equity["ts"]
     return {
-        "source": market.source,
-        "simulated": market.simulated,
-        "symbols": list(market.symbols),
-        "timeframe": market.timeframe,
         "first": times.iloc[0].to_pydatetime() if len(times) else None,
         "last": times.iloc[-1].to_pydatetime() if len(times) else None,
         "bars": len(times),
-        "fingerprint": market.fingerprint,
-        "notes": [*market.notes, *map(str, market.findings)],
-        "fallbacks": dict(venue.fallbacks),
     }

@@ -120,7 +120,7 @@ class VenueProcess:
         port = self.url.rpartition(":")[2] or "0"
         return [
             *("--state", str(self._store), "--port", port, "--speed", "step" if speed is None else f"{speed:g}"),
-            *("--until-pid", str(os.getpid()), "--json"),
+            *("--past", "1", "--until-pid", str(os.getpid()), "--json"),  # the account begins with the market
         ]
 
 

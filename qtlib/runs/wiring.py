@@ -150,9 +150,15 @@ def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
     return narrate
 
 
-def heart(run: Run, market: Market, lease: Lease | None = None) -> Callable[[Moment], None]:
+def bars_to_trade(params: Params) -> int | None:
+    """After how many bars the session ends by itself; None: with the market, or never."""
+    simulated = params.mode == "sim" and params.data.source == "simulated"
+    return params.session.max_bars or (params.data.bars if simulated else None)
+
+
+def heart(run: Run, lease: Lease | None = None, total: int | None = None) -> Callable[[Moment], None]:
     """Beats once a moment: a sign of life with how far the run is, and the lease renewed while it is."""
-    done, total = 0, run.params.session.max_bars or len(market.bars[market.symbols[0]])
+    done, total = 0, total or bars_to_trade(run.params)
 
     def beat(moment: Moment) -> None:
         nonlocal done

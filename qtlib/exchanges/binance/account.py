@@ -65,7 +65,7 @@ class Account:
             happened: list[Told] = []
         else:
             happened = await self._history.since(since, now, busy)
-        told = {t.event.key: t for t in [*happened, *fates] if t.event.key not in self._before}
+        told = {t.event.key: t for t in [*fates, *happened] if t.event.key not in self._before}
         return [t.event for t in sorted(told.values(), key=lambda t: t[:3])]
 
     async def snapshot(self) -> ExchangeSnapshot:

@@ -85,13 +85,13 @@ class Binance:
         """As the venue lists them now; Refused, with the reasons, if one can't be traded or read."""
         return self._ask(listings.instruments(self._client, symbols))
 
-    def bars(self, symbol: str, timeframe: str, count: int) -> list[Bar]:
-        """The last `count` closed bars, oldest first."""
-        return self._ask(self._bars(symbol, timeframe, count, marks=False))
+    def bars(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, list[Bar]]:
+        """The last `count` closed bars of each symbol, oldest first."""
+        return self._ask(self._bars(tuple(symbols), timeframe, count, marks=False))
 
-    def marks(self, symbol: str, timeframe: str, count: int) -> list[Bar]:
+    def marks(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, list[Bar]]:
         """The same of mark prices, which have no volume."""
-        return self._ask(self._bars(symbol, timeframe, count, marks=True))
+        return self._ask(self._bars(tuple(symbols), timeframe, count, marks=True))
 
     @property
     def now(self) -> datetime:
@@ -159,9 +159,10 @@ class Binance:
             raise
         return client, Account(client, self.mode, **self._settings)  # type: ignore[arg-type]
 
-    async def _bars(self, symbol: str, timeframe: str, count: int, marks: bool) -> list[Bar]:
+    async def _bars(self, symbols: tuple[str, ...], timeframe: str, count: int, marks: bool) -> Mapping[str, list[Bar]]:
         now = await self._account.now()
-        return await listings.bars(self._client, symbol, timeframe, count, now, marks=marks)
+        asked = (listings.bars(self._client, symbol, timeframe, count, now, marks=marks) for symbol in symbols)
+        return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
 
     def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """The answer to `question`, put to the loop."""

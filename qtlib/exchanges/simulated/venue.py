@@ -302,7 +302,7 @@ class SimulatedExchange:
             self._clock.quotes[intent.symbol].taken += float(quantity)
             order = replace(order, filled=order.filled + quantity)
             self._put(order)
-            paid = fee(quantity, price, fee_frac)
+            paid = fee(quantity, price, fee_frac).quantize(margin.QUANTUM)
             self._book_fill(intent.client_id, intent.symbol, intent.side, quantity, price, paid, maker)
             done = not self.view.held(intent.symbol) if intent.close_position else not order.remaining
             if done:
@@ -530,7 +530,7 @@ class SimulatedExchange:
             worse = max(bankrupt, market) if side is Side.BUY else min(bankrupt, market)
             price, quantity = _rounded_against(side, worse, instrument), abs(position.quantity)
             client_id = f"autoclose-{symbol}-{self._book.fills_made + 1}"
-            paid = fee(quantity, price, instrument.liquidation_fee_frac)
+            paid = fee(quantity, price, instrument.liquidation_fee_frac).quantize(margin.QUANTUM)
             self._book_fill(client_id, symbol, side, quantity, price, paid, maker=False)
         self._cover_shortfall(floor)
 

@@ -215,7 +215,7 @@ def last_trade(desk: Desk, symbol: str) -> Document:
 
 def candle_row(candle: Candle, interval: timedelta, instrument: Instrument, marks: bool = False) -> list[Any]:
     """A bar as the venue writes it; takers are taken to be half of the volume."""
-    prices = [in_steps(p, instrument.tick) for p in candle[1:5]]
+    prices = [money(p) if marks else in_steps(p, instrument.tick) for p in candle[1:5]]
     volumes = ["0", "0", "0", "0"]
     if not marks:
         base, quote = candle.volume, candle.quote_volume

@@ -1,0 +1,87 @@
+"""The live pieces of a session: the exchange of its mode, and the moments that come from there.
+
+Apart from `wiring`, because the adapter's client library takes a second to load and a backtest has no use for it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from qtlib.domain.decisions import Moment
+from qtlib.domain.state import State
+from qtlib.engine.auditor import Auditor
+from qtlib.engine.feeds import Strategy
+from qtlib.engine.live import Subject, stepped
+from qtlib.exchanges.binance.adapter import Binance, open_exchange
+from qtlib.exchanges.binance.modes import Mode
+from qtlib.market.quality import usable
+from qtlib.market.timeframes import length_of
+from qtlib.params import NotInThisVersion
+from qtlib.report.metrics import Metrics
+from qtlib.report.tables import Tables
+from qtlib.rules.rules import Rules
+from qtlib.runs import reading, wiring
+from qtlib.runs.run import Run
+from qtlib.runs.venue import opened
+
+
+def exchange(run: Run) -> Binance:
+    """The exchange of the session's mode, through the venue's own protocol: of `sim` and `paper` our own venue's."""
+    params, mode = run.params, Mode(run.params.mode)
+    url = opened(params, run.folder.root) if mode.served else None
+    return open_exchange(mode, params.universe.symbols, url=url, in_turn=_waits(run))
+
+
+def symbols(run: Run, start: State) -> list[str]:
+    """What facts are needed of: what is traded, and what is held."""
+    return sorted({*run.params.universe.symbols, *start.account.positions})
+
+
+def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) -> Iterator[Moment]:
+    """What is known at each close of a bar after `after`, as the session's venue tells it."""
+    timeframe, lookback = run.params.data.timeframe, strategy.lookback
+
+    def fit(bars: pd.DataFrame) -> bool:
+        return bool(usable(bars, timeframe, lookback).iloc[-1])
+
+    subject = Subject(strategy, run.params.universe.symbols, timeframe, length_of(timeframe), fit)
+    if not _waits(run):
+        raise NotInThisVersion("venue.speed: a market that does not wait for its trader is not in this version yet")
+    return stepped(exchange, subject, after)
+
+
+def auditor(run: Run, rules: Rules) -> Auditor:
+    """Counts for how long positions are bare; what it says stands in the log."""
+    exits = rules.exits
+    return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning)
+
+
+def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:
+    """Write the tables and hand the metrics to the record, with the bars that were traded on; the metrics."""
+    return reading.keep(run, books, _data(run, bars))
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _waits(run: Run) -> bool:
+    """Whether the market waits for its trader."""
+    return Mode(run.params.mode) is Mode.SIM and run.params.venue.speed is None
+
+
+def _data(run: Run, bars: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for symbol in sorted(bars):
+        digest.update(symbol.encode())
+        digest.update(bars[symbol].to_numpy(dtype=float).tobytes())
+    return {
+        "source": wiring.prices_of(run.params),
+        "simulated": run.params.mode == Mode.SIM.value and run.params.data.source == "simulated",
+        "symbols": list(run.params.universe.symbols),
+        "timeframe": run.params.data.timeframe,
+        "fingerprint": digest.hexdigest(),
+        "notes": [],
+    }
