@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 import urllib.error
+from decimal import Decimal
 
 import pytest
 from a_served_venue import PAST, a_step, served
@@ -194,3 +195,48 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(venue, document, wor
     assert status == 400
     assert words in answer["msg"]
     assert venue.ask("GET", "/sim/faults")[1]["faults"] == []
+
+
+def test_what_goes_wrong_with_the_market_is_told_in_the_venues_words():
+    """Over the wire: a position deleveraged, a symbol that settles, another tick, funding at the instant of a close."""
+    steps = [a_step(PAST + hour) for hour in range(1, 6)]
+    with served(steps) as venue:
+        set_faults(venue, {"kind": "adl", "on": "BTCUSDT", "frac": 0.5}, {"kind": "funding", "frac": 0.001})
+        place(venue, "in", quantity="0.100")
+        stop = {"symbol": "BTCUSDT", "side": "SELL", "algoType": "CONDITIONAL", "type": "STOP_MARKET"}
+        stop |= {"quantity": "0.100", "triggerPrice": "58000", "reduceOnly": "true"}
+        assert venue.ask("POST", "/fapi/v1/algoOrder", signed=True, **stop)[0] == 200
+        venue.step()
+        assert venue.ask("GET", "/fapi/v3/positionRisk", signed=True)[1][0]["positionAmt"] == "0.050"
+        assert venue.ask("GET", "/fapi/v1/openAlgoOrders", signed=True)[1] == []
+        closed = venue.ask("GET", "/fapi/v1/userTrades", signed=True, symbol="BTCUSDT")[1][-1]
+        assert (closed["qty"], closed["price"], closed["commission"]) == ("0.050", "60000.00", "0.00000000")
+        forced = venue.ask("GET", "/fapi/v1/forceOrders", signed=True, autoCloseType="ADL")[1]
+        assert [order["clientOrderId"] for order in forced] == ["adl_autoclose-BTCUSDT-2"]
+        assert venue.ask("GET", "/fapi/v1/forceOrders", signed=True, autoCloseType="LIQUIDATION")[1] == []
+        paid = venue.ask("GET", "/fapi/v1/income", signed=True, incomeType="FUNDING_FEE")[1]
+        assert [row["income"] for row in paid] == ["-3.00000000"]
+
+        set_faults(
+            venue, {"kind": "settling", "on": "BTCUSDT", "times": 1}, {"kind": "filters", "on": "BTC*"}, clear=True
+        )
+        venue.step()
+        listed = {s["symbol"]: s for s in venue.ask("GET", "/fapi/v1/exchangeInfo")[1]["symbols"]}
+        assert [s["status"] for s in listed.values()] == ["SETTLING", "TRADING"]
+        assert listed["BTCUSDT"]["filters"][0]["tickSize"] == "1.00"
+        assert place(venue, "out", side="SELL", quantity="0.050", reduceOnly="true")[1]["code"] == -4108
+        venue.step()
+        assert place(venue, "fine", type="LIMIT", timeInForce="GTC", price="59000.5")[1]["code"] == -4014
+        assert place(venue, "out", side="SELL", quantity="0.050", reduceOnly="true")[0] == 200
+        income = venue.ask("GET", "/fapi/v1/income", signed=True, startTime=0)[1]
+        balance = venue.ask("GET", "/fapi/v3/account", signed=True)[1]["totalWalletBalance"]
+        assert sum(Decimal(row["income"]) for row in income) == Decimal(balance)
+
+
+def test_a_liquidation_comes_though_the_last_price_stands_still():
+    with served([a_step(PAST + 1)], leverage=10) as venue:
+        set_faults(venue, {"kind": "liquidation"})
+        place(venue, "in", quantity="0.100")
+        venue.step()
+        assert venue.ask("GET", "/fapi/v3/positionRisk", signed=True)[1] == []
+        assert len(venue.ask("GET", "/fapi/v1/forceOrders", signed=True, autoCloseType="LIQUIDATION")[1]) == 1

@@ -63,6 +63,8 @@ def symbol_known(intent: OrderIntent, view: View) -> Rejection | None:
         return Rejection(-1121, "Invalid symbol.")
     if intent.symbol not in view.quotes:  # listed, and not yet traded
         return Rejection(-4140, "Invalid symbol status for opening position.")
+    if intent.symbol in view.suspended:
+        return Rejection(-4108, "Symbol is on delivering or delivered or settling or closed or pre-trading.")
     return None
 
 

@@ -4,7 +4,7 @@
 (admission, margin) is handed a `View` and answers questions about it.
 """
 
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Iterator, KeysView, Mapping, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -88,6 +88,7 @@ class View:
     conduct: Conduct
     book: Book
     quotes: Mapping[str, Quote]
+    suspended: Set[str] = frozenset()  # listed, and not traded for now
 
     def leverage(self, symbol: str) -> int:
         return self.book.leverage.get(symbol, self.conduct.leverage)

@@ -76,6 +76,7 @@ class SimulatedExchange:
             _check_leverage(instrument, conduct.leverage)
         self.instruments, self.conduct = dict(instruments), conduct
         self._brackets = {symbol: margin.float_brackets(i) for symbol, i in instruments.items()}
+        self._suspended: set[str] = set()
         self._fresh: list[Event] = []  # told in this call, not yet kept
         self._changed = False  # whether the book is not what was kept
         self._alarms: dict[str, Alarm] | None = None  # None: to be set anew
@@ -195,6 +196,28 @@ class SimulatedExchange:
             order = replace(order, intent=intent, number=self._book.orders_taken)
             self._put(order)
             self._meet_market(order, self._clock.quotes[intent.symbol].price)
+        self._keep()
+
+    def relist(self, instrument: Instrument, suspended: bool = False) -> None:
+        """What is said of an instrument changes: its steps and sizes, and whether it is traded. What rests stays.
+
+        A listing is not kept in the store: who opens the venue again says it again.
+        """
+        self.instruments[instrument.symbol] = instrument
+        (self._suspended.add if suspended else self._suspended.discard)(instrument.symbol)
+
+    def deleverage(self, symbol: str, share_frac: Decimal) -> None:
+        """Others lost more than their margin and the insurance: `share_frac` of our position is closed against theirs,
+        at mark, without a fee; the symbol's orders end."""
+        position, instrument = self.account.positions[symbol], self.instruments[symbol]
+        for order in list(self.view.orders(symbol)):
+            self._end(order.intent.client_id, OrderStatus.CANCELED, "auto-deleveraging")
+        held = abs(position.quantity)
+        quantity = min(held, max(instrument.lot, held * share_frac // instrument.lot * instrument.lot))
+        price = instrument.price(self._clock.quotes[symbol].mark)
+        client_id = f"adl_autoclose-{symbol}-{self._book.fills_made + 1}"
+        self._book_fill(client_id, symbol, Side.of(-position.quantity), quantity, price, ZERO, maker=False)
+        self._cover_shortfall(self._floor())
         self._keep()
 
     def close(self) -> None:
@@ -553,7 +576,7 @@ class SimulatedExchange:
 
     def _stand(self, clock: Clock, book: Book) -> None:
         self._clock, self._book = clock, book
-        self.view = View(self.instruments, self.conduct, book, clock.quotes)  # all there is, to read
+        self.view = View(self.instruments, self.conduct, book, clock.quotes, self._suspended)  # all there is, to read
 
     def _restored(self) -> bool:
         kept = self._store.load(self.conduct)

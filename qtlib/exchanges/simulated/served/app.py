@@ -23,6 +23,7 @@ from aiohttp import web
 from qtlib.domain.market import Step
 from qtlib.exchanges.port import ExchangeError, Unavailable
 from qtlib.exchanges.simulated.faults import Faults
+from qtlib.exchanges.simulated.rough import RoughMarket
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
 from qtlib.exchanges.simulated.served.calls import PATH, Calls
 from qtlib.exchanges.simulated.served.clock import Clock
@@ -64,7 +65,7 @@ class Doors:
         self._faults = RequestFaults(faults)
         self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
         self._streams = Streams(desk, self._key, wall, faults)
-        self._clock = Clock(desk, coming, speed, self._streams.tell_market)
+        self._clock = Clock(desk, coming, speed, self._streams.tell_market, RoughMarket(desk.engine, faults).meet)
         self._countdowns = Countdowns(desk, wall)
         self._calls = Calls(self._answer, self._limits.told)
         self._routes = ROUTES | {

@@ -25,6 +25,7 @@ class Clock:
     coming: Iterator[Step]
     speed: float | None
     after: Callable[[], None] = field(default=lambda: None)  # called when a step is over
+    met: Callable[[Step], Step] = field(default=lambda step: step)  # a step as what goes wrong makes it
     ended: bool = False
     _due: Step | None = None  # begun, and not yet lived through
 
@@ -35,7 +36,7 @@ class Clock:
             if self._due is None:
                 self.ended = True
                 return lived
-            self.desk.live(self._due)
+            self.desk.live(self.met(self._due))
             self._due = None
             self.after()
         return bars

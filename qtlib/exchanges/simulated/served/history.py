@@ -6,7 +6,7 @@ from qtlib.domain.orders import Side
 from qtlib.domain.state import START
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.market import listed
-from qtlib.exchanges.simulated.served.records import Income, Trade
+from qtlib.exchanges.simulated.served.records import CLOSED_BY_VENUE, Income, Trade
 from qtlib.exchanges.simulated.served.told import found
 from qtlib.exchanges.simulated.served.words import Asked, Document, in_steps, money, ms_of
 
@@ -36,10 +36,12 @@ def income(desk: Desk, asked: Asked) -> list[Document]:
 
 
 def force_orders(desk: Desk, asked: Asked) -> list[Document]:
-    """The account's own liquidations, as orders."""
+    """What the venue closed of the account, by itself (LIQUIDATION) or against others (ADL), as orders."""
     symbol, (since, until) = asked.text("symbol"), span(asked)
-    asked.only("autoCloseType", ("LIQUIDATION",), "nobody is deleveraged here")
-    taken = (t.record for t in desk.trades if t.liquidates and symbol in (None, t.fill.symbol))
+    asked.only("autoCloseType", tuple(CLOSED_BY_VENUE), "there is nothing else")
+    begins = CLOSED_BY_VENUE.get(asked.text("autoCloseType") or "", "")
+    closed = (t.record for t in desk.trades if t.liquidates and symbol in (None, t.fill.symbol))
+    taken = (record for record in closed if record.client_id.startswith(begins))
     return [found(desk, record) for record in taken if since <= record.updated <= until][-asked.limit(50, 100) :]
 
 

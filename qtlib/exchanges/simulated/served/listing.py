@@ -37,6 +37,12 @@ def _recorded_symbols() -> Mapping[str, Mapping[str, Any]]:
     return symbols
 
 
+def _status(symbol: str, desk: Desk) -> str:
+    if symbol in desk.view.suspended:
+        return "SETTLING"
+    return "TRADING" if symbol in desk.view.quotes else "PENDING_TRADING"
+
+
 def _listing(i: Instrument, desk: Desk) -> Document:
     said = _recorded_symbols().get(i.symbol, {})
     base = i.symbol.removesuffix("USDT")
@@ -48,7 +54,7 @@ def _listing(i: Instrument, desk: Desk) -> Document:
         "contractType": "PERPETUAL",
         "deliveryDate": 4133404800000,
         "onboardDate": said.get("onboard_ms", 0),
-        "status": "TRADING" if i.symbol in desk.view.quotes else "PENDING_TRADING",
+        "status": _status(i.symbol, desk),
         "maintMarginPercent": f"{bracket.maintenance_frac * 100:.4f}",
         "requiredMarginPercent": f"{Decimal(100) / bracket.max_leverage:.4f}",
         "baseAsset": base,

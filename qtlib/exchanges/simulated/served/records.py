@@ -9,6 +9,8 @@ from qtlib.exchanges.simulated.book import limit_of
 
 ALGO_IDS = 2_000_000_000_000  # algo ids begin here, so that nobody takes one for an order id
 
+CLOSED_BY_VENUE = {"LIQUIDATION": "autoclose-", "ADL": "adl_autoclose-"}  # how the client ids of its orders begin
+
 _ENDED = {
     OrderStatus.FILLED: "FILLED",
     OrderStatus.CANCELED: "CANCELED",
@@ -89,7 +91,8 @@ class Trade:
 
     @property
     def liquidates(self) -> bool:
-        return self.record.client_id.startswith("autoclose-")
+        """Whether the venue closed the position, by itself or against others that it liquidated."""
+        return self.record.client_id.startswith(tuple(CLOSED_BY_VENUE.values()))
 
 
 @dataclass(frozen=True, slots=True)
