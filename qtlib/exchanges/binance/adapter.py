@@ -154,6 +154,7 @@ class Binance:
         client = Client(self.mode, self._address, keys)
         try:
             await client.set_clock()
+            client.allowance.allow((await client.fapiPublicGetExchangeInfo())["rateLimits"])
         except BaseException:
             await client.end()
             raise

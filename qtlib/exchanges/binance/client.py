@@ -7,7 +7,6 @@ loop; the only addresses it knows are those of its mode, and a served mode can c
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,10 @@ from typing import Any
 
 import aiohttp
 import ccxt.async_support as ccxt
-import certifi
 
 from qtlib.exchanges.binance.errors import Astray, Banned, Slowly, judge
 from qtlib.exchanges.binance.limits import PLACING, Limits, protects, weight_of
-from qtlib.exchanges.binance.modes import Address, Keys, Mode, loopback_only
+from qtlib.exchanges.binance.modes import Address, Keys, Mode, connector
 from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown, Untrusted
 
 TIMEOUT_S = 10.0  # of one request on its way
@@ -59,7 +57,9 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
                 "enableRateLimit": False,  # one limiter is enough, and this one knows what protects
                 "timeout": int(TIMEOUT_S * 1000),
                 "asyncio_loop": asyncio.get_running_loop(),
-                "session": _session(mode),
+                "session": aiohttp.ClientSession(
+                    connector=connector(mode, MOST_CONNECTIONS), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+                ),
                 "options": {"fetchCurrencies": False, "timeDifference": 0},
             }
         )
@@ -121,7 +121,7 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
         text = response.get("msg") if isinstance(response, dict) else body
         no = _named(f"{method} {_path_of(url)}", judge(status, code, str(text or reason or ""), method != "GET"))
         if isinstance(no, Slowly):
-            no.pause_s = _seconds(headers.get("Retry-After")) or no.pause_s
+            no.pause_s = float(headers.get("Retry-After", no.pause_s))
             self.allowance.quiet(no.pause_s, f"the venue {'bans us' if isinstance(no, Banned) else 'is busy'} ({no})")
         raise no
 
@@ -167,15 +167,6 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _session(mode: Mode) -> aiohttp.ClientSession:
-    if mode.served:
-        connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, socket_factory=loopback_only)
-    else:
-        context = ssl.create_default_context(cafile=certifi.where())
-        connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=context)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
-
-
 def _sections(address: Address) -> dict[str, Any]:
     rest, ws = f"{address.rest}/fapi", address.streams
     return {
@@ -208,7 +199,3 @@ def _named(where: str, no: ExchangeError) -> ExchangeError:
 
 def _is_whole(value: Any) -> bool:
     return str(value).lstrip("-").isdigit()
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isdigit() else None

@@ -92,7 +92,7 @@ class Limits:
     async def room(self, weight: int, places: bool, urgent: bool, patience_s: float) -> None:
         """Wait until a request may be sent and count it; Unavailable, and nothing sent, where that takes too long."""
         waited = 0.0
-        while wait := self._wait_s(weight, places, urgent):
+        while wait := self.wait_s(weight, places, urgent):
             if waited + wait > patience_s:
                 why = self._why_quiet or f"{self.weight.used} of {self.weight.most} weight is used in this minute"
                 raise Unavailable(f"not sent: {why}; {wait:.1f} s to wait")
@@ -102,6 +102,17 @@ class Limits:
         if places:
             self.orders_10s.used += 1
             self.orders_1m.used += 1
+
+    def wait_s(self, weight: int, places: bool, urgent: bool) -> float:
+        """How long a request has to wait now."""
+        now = self.wall()
+        if now < self._quiet_until:
+            return self._quiet_until - now
+        self._why_quiet = ""
+        full = [self.weight] if self._is_full(self.weight.at(now), weight, urgent) else []
+        if places:
+            full += [w for w in (self.orders_10s, self.orders_1m) if self._is_full(w.at(now), 1, urgent)]
+        return max((w.left_s(now) + (0 if urgent else _HEAD_START_S) for w in full), default=0.0)
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """Believe what a reply says is used."""
@@ -133,16 +144,6 @@ class Limits:
         self._quiet_until, self._why_quiet = max(self._quiet_until, self.wall() + seconds), why
 
     # --- below ------------------------------------------------------------------------------------------------
-
-    def _wait_s(self, weight: int, places: bool, urgent: bool) -> float:
-        now = self.wall()
-        if now < self._quiet_until:
-            return self._quiet_until - now
-        self._why_quiet = ""
-        full = [self.weight] if self._is_full(self.weight.at(now), weight, urgent) else []
-        if places:
-            full += [w for w in (self.orders_10s, self.orders_1m) if self._is_full(w.at(now), 1, urgent)]
-        return max((w.left_s(now) + (0 if urgent else _HEAD_START_S) for w in full), default=0.0)
 
     def _is_full(self, window: Window, more: int, urgent: bool) -> bool:
         if not more:

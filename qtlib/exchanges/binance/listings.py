@@ -26,7 +26,6 @@ async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instr
     listing, brackets, funding = await asyncio.gather(
         client.fapiPublicGetExchangeInfo(), client.fapiPrivateGetLeverageBracket(), client.fapiPublicGetFundingInfo()
     )
-    client.allowance.allow(listing["rateLimits"])
     listed = {row["symbol"]: row for row in listing["symbols"]}
     rows = {row["symbol"]: row["brackets"] for row in brackets}
     hours = {row["symbol"]: int(row["fundingIntervalHours"]) for row in funding}

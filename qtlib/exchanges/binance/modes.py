@@ -7,6 +7,7 @@
 
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,6 +16,10 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
+
+import aiohttp
+import certifi
+from aiohttp.abc import AbstractResolver
 
 from qtlib.exchanges.port import Untrusted
 
@@ -66,7 +71,7 @@ def address(mode: Mode, url: str | None) -> Address:
         return _REAL[mode]
     if url is None:
         raise Untrusted(f"mode {mode.value} needs the address of a served venue, as http://127.0.0.1:8081")
-    parts = urlsplit(url)
+    parts = urlsplit(url.replace("//localhost", "//127.0.0.1"))
     if parts.scheme != "http" or not _is_loopback(parts.hostname or ""):
         raise Untrusted(f"mode {mode.value} trades on this machine only: {url} must be http://127.0.0.1:PORT")
     return Address(f"http://{parts.netloc}", f"ws://{parts.netloc}")
@@ -85,12 +90,11 @@ def keys(mode: Mode, environment: Mapping[str, str] = os.environ) -> Keys:
     return Keys(*found)
 
 
-def loopback_only(place: Any) -> socket.socket:
-    """A socket for `place` (what `getaddrinfo` says of an address), which must be on this machine."""
-    family, kind, protocol, _, where = place
-    if not _is_loopback(str(where[0])):
-        raise PermissionError(f"{where[0]} is not on this machine: this mode reaches nothing else")
-    return socket.socket(family, kind, protocol)
+def connector(mode: Mode, most: int) -> aiohttp.TCPConnector:
+    """What makes at most so many connections; in a served mode it looks up no name, and stays on this machine."""
+    if mode.served:
+        return aiohttp.TCPConnector(limit=most, resolver=_NoNames(), socket_factory=_on_this_machine)
+    return aiohttp.TCPConnector(limit=most, ssl=ssl.create_default_context(cafile=certifi.where()))
 
 
 # --- below ------------------------------------------------------------------------------------------------
@@ -103,8 +107,24 @@ def _kept(name: str) -> str:
     return import_module("keyring").get_password(_SERVICE, name) or ""
 
 
+class _NoNames(AbstractResolver):
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
+        raise PermissionError(f"{host} is not on this machine: this mode looks up no names")
+
+    async def close(self) -> None:
+        pass
+
+
+def _on_this_machine(place: Any) -> socket.socket:
+    """A socket for `place`, which is as `getaddrinfo` says it."""
+    family, kind, protocol, _, where = place
+    if not _is_loopback(str(where[0])):
+        raise PermissionError(f"{where[0]} is not on this machine: this mode reaches nothing else")
+    return socket.socket(family, kind, protocol)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
