@@ -39,14 +39,14 @@ def a_step(hour, open=60_000.0, high=None, low=None, close=None, volume=1e6, fun
     return Step(ts, bars, bars, rates, nexts)
 
 
-def a_desk(store=None, cash=10_000, past=PAST, **conduct):
-    """A desk that stands `past` flat hours after the first, as does its chart; `store` is a folder."""
-    engine = SimulatedExchange(LISTED, Decimal(cash), a_conduct(**conduct), store and store / "venue.db")
+def a_desk(store=None, cash=10_000, past=PAST, listed=LISTED, step_of=a_step, **conduct):
+    """A desk that stands `past` hours after the first, as does its chart; `store` is a folder."""
+    engine = SimulatedExchange(listed, Decimal(cash), a_conduct(**conduct), store and store / "venue.db")
     chart = Chart(timedelta(hours=1))
     for hour in range(1, past + 1):
-        chart.live(a_step(hour))
+        chart.live(step_of(hour))
     desk = Desk(engine, Ledger(store and store / "orders.db"), chart)
-    desk.live(a_step(past))
+    desk.live(step_of(past))
     return desk
 
 

@@ -3,6 +3,13 @@
 import asyncio
 
 
+async def until(so, patience_s=10.0):
+    """Wait until it is so."""
+    async with asyncio.timeout(patience_s):
+        while not so():
+            await asyncio.sleep(0.01)
+
+
 class Told(list):
     """All that was told, in order; called with one thing more."""
 

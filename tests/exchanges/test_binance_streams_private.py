@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
-from a_listener import Told
+from a_listener import Told, until
 from a_proxy import Proxy
 from a_served_venue import KEY, PAST, a_step, served
 from aiohttp import web
@@ -280,8 +280,7 @@ def test_a_key_is_renewed_in_time_and_given_back_at_the_end(venue):
     async def live():
         async with listening(venue, Patience(renew_s=0.05)) as account:
             await account.trusted()
-            while account.keys.renewed < 3:
-                await asyncio.sleep(0.02)
+            await until(lambda: account.keys.renewed >= 3)
             keys = account.keys
             assert not account.told.of(LostTouch)
         return keys
@@ -324,9 +323,11 @@ def test_a_socket_is_replaced_before_its_time_and_nothing_is_missed_or_heard_twi
         async with listening(venue, Patience(life_s=0.1, overlap_s=0.05)) as account:
             await account.trusted()
             names = []
-            while account.proxy.connections < 5:
-                names.append(f"order-{len(names)}")
-                await account.order(names[-1], **BUY | {"side": ("BUY", "SELL")[len(names) % 2], "quantity": "0.001"})
+            async with asyncio.timeout(10):
+                while account.proxy.connections < 5:
+                    names.append(f"order-{len(names)}")
+                    side = ("BUY", "SELL")[len(names) % 2]
+                    await account.order(names[-1], **BUY | {"side": side, "quantity": "0.001"})
             await account.told.until(Filled, len(names))
             assert account.stream.trusted
             return account.told, names

@@ -43,7 +43,7 @@ class Candles:
         self._marks.append(mark)
         late_ms = mark.ts_ms - self._late_ms - self._closes_ms
         if self._span_ms and late_ms > 0:
-            closed_ms = self._closes_ms + late_ms // self._span_ms * self._span_ms
+            closed_ms = self._closes_ms + (late_ms - 1) // self._span_ms * self._span_ms
             self._needed_ms = max(self._needed_ms, closed_ms)
 
     def hear(self, news: CandleNews) -> list[BarHeard]:

@@ -13,11 +13,11 @@ import aiohttp
 from qtlib.domain.market import Bar
 from qtlib.exchanges.binance.candles import Candles
 from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Message, Puzzle, market_news
-from qtlib.exchanges.binance.sockets import Lost, Patience, Pauses, Pulse, Socket, relay, side_by_side
+from qtlib.exchanges.binance.sockets import MOST_STREAMS, Lost, Patience, Pauses, Pulse, Socket, relay, side_by_side
 from qtlib.exchanges.binance.told import Alarm, BarHeard, LostTouch, MarketTold, Restored
 from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown
 
-SYMBOLS_PER_SOCKET = 100  # two streams each
+SYMBOLS_PER_SOCKET = MOST_STREAMS // 2  # bars and marks
 _ATTEMPTS = 6  # to find a bar at the venue that must be there
 
 Bars = Callable[[str, datetime], Awaitable[Sequence[tuple[Bar, float | None]]]]
