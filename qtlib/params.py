@@ -253,6 +253,7 @@ class Session(Section):
     at_end: Literal["keep", "close"] = Field(
         "keep", description="when the bars are used up: keep positions, protected at the venue, or close them"
     )
+    reason: str | None = Field(None, max_length=200, description="why limits are loosened, from the next UTC day on")
     heartbeat_s: float = Field(1.0, ge=0.1, le=10.0, description="between two signs of life [s]")
     hung_after_s: float = Field(30.0, ge=2.0, le=3600.0, description="without one, the session is ended [s]")
     grace_s: float = Field(20.0, ge=0.5, le=600.0, description="for an orderly end after it was asked for [s]")
@@ -287,6 +288,10 @@ _LIMITS: dict[str, Any] = {
     ),
     "max_drawdown_frac": _frac(0.0, "peak equity", 0.01, 0.9, "then flat, and halted"),
     "max_day_fees_frac": _frac(0.0, "the day's first equity", 0.0001, 0.2, "the fee budget"),
+    "max_losses_in_row": Field(ge=1, le=1_000, description="then nothing grows until tomorrow [trades]"),
+    "max_order_errors": Field(
+        ge=1, le=1_000, description="in a row, then nothing grows until somebody re-arms [entries and exits]"
+    ),
     "cooldown_s": Field(ge=0.0, le=604_800.0, description="after a symbol was closed [s]"),
 }
 _EXITS: dict[str, Any] = {

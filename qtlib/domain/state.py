@@ -216,6 +216,26 @@ class CommandAnswered:
         return self.command.key
 
 
+PlainLimits = Mapping[str, float | tuple[tuple[float, float], ...] | Mapping[str, str]]  # by the limit's name
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSet:
+    """The risk limits of a session: those that hold, and those that it asked for, which may from the next day on."""
+
+    ts: datetime
+    run_id: str
+    in_force: PlainLimits
+    asked: PlainLimits
+    asked_at: datetime  # wall time
+    by: str
+    reason: str = ""  # for what was loosened
+
+    @property
+    def key(self) -> str:
+        return f"limits:{self.run_id}"
+
+
 Event = (
     SessionOpened
     | SessionClosed
@@ -231,6 +251,7 @@ Event = (
     | CashCorrected
     | StatusSet
     | CommandAnswered
+    | LimitsSet
 )
 
 
@@ -306,6 +327,7 @@ class State:
     status: TradingStatus = TradingStatus.ACTIVE
     cause: str = ""  # of the status
     brake: Brake | None = None  # outlasts a halt for want of data
+    limits: LimitsSet | None = None  # the last
     market: str = ""  # whose prices were traded by, in words; empty: no session said
 
     @cached_property
@@ -561,6 +583,10 @@ def _braked(state: State, brake: Brake) -> State:
     return state.but(status=brake.status, cause=brake.cause, brake=None if free else brake)
 
 
+def _limits_set(state: State, event: LimitsSet) -> State:
+    return state.but(limits=event)
+
+
 def _session_opened(state: State, event: SessionOpened) -> State:
     return state.but(market=event.market) if event.market else state
 
@@ -584,4 +610,5 @@ _ADVANCE: dict[type, Any] = {
     ProtectionOverdue: _overdue,
     StatusSet: _status_set,
     CommandAnswered: _command_answered,
+    LimitsSet: _limits_set,
 }

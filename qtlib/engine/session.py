@@ -8,13 +8,16 @@ unless the session is told to close it.
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from qtlib.domain.decisions import Moment
-from qtlib.domain.state import END_OF_DATA, SessionClosed, SessionOpened, State, StatusSet, TradingStatus
+from qtlib.domain.state import END_OF_DATA, LimitsSet, SessionClosed, SessionOpened, State, StatusSet, TradingStatus
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
+from qtlib.rules.in_force import in_force, loosened, plain
+from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
 
 
@@ -27,6 +30,12 @@ class Name:
     mode: str = "sim"
     params_hash: str = ""
     market: str = ""  # whose prices are traded by, in words
+    by: str = "engine"  # who started it: user@host
+    reason: str = ""  # why limits were loosened, where they were
+
+
+class Loosened(Exception):
+    """A limit was loosened, and nobody said why."""
 
 
 def session(
@@ -46,8 +55,11 @@ def session(
     name, watch = name or Name(), watch or Unwatched()
     state = journal.state()
     insist_on_market(state, name.market)
+    now = journal.now()
+    limits = limits_set(state, rules.limits, name, now)
     opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
-    journal.absorb(state, [opened])
+    journal.absorb(state, [opened] if limits is None else [opened, limits])
+    rules = replace(rules, limits=in_force(rules.limits, state.limits, now))
 
     stretch = _Stretch(feed, beat, stop, max_bars)
     with _seldom_collecting():
@@ -66,6 +78,21 @@ def insist_on_market(state: State, market: str) -> None:
             f"this account has traded by the prices of {state.market}, and these settings name {market}: give the "
             "session another account (-p session.account=NAME)"
         )
+
+
+def limits_set(state: State, asked: RiskLimits, name: Name, now: datetime) -> LimitsSet | None:
+    """The limits of a session that asks for `asked` at `now` [wall time]; None if the journal has just these."""
+    last, holding = state.limits, in_force(asked, state.limits, now)
+    if looser := loosened(asked, last):
+        words = ", ".join(f"{limit} from {before} to {after}" for limit, (before, after) in looser.items())
+        if not name.reason:
+            raise Loosened(
+                f"this would loosen {words}: say why (-p session.reason=TEXT); it holds from the next UTC day on"
+            )
+    if last and (last.in_force, last.asked) == (plain(holding), plain(asked)):
+        return None
+    reason = name.reason if looser or last is None else last.reason
+    return LimitsSet(state.ts, name.run_id, plain(holding), plain(asked), now, name.by, reason)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ keeps silent about bars and refusals that repeat; the full record is the journal
 are of price, money is quote, every price and quantity has at least four decimals.
 """
 
+from datetime import timedelta
 from decimal import Decimal
 
 from qtlib.domain.account import Position, exact
@@ -21,6 +22,7 @@ from qtlib.domain.state import (
     Event,
     Filled,
     FundingPaid,
+    LimitsSet,
     OrderChanged,
     OrderRequested,
     PositionAdopted,
@@ -58,8 +60,8 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
             return _fill(before, event)
         case PositionAdopted():
             return _adopted(before, event)
-        case StatusSet() | CommandAnswered():
-            return [_set(before, event)]
+        case StatusSet() | CommandAnswered() | LimitsSet():
+            return _set(before, event)
         case _:
             return []
 
@@ -238,12 +240,17 @@ def _adopted(before: State, event: PositionAdopted) -> list[str]:
     return lines if event.exits is None else lines + exits_lines(position.symbol, event.exits)
 
 
-def _set(before: State, event: StatusSet | CommandAnswered) -> str:
+def _set(before: State, event: StatusSet | CommandAnswered | LimitsSet) -> list[str]:
+    """What a guard, a person or the settings set."""
     if isinstance(event, StatusSet):
-        return f"🚦 {before.status.name} → {event.status.name}, by {event.by}: {event.cause}"
+        return [f"🚦 {before.status.name} → {event.status.name}, by {event.by}: {event.cause}"]
+    if isinstance(event, LimitsSet):
+        later = [f"{k} {event.in_force[k]} (then {v})" for k, v in event.asked.items() if event.in_force.get(k) != v]
+        until = f"{event.asked_at + timedelta(days=1):%Y-%m-%d} UTC, loosened by {event.by}: {event.reason}"
+        return [f"⚖️ Limits until {until}: {', '.join(later)}"] if later else []
     command = event.command
     took = f"{(event.answered - command.asked).total_seconds():.1f} s"
-    return f"🚦 {command.verb.value}, asked by {command.by}: {event.outcome.value} after {took}: {event.words}"
+    return [f"🚦 {command.verb.value}, asked by {command.by}: {event.outcome.value} after {took}: {event.words}"]
 
 
 # --- words ------------------------------------------------------------------------------------------------

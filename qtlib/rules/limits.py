@@ -15,7 +15,7 @@ from math import inf
 
 from qtlib.domain.decisions import Target
 from qtlib.domain.orders import Role
-from qtlib.domain.state import State, StatusSet, TradingStatus
+from qtlib.domain.state import State, StatusSet, TradingStatus, strictness
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class RiskLimits:
     )  # from the peak -> share of the cap left
     max_drawdown_frac: float = 0.15  # of peak equity: then flat, and halted
     max_day_fees_frac: float = 0.01  # of the day's first equity: the fee budget
+    max_losses_in_row: int = 10  # trades, net of all costs: then nothing grows until the next day
+    max_order_errors: int = 5  # entries and exits refused or lost in a row: then nothing grows until a person looked
     cooldown_s: float = 300.0  # after a symbol was closed
 
 
@@ -104,6 +106,12 @@ def daily_loss(symbol: str, sign: int, book: Book, state: State, limits: RiskLim
     return _held(symbol, state) if lost >= state.day_equity * _exact(limits.max_daily_loss_frac) else inf
 
 
+def losing_streak(symbol: str, sign: int, book: Book, state: State, limits: RiskLimits) -> float:
+    """One loss more ends the next day, too, until a trade is won."""
+    stopped = state.losses_in_row >= limits.max_losses_in_row and state.lost.date() == state.ts.date()
+    return _held(symbol, state) if stopped else inf
+
+
 def fee_budget(symbol: str, sign: int, book: Book, state: State, limits: RiskLimits) -> float:
     spent = state.day_fees >= state.day_equity * _exact(limits.max_day_fees_frac)
     return _held(symbol, state) if spent else inf
@@ -125,6 +133,7 @@ RULES: tuple[Rule, ...] = (
     leverage,
     positions,
     daily_loss,
+    losing_streak,
     fee_budget,
     drawdown,
 )
@@ -141,14 +150,15 @@ def cap(symbol: str, sign: int, book: Book, state: State, limits: RiskLimits) ->
 
 
 def guard(state: State, limits: RiskLimits) -> StatusSet | None:
-    """The halt that too deep a drawdown demands, if it is not in force yet."""
-    down = drawdown_frac(state)
-    if down < limits.max_drawdown_frac or state.status is TradingStatus.HALTED:
-        return None
-    cause = (
-        f"drawdown {down:.1%} of peak equity {state.peak_equity:.2f} reached the limit {limits.max_drawdown_frac:.1%}"
-    )
-    return StatusSet(state.ts, TradingStatus.HALTED, cause)
+    """What too deep a drawdown, or one refused order after the other, demands; None if that is in force already."""
+    down, errors = drawdown_frac(state), state.order_errors
+    if down >= limits.max_drawdown_frac and state.status is not TradingStatus.HALTED:
+        at = f"drawdown {down:.1%} of peak equity {state.peak_equity:.2f}"
+        return StatusSet(state.ts, TradingStatus.HALTED, f"{at} reached the limit {limits.max_drawdown_frac:.1%}")
+    in_force = state.brake.strictness if state.brake else 0
+    if errors >= limits.max_order_errors and in_force < strictness(TradingStatus.REDUCING):
+        return StatusSet(state.ts, TradingStatus.REDUCING, f"{errors} entries and exits in a row were refused or lost")
+    return None
 
 
 def drawdown_frac(state: State) -> float:

@@ -15,6 +15,7 @@ _ENDS = {
     "Fenced": (FAILED, 4),
     "NotInThisVersion": (REFUSED, 3),
     "PreflightRefused": (REFUSED, 3),
+    "Loosened": (REFUSED, 3),
     "SettingsError": (FAILED, 2),
     "BadData": (FAILED, 2),
     "JournalError": (FAILED, 2),

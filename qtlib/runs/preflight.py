@@ -6,7 +6,7 @@ make. So a refusal has the words and the exit code of the room that it comes fro
 
 from pathlib import Path
 
-from qtlib.engine.session import insist_on_market
+from qtlib.engine.session import Name, insist_on_market, limits_set
 from qtlib.journal import Journal
 from qtlib.params import Params
 from qtlib.runs import wiring
@@ -27,7 +27,9 @@ def preflight(kind: str, params: Params, root: Path | None = None) -> None:
     where = journal_location(params.session.account, root)
     if isinstance(where, str) or where.exists():
         with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):
-            insist_on_market(journal.state(), wiring.prices_of(params))
+            state = journal.state()
+            insist_on_market(state, wiring.prices_of(params))
+            limits_set(state, params.limits, Name(reason=params.session.reason or ""), journal.now())
     store = venue_location(params.session.account, root)
     if store.exists():
         wiring.venue(params, listed, store).close()

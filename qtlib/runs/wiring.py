@@ -26,6 +26,7 @@ from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import Costs
+from qtlib.runs.commands import actor
 from qtlib.runs.run import Run
 
 
@@ -122,7 +123,7 @@ def journal(run: Run) -> Journal:
 def name(run: Run) -> Name:
     """What this run is called in the journal."""
     p = run.params
-    return Name(p.session.account, run.run_id, p.mode, p.hash(), prices_of(p))
+    return Name(p.session.account, run.run_id, p.mode, p.hash(), prices_of(p), actor(), p.session.reason or "")
 
 
 def prices_of(params: Params) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from builders import HOUR, T0, a_bar, a_plan, a_position, a_state
 
 from qtlib.domain.account import Position
@@ -117,3 +118,54 @@ def test_time_never_goes_back():
     state = fold(State(), BarClosed(T0 + HOUR, {}), DecisionMade(T0 + HOUR, Decision(T0 + HOUR)))
     state = fold(state, BarClosed(T0, {}), DecisionMade(T0, Decision(T0)))
     assert state.ts == state.decided == T0 + HOUR
+
+
+def a_round(state, number, price_out, funding="0", fee="0.1", ts=T0):
+    entry, out = an_order(f"e{number}"), an_order(f"x{number}", Side.SELL, role=Role.EXIT)
+    state = fold(state, OrderRequested(ts, entry), a_fill(entry, 100, f"{number}i", fee=fee))
+    state = fold(state, FundingPaid(ts + number * HOUR, "BTCUSDT", Decimal(funding), 0.0001))
+    return fold(state, OrderRequested(ts, out), a_fill(out, price_out, f"{number}o", fee=fee))
+
+
+@pytest.mark.parametrize(
+    ("price_out", "funding", "lost"),
+    [(101, "0", False), (99, "0", True), ("100.1", "0", True), ("100.3", "-0.2", True), ("99.9", "0.4", False)],
+)
+def test_a_loss_is_what_lost_after_fees_and_funding(price_out, funding, lost):
+    state = a_round(State(ts=T0), 1, price_out, funding)
+    assert (state.losses_in_row, state.lost == T0) == (int(lost), lost)
+
+
+def test_losses_in_a_row_are_counted_until_a_trade_is_won():
+    state = State(ts=T0)
+    for number, price_out in enumerate([99, 99, 99]):
+        state = a_round(state, number, price_out)
+    assert state.losses_in_row == 3
+    assert a_round(state, 4, 110).losses_in_row == 0
+
+
+def test_a_trade_that_took_a_profitable_partial_is_judged_as_a_whole():
+    entry, part, rest = an_order("e"), an_order("p", Side.SELL, role=Role.TAKE_PROFIT), an_order("x", Side.SELL)
+    state = fold(State(ts=T0), OrderRequested(T0, entry), a_fill(entry, 100, "i"))
+    state = fold(state, a_fill(part, 110, "p", quantity=Decimal("0.5")))
+    assert state.trades["BTCUSDT"].net == 5
+    assert fold(state, a_fill(rest, 91, "o", quantity=Decimal("0.5"))).losses_in_row == 0
+    assert fold(state, a_fill(rest, 89, "o", quantity=Decimal("0.5"))).losses_in_row == 1
+
+
+def test_a_trade_that_was_found_counts_neither_way():
+    found = fold(State(ts=T0), PositionAdopted(T0, Position("BTCUSDT", Decimal(1), Decimal(100)), None, "by hand"))
+    out = an_order("x", Side.SELL, role=Role.EXIT)
+    assert fold(found.but(losses_in_row=3), a_fill(out, 90)).losses_in_row == 3
+
+
+def test_orders_that_are_refused_or_lost_are_counted_until_one_is_filled():
+    state = State(ts=T0)
+    for number, status in enumerate([OrderStatus.REJECTED, OrderStatus.LOST, OrderStatus.EXPIRED]):
+        order = an_order(f"e{number}")
+        state = fold(state, OrderRequested(T0, order), OrderChanged(T0, order.client_id, status))
+    stop = an_order("s", Side.SELL, role=Role.STOP_LOSS, type=OrderType.STOP_MARKET, trigger=Decimal(98))
+    state = fold(state, OrderRequested(T0, stop), OrderChanged(T0, "s", OrderStatus.REJECTED))
+    assert state.order_errors == 2  # what expired was heard, and what should have protected is answered by an exit
+    good = an_order("g")
+    assert fold(state, OrderRequested(T0, good), a_fill(good, 100)).order_errors == 0

@@ -49,6 +49,8 @@ def a(kind):
         return PLAIN[kind]
     if get_origin(kind) is UnionType:
         return st.one_of(*map(a, arguments))
+    if get_origin(kind) is tuple and arguments[-1] is not Ellipsis:
+        return st.tuples(*map(a, arguments))
     if get_origin(kind) is tuple:
         return st.lists(a(arguments[0]), max_size=3).map(tuple)
     if get_origin(kind) is Mapping:

@@ -4,16 +4,18 @@ from decimal import Decimal
 from math import inf
 
 import pytest
-from builders import T0, a_bar, a_position, a_signal, a_state, some_rules
+from builders import HOUR, T0, a_bar, a_position, a_signal, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Choice, Decision, Moment, Target
 from qtlib.domain.orders import Fill, OrderIntent, OrderType, Role, Side
 from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderRequested, TradingStatus, advance
 from qtlib.rules import limits
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import RULES, RiskLimits
+from qtlib.rules.status import answer
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT")
 money = st.decimals("1", "1e6", places=2)
@@ -27,6 +29,13 @@ risk_limits = st.builds(
     max_cluster_exposure=st.floats(10, 1e4),
     clusters=st.sampled_from([{}, dict.fromkeys(SYMBOLS, "all"), {"BTCUSDT": "a", "ETHUSDT": "a"}]),
     max_leverage=st.floats(0.1, 20),
+    drawdown_ladder=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=3).map(tuple),
+    max_daily_loss_frac=st.floats(0.001, 0.5),
+    max_day_fees_frac=st.floats(0.0001, 0.2),
+    max_losses_in_row=st.integers(1, 12),
+    max_order_errors=st.integers(1, 12),
+    max_drawdown_frac=st.floats(0.01, 0.9),
+    cooldown_s=st.floats(0, 10_000),
 )
 
 
@@ -41,6 +50,8 @@ def states(draw):
         peak_equity=draw(money),
         day_equity=draw(money),
         day_fees=draw(st.decimals("0", "100", places=2)),
+        losses_in_row=draw(st.integers(0, 12)),
+        lost=T0 - draw(st.sampled_from([0, 1])) * HOUR,
         status=draw(st.sampled_from(TradingStatus)),
     )
 
@@ -163,6 +174,35 @@ def test_the_ladder_shrinks_trades_and_the_deepest_drawdown_halts():
     assert halt.status is TradingStatus.HALTED
     assert "15.0%" in halt.cause
     assert limits.guard(advance(broken, halt), RiskLimits()) is None
+
+
+def test_a_losing_streak_ends_entries_until_the_next_day_and_one_loss_more_ends_that_too():
+    streak = a_state(losses_in_row=10, lost=T0, ts=T0 + HOUR)
+    assert entered(streak, a_signal())[1] == {"BTCUSDT": "losing_streak"}
+    assert entered(streak.but(losses_in_row=9), a_signal())[0] == {"BTCUSDT"}
+    next_day = advance(streak, BarClosed(T0.replace(day=2), {"BTCUSDT": a_bar(T0.replace(day=2))}))
+    assert entered(next_day, a_signal())[0] == {"BTCUSDT"}
+    assert entered(next_day.but(losses_in_row=11, lost=next_day.ts), a_signal())[1] == {"BTCUSDT": "losing_streak"}
+
+
+def test_a_venue_that_refuses_order_after_order_is_given_no_more_entries():
+    failing = a_state(order_errors=5)
+    assert limits.guard(failing.but(order_errors=4), RiskLimits()) is None
+    demanded = limits.guard(failing, RiskLimits())
+    assert (demanded.status, demanded.cause) == (
+        TradingStatus.REDUCING,
+        "5 entries and exits in a row were refused or lost",
+    )
+    reducing = advance(failing, demanded)
+    assert reducing.status is TradingStatus.REDUCING
+    assert limits.guard(reducing, RiskLimits()) is None
+
+
+def test_a_pause_hides_no_guard():
+    paused = answer(a_state(order_errors=5), Command("1", Verb.PAUSE, "eva@desk", T0), T0)
+    state = advance(a_state(order_errors=5), paused)
+    state = advance(state, limits.guard(state, RiskLimits()))
+    assert (state.brake.verb, state.cause.split(" ")[0]) == (None, "5")
 
 
 def test_the_fee_budget_of_a_day_ends_entries():
