@@ -248,6 +248,16 @@ def test_a_trade_that_was_announced_and_does_not_come_is_a_gap():
     assert hearing.overdue(now=99.0) is None
 
 
+@pytest.mark.parametrize("kind", [{"o": "MARKET"}, {"f": "IOC"}, {"f": "FOK"}])
+def test_an_order_that_never_rests_and_does_not_end_is_a_gap(kind):
+    hearing = Hearing(settle_s=5.0)
+    hearing.hear(order_told("NEW", **kind), now=10.0)
+    hearing.hear(trade_told(1, "0.002", "0.002", "PARTIALLY_FILLED", **kind), now=10.1)
+    assert hearing.overdue(now=15.1).why == "order ours-1 never rests, and in 5 s nothing followed"
+    hearing.hear(order_told("EXPIRED", z="0.002", **kind), now=15.2)
+    assert hearing.overdue(now=99.0) is None
+
+
 def test_an_accepted_order_that_is_not_heard_of_is_a_gap():
     hearing = Hearing(settle_s=5.0)
     hearing.expect("ours-1", now=10.0)

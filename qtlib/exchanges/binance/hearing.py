@@ -80,14 +80,14 @@ class Hearing:
     def _of(self, news: AccountNews, now: float) -> list[Heard]:
         match news:
             case OrderNews():
-                return self._order(news)
+                return self._order(news, now)
             case AlgoNews():
                 return self._algo(news, now)
             case TradeHint():
                 return self._hint(news, now)
         return [news]
 
-    def _order(self, news: OrderNews) -> list[Heard]:
+    def _order(self, news: OrderNews, now: float) -> list[Heard]:
         known = self._orders.get(news.order_id) or _Known(news.client_id)
         fill, fresh, heard = news.fill, ZERO, list[Heard]()
         if fill:
@@ -99,6 +99,8 @@ class Hearing:
             heard.append(Filled(fill.ts, replace(fill, client_id=known.client_id)))
         silent = bool(fill) and not (news.closes_position and news.status is OrderStatus.FILLED)
         heard += self._become(news.ts, known.client_id, news.status, news.reason, silent)
+        if news.at_once and not self._ended[known.client_id]:
+            self._await(f"end of {known.client_id}", f"order {known.client_id} never rests", now)
         if news.amended:
             heard.append(Look(news.ts, f"order {known.client_id} was amended"))
         if fill and news.by_venue:

@@ -34,6 +34,7 @@ class OrderNews:
     filled: Decimal  # altogether, in base
     fill: Fill | None
     closes_position: bool  # its quantity was not known before
+    at_once: bool  # it never rests: what is not filled in a moment expires
     amended: bool
     by_venue: bool  # a liquidation, a deleveraging or a settlement: nobody sent it
     reason: str
@@ -161,6 +162,7 @@ def _order(message: Message) -> OrderNews:
         filled=Decimal(o["z"]),
         fill=_fill(o) if o["x"] in ("TRADE", "CALCULATED") and Decimal(o["l"]) else None,
         closes_position=o.get("cp", False),
+        at_once=o["o"] == "MARKET" or o["f"] in ("IOC", "FOK"),
         amended=o["x"] == "AMENDMENT",
         by_venue=o["x"] == "CALCULATED" or o["c"].startswith(_VENUES_OWN),
         reason=_WHY_EXPIRED.get(str(o.get("er", "")), str(o.get("er", ""))),
