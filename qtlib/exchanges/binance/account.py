@@ -1,7 +1,8 @@
 """The port, as it is asked inside the adapter's own loop: what to do, what happened, what is.
 
-REST is the truth here, each time. Calls that do not depend on each other go side by side; `in_turn` is for a stepped
-market, where whoever comes first is served first and a session is to be the same each time it is run.
+REST is the truth here: each time, or, while streams are watched, whenever they do not suffice. Calls that do not depend
+on each other go side by side; `in_turn` is for a stepped market, where whoever comes first is served first and a
+session is to be the same each time it is run.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from decimal import Decimal
 from itertools import groupby
 
 from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
-from qtlib.domain.state import START, Event, ExchangeSnapshot, Filled, OrderChanged
+from qtlib.domain.state import START, Event, ExchangeSnapshot, OrderChanged
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client
-from qtlib.exchanges.binance.history import OVERLAP, History, Told
+from qtlib.exchanges.binance.history import OVERLAP, History, Told, placed
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.orders import Orders, Recent
+from qtlib.exchanges.binance.watching import Watching
 from qtlib.exchanges.binance.words import Document, ts_of
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 
@@ -30,6 +32,7 @@ class Account:
 
     def __init__(self, client: Client, mode: Mode, *, deadline_s: float, settle_s: float, in_turn: bool) -> None:
         self._client, self._mode, self._settle_s, self._in_turn = client, mode, settle_s, in_turn
+        self._watching: Watching | None = None  # streams, if they are listened to
         self._stood = START  # the last we heard of where a served market stands
         self._orders = Orders(client, self.now, deadline_s)
         self._history = History(client, self._orders)
@@ -57,18 +60,28 @@ class Account:
         return [event for one in done for event in one.events]
 
     async def events(self, since: datetime, about: Iterable[Order] = ()) -> list[Event]:
-        working, now = list(about), await self.now()
-        fates, busy = await self._fates(working)
-        if since == START:  # a journal that knows nothing begins with a snapshot: an account's past is not its own
-            past = await self._history.since(now - OVERLAP, now)
-            self._before = frozenset(told.event.key for told in past)
-            happened: list[Told] = []
+        working = list(about)
+        if self._watching is None:
+            told = await self._asked(since, working)
+        elif self._watching.suffices():
+            unsure = [order for order in working if order.status is OrderStatus.PENDING]
+            fates = await asyncio.gather(*(self._fate(order) for order in unsure))
+            told = [*(one for fate in fates for one in fate), *self._watching.told(since)]
         else:
-            happened = await self._history.since(since, now, busy)
-        told = {t.event.key: t for t in [*fates, *happened] if t.event.key not in self._before}
-        return [t.event for t in sorted(told.values(), key=lambda t: t[:3])]
+            generation = self._watching.asking()
+            try:
+                told = await self._asked(since, working)
+            except BaseException:
+                self._watching.doubt()
+                raise
+            self._watching.asked(generation, told)
+            told = [*told, *self._watching.told(since)]
+        fresh = {one.event.key: one for one in told if one.event.key not in self._before}
+        return [one.event for one in sorted(fresh.values(), key=lambda one: one[:3])]
 
     async def snapshot(self) -> ExchangeSnapshot:
+        if self._watching:
+            self._watching.doubt()  # what follows a snapshot is to be all that there is
         for _ in range(_SNAPSHOTS):
             account, risks, (plain, algos), now = await asyncio.gather(
                 self._client.fapiPrivateV3GetAccount(),
@@ -98,10 +111,24 @@ class Account:
                 raise
         return self._stood
 
+    def listen(self, watching: Watching) -> None:
+        """Let streams tell, from now on, what need not be asked for."""
+        self._watching = self._orders.ears = watching
+
     def stands_at(self, text: str) -> None:
         self._stood = max(self._stood, datetime.fromisoformat(text))
 
     # --- below ------------------------------------------------------------------------------------------------
+
+    async def _asked(self, since: datetime, about: Sequence[Order]) -> list[Told]:
+        """What REST says happened, and became of the orders `about`."""
+        now = await self.now()
+        fates, busy = await self._fates(about)
+        if since == START:  # a journal that knows nothing begins with a snapshot: an account's past is not its own
+            past = await self._history.since(now - OVERLAP, now)
+            self._before = frozenset(told.event.key for told in past)
+            return fates
+        return [*fates, *await self._history.since(since, now, busy)]
 
     async def _chain(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
         """One symbol's: orders side by side, but ends and orders in the order they were asked for."""
@@ -151,7 +178,7 @@ class Account:
             events = await self._lost(intent, was_open)
         else:
             self._missed.pop(intent.client_id, None)
-        return [_placed(event) for event in events]
+        return [placed(event) for event in events]
 
     async def _lost(self, intent: OrderIntent, was_open: bool) -> list[Event]:
         """An order of which the venue knows nothing is lost once it has been so for long enough."""
@@ -185,9 +212,3 @@ class _Done:
 
 def _symbol_of(action: Action) -> str:
     return action.symbol if isinstance(action, Cancel) else action.intent.symbol
-
-
-def _placed(event: Event) -> Told:
-    """Openings come before what else happened in the same instant, ends after it."""
-    place = -1 if isinstance(event, OrderChanged) and event.status is OrderStatus.OPEN else 10**9
-    return Told(event.ts, place, int(event.fill.fill_id) if isinstance(event, Filled) else 10**18, event)

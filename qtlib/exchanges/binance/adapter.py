@@ -9,6 +9,8 @@ import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from math import inf
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from qtlib.domain.market import Bar, Instrument
@@ -18,7 +20,9 @@ from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client
 from qtlib.exchanges.binance.modes import Mode
-from qtlib.exchanges.port import Unavailable, Unknown, Untrusted
+from qtlib.exchanges.binance.sockets import Patience
+from qtlib.exchanges.binance.watching import Watching
+from qtlib.exchanges.port import Heard, Unavailable, Unknown, Untrusted
 
 DEADLINE_S = 2.0  # of one order, from asking to knowing
 SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
@@ -54,7 +58,7 @@ class Binance:
     ) -> None:
         self.mode, self.symbols, self._address = mode, symbols, address
         self._settings = {"deadline_s": deadline_s, "settle_s": settle_s, "in_turn": in_turn}
-        self._deadline_s = deadline_s
+        self._watching: Watching | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
         self._thread.start()
@@ -93,6 +97,10 @@ class Binance:
         """The same of mark prices, which have no volume."""
         return self._ask(self._bars(tuple(symbols), timeframe, count, marks=True))
 
+    def watch(self, symbols: Iterable[str], timeframe: str) -> "SimpleQueue[Heard]":
+        """All that happens from now on: bars as they close, and when it is worth looking at the account."""
+        return self._ask(self._watch(tuple(symbols), timeframe))
+
     @property
     def now(self) -> datetime:
         """The venue's time; of our own venue, the time of its market."""
@@ -128,15 +136,20 @@ class Binance:
         return True
 
     @property
+    def trusted(self) -> bool:
+        """Whether the account's stream tells all there is; False where none is listened to."""
+        return self._watching is not None and self._watching.trusted
+
+    @property
     def last_event_age_s(self) -> float:
-        """Since the venue last said anything."""
-        return self._client.wall() - self._client.heard_at
+        """Since the venue last said anything, by a stream or in answer to us."""
+        return self._ask(self._age_s())
 
     def close(self) -> None:
         """Let go of connections and thread; what is open at the venue stays open."""
         if not self._thread.is_alive():
             return
-        self._ask(self._client.end())
+        self._ask(self._ended())
         self._stop()
 
     def __enter__(self) -> "Binance":
@@ -159,6 +172,25 @@ class Binance:
             await client.end()
             raise
         return client, Account(client, self.mode, **self._settings)  # type: ignore[arg-type]
+
+    async def _watch(self, symbols: tuple[str, ...], timeframe: str) -> "SimpleQueue[Heard]":
+        if self._watching:
+            await self._watching.stop()
+        now = await self._account.now()
+        patience = Patience(quiet_s=inf) if self.mode.served else Patience()  # our own venue tells once a bar
+        self._watching = Watching(self._client, self._account.now, symbols, timeframe, now, patience)
+        self._account.listen(self._watching)
+        self._watching.start()
+        return self._watching.heard
+
+    async def _age_s(self) -> float:
+        answered = self._client.wall() - self._client.heard_at
+        return min(answered, self._watching.age_s()) if self._watching else answered
+
+    async def _ended(self) -> None:
+        if self._watching:
+            await self._watching.stop()
+        await self._client.end()
 
     async def _bars(self, symbols: tuple[str, ...], timeframe: str, count: int, marks: bool) -> Mapping[str, list[Bar]]:
         now = await self._account.now()

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from qtlib.domain.orders import ZERO
-from qtlib.domain.state import INSURANCE_CLEAR, CashMoved, Event, Filled, FundingPaid
+from qtlib.domain.orders import ZERO, OrderStatus
+from qtlib.domain.state import INSURANCE_CLEAR, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.orders import MOST_TRADES, Orders, Recent
@@ -34,6 +34,12 @@ class Told(NamedTuple):
     place: int
     number: int
     event: Event
+
+
+def placed(event: Event) -> Told:
+    """`event` of an order: openings come before what else happened in the same instant, ends after it."""
+    place = -1 if isinstance(event, OrderChanged) and event.status is OrderStatus.OPEN else 10**9
+    return Told(event.ts, place, int(event.fill.fill_id) if isinstance(event, Filled) else 10**18, event)
 
 
 class History:

@@ -13,10 +13,11 @@ from qtlib.domain.account import exact
 from qtlib.domain.market import Bar, Instrument, MarginBracket
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client
-from qtlib.exchanges.binance.words import Document
+from qtlib.exchanges.binance.words import Document, ms_of
 from qtlib.exchanges.port import Refused
 
 MOST_BARS = 1_000  # in one answer; more was refused at times
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _USUAL_FUNDING_H = 8  # only other intervals are listed
 
 
@@ -55,6 +56,24 @@ async def bars(
             break
         until = {"endTime": str(int(rows[0][0]) - 1)}
     return found[-count:]
+
+
+async def bars_after(
+    client: Client, symbol: str, timeframe: str, after: datetime, now: datetime, *, marks: bool = False
+) -> list[Bar]:
+    """The bars that closed after `after` and by `now`, oldest first."""
+    ask = client.fapiPublicGetMarkPriceKlines if marks else client.fapiPublicGetKlines
+    found: list[Bar] = []
+    span_ms = _UNITS_MS[timeframe[-1]] * int(timeframe[:-1])
+    start = ms_of(after) - span_ms + 1  # the bar that `after` lies in
+    while True:
+        limit = max(1, min(MOST_BARS, (ms_of(now) - start) // span_ms + 2))
+        asked = {"symbol": symbol, "interval": timeframe, "limit": str(limit), "startTime": str(start)}
+        rows = await ask(asked)
+        found += [bar for bar in map(words.bar_of, rows) if after < bar.ts <= now]
+        if len(rows) < MOST_BARS:
+            return found
+        start = int(rows[-1][6]) + 1
 
 
 # --- below ------------------------------------------------------------------------------------------------

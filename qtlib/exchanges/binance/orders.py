@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import ZERO, OrderIntent, OrderStatus, Role
@@ -39,11 +40,22 @@ class Recent(OrderedDict[Key, Value]):
             self.popitem(last=False)
 
 
+class Ears(Protocol):
+    """Whoever hears of our orders as things happen, if anybody listens."""
+
+    def expect(self, client_id: str) -> None:
+        """The venue has accepted this order: it will be heard of."""
+
+    async def fills_of(self, client_id: str, executed: Decimal) -> list[Filled]:
+        """The fills of an order, if all of them are heard of in a moment; else none."""
+
+
 class Orders:
     """`now` is the venue's time; `deadline_s` is how long one order, or one end, may take."""
 
     def __init__(self, client: Client, now: Callable[[], Awaitable[datetime]], deadline_s: float) -> None:
         self._client, self._now, self._deadline_s = client, now, deadline_s
+        self.ears: Ears | None = None
         self._asked = Recent[str, bool]()  # names sent by us, and whether they are conditional
         self._names = Recent[int, str]()  # of plain orders, by order id
         self._last_words = Recent[str, OrderChanged]()  # of orders that the venue keeps no record of
@@ -61,7 +73,11 @@ class Orders:
         except (Unavailable, Untrusted) as why:
             await self._final(intent.client_id, OrderStatus.LOST, f"it never reached the exchange: {why}")
             raise
-        return [] if standing is None else await self.told(standing, was_open=False)
+        if standing is None:
+            return []
+        if self.ears:
+            self.ears.expect(intent.client_id)
+        return await self.told(standing, was_open=False)
 
     async def cancel(self, client_id: str, symbol: str) -> list[Event]:
         """Ask for the end of an order, again where that may have been lost; what became of it."""
@@ -230,6 +246,8 @@ class Orders:
 
     async def _fills(self, standing: Standing) -> list[Filled]:
         """The trades of an order, as many as it says it has, or as many as are known in time."""
+        if self.ears and (heard := await self.ears.fills_of(standing.client_id, standing.executed)):
+            return heard
         until, pause = self._until(), _FIRST_PAUSE_S
         while True:
             try:
