@@ -296,6 +296,21 @@ def rearm(
     _answer({"account": account, "brake": found}, as_json, lambda out: _show_brake(out, account, found))
 
 
+@app.command(epilog="Example: qt recover --plan -p session.account=main")
+def recover(
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would do, and on what evidence.")] = False,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Bring journal and exchange together, and protect what is held, as every session does when it starts."""
+    from qtlib.runs.recovery import recovery
+
+    answer = recovery(_resolved(params or Path("params/sim.yaml"), p), act=not plan)
+    _answer(answer, as_json, lambda out: _show_recovery(out, answer))
+
+
 @app.command(epilog="Example: qt doctor --params params/replay.yaml -p data.path=bars/")
 def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Check everything that can be checked before anything is at stake; exit 3 if something refuses."""
@@ -581,6 +596,19 @@ def _summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
     for what, name in (record.get("files") or {}).items():
         if name and what in ("notebook", "report"):
             out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _show_recovery(out: "Console", answer: Mapping[str, Any]) -> None:
+    would = "did" if answer["acted"] else "would do"
+    if answer["agree"]:
+        out.print(f"account {answer['account']}: journal and exchange agree, and what is held is protected")
+    for row in answer["symbols"]:
+        sides = f"the journal holds {row['journal']}, the exchange {row['exchange']}"
+        out.print(f"\n{row['symbol'] or 'the account'}{': ' + sides if row['symbol'] else ''}", style="bold")
+        for line in row["evidence"]:
+            out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        for line in row["then"]:
+            out.print(f"  → {would}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_status(out: "Console", answer: Mapping[str, Any]) -> None:

@@ -156,6 +156,7 @@ class PositionAdopted:
     position: Position
     exits: ExitPlan | None
     evidence: str  # both sides of the disagreement, in words
+    price: float | None = None  # what it is valued at there, in quote
 
     @property
     def key(self) -> str:
@@ -347,6 +348,7 @@ class ExchangeSnapshot:
     cash: Decimal
     positions: Mapping[str, Position] = field(default_factory=dict)  # the open ones
     orders: Mapping[str, OrderIntent] = field(default_factory=dict)  # open ones of both books, by client id
+    prices: Mapping[str, float] = field(default_factory=dict)  # mark prices of what is held
 
 
 def advance(state: State, event: Event) -> State:
@@ -479,6 +481,8 @@ def _adopted(state: State, event: PositionAdopted) -> State:
     position = event.position
     known = state.account.position(position.symbol)
     state = state.but(account=state.account.holding(position))
+    if event.price is not None:
+        state = state.but(prices={**state.prices, position.symbol: event.price})
     if not position.quantity:
         return _without_trade(state, position.symbol, event.ts)
     if known.quantity * position.quantity > 0:  # corrected: what we know of the trade still holds

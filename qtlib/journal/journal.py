@@ -80,7 +80,7 @@ class Journal:
         """
         heard = list(events)
         ours = state is self._folded or state == self._folded
-        after, news = fold(state, heard, then, self._known, whole=ours)
+        after, news = fold(state, heard, then, self.knows, whole=ours)
         if heard or news:
             self._append(news, synced)
             self._folded = after if ours else None
@@ -176,7 +176,7 @@ class Journal:
     def _what(self) -> str:
         return f"the journal of {self.account!r} in {self._db.where}"
 
-    def _known(self, key: str) -> bool:
+    def knows(self, key: str) -> bool:
         """Whether an event of this key is written. The driver's own call: SQLAlchemy's takes twenty times as long."""
         if key in self._recent:
             return True

@@ -47,6 +47,10 @@ class MemoryJournal:
         """Each event later than number `after`, with its number, in order."""
         return enumerate(islice(self._events, after, None), after + 1)
 
+    def knows(self, key: str) -> bool:
+        """Whether an event of this key is written."""
+        return key in self._keys
+
     def state(self) -> State:
         """What the events add up to."""
         after, state = self._kept

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from qtlib.domain.account import Position
+from qtlib.domain.account import Account, Position
 from qtlib.domain.naming import PREFIX
 from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import (
     CashCorrected,
+    CashMoved,
     Event,
     ExchangeSnapshot,
     OrderChanged,
@@ -27,6 +28,7 @@ from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import static_plan
 
 NOISE_FRAC = Decimal("1e-8")  # of an entry price: venues average with fewer digits than we do
+OPENING = "opening balance"
 NOISE_QUOTE = Decimal("0.0001")  # of a wallet: venues round each profit and fee
 
 
@@ -35,7 +37,9 @@ def reconcile(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[E
     yield from _orders(state, there)
     adopted = list(_positions(state, there, rules))
     yield from adopted
-    if abs(there.cash - state.account.cash) > NOISE_QUOTE:
+    if state.account == Account() and there.cash:  # the journal knows of nothing yet
+        yield CashMoved(there.ts, there.cash, OPENING, OPENING)
+    elif abs(there.cash - state.account.cash) > NOISE_QUOTE:
         yield CashCorrected(there.ts, there.cash - state.account.cash)
     strange = [f"order {client_id} is not ours" for client_id in sorted(there.orders) if _is_new(client_id, state)]
     strange += [f"{event.position.symbol}: {event.evidence}" for event in adopted]
@@ -85,7 +89,8 @@ def _positions(state: State, there: ExchangeSnapshot, rules: Rules) -> Iterator[
             or abs(found.entry_price - ours.entry_price) > NOISE_FRAC * found.entry_price
         ):
             evidence = f"the exchange holds {_words(found)}, the journal {_words(ours)}"
-            yield PositionAdopted(there.ts, found, static_plan(rules.exits, ExitSource.RECOVERED), evidence)
+            exits = static_plan(rules.exits, ExitSource.RECOVERED)
+            yield PositionAdopted(there.ts, found, exits, evidence, there.prices.get(symbol))
     for symbol in sorted(known.keys() - there.positions.keys()):
         yield PositionAdopted(
             there.ts, Position(symbol), None, f"the exchange holds none, the journal {_words(known[symbol])}"

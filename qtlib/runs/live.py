@@ -6,6 +6,7 @@ Apart from `wiring`, because the adapter's client library takes a second to load
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from qtlib.exchanges.binance.adapter import Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.market.quality import usable
 from qtlib.market.timeframes import length_of
-from qtlib.params import NotInThisVersion
+from qtlib.params import NotInThisVersion, Params
 from qtlib.report.metrics import Metrics
 from qtlib.report.tables import Tables
 from qtlib.rules.rules import Rules
@@ -28,16 +29,16 @@ from qtlib.runs.run import Run
 from qtlib.runs.venue import opened
 
 
-def exchange(run: Run) -> Binance:
+def exchange(params: Params, root: Path | None = None) -> Binance:
     """The exchange of the session's mode, through the venue's own protocol: of `sim` and `paper` our own venue's."""
-    params, mode = run.params, Mode(run.params.mode)
-    url = opened(params, run.folder.root) if mode.served else None
-    return open_exchange(mode, params.universe.symbols, url=url, in_turn=_waits(run))
+    mode = Mode(params.mode)
+    url = opened(params, root) if mode.served else None
+    return open_exchange(mode, params.universe.symbols, url=url, in_turn=_waits(params))
 
 
-def symbols(run: Run, start: State) -> list[str]:
+def symbols(params: Params, start: State) -> list[str]:
     """What facts are needed of: what is traded, and what is held."""
-    return sorted({*run.params.universe.symbols, *start.account.positions})
+    return sorted({*params.universe.symbols, *start.account.positions})
 
 
 def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) -> Iterator[Moment]:
@@ -48,7 +49,7 @@ def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) ->
         return bool(usable(bars, timeframe, lookback).iloc[-1])
 
     subject = Subject(strategy, run.params.universe.symbols, timeframe, length_of(timeframe), fit)
-    if not _waits(run):
+    if not _waits(run.params):
         raise NotInThisVersion("venue.speed: a market that does not wait for its trader is not in this version yet")
     return stepped(exchange, subject, after)
 
@@ -67,9 +68,9 @@ def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _waits(run: Run) -> bool:
+def _waits(params: Params) -> bool:
     """Whether the market waits for its trader."""
-    return Mode(run.params.mode) is Mode.SIM and run.params.venue.speed is None
+    return Mode(params.mode) is Mode.SIM and params.venue.speed is None
 
 
 def _data(run: Run, bars: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

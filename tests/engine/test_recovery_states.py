@@ -16,6 +16,7 @@ from qtlib.domain.decisions import Moment
 from qtlib.domain.market import Step
 from qtlib.domain.orders import Cancel, OrderIntent, OrderStatus, OrderType, Role, Side, Submit, TimeInForce
 from qtlib.domain.state import CashCorrected, OrderRequested, PositionAdopted, StatusSet, TradingStatus
+from qtlib.engine.rehearsal import foresee
 from qtlib.engine.session import Name, session
 from qtlib.journal import MemoryJournal
 from qtlib.rules.limits import RiskLimits
@@ -445,3 +446,19 @@ def test_a_venue_that_moves_between_two_answers_is_no_disagreement():
     scene.run()
     assert not [event for event in scene.news if isinstance(event, PositionAdopted | CashCorrected)]
     assert scene.shows() == "flat, no orders, active"
+
+
+@pytest.mark.parametrize("side", Side, ids=["long", "short"])
+@pytest.mark.parametrize("happened", [row[0] for row in STATES], ids=lambda happened: happened.__name__)
+def test_what_a_recovery_would_do_is_what_it_does_and_looking_changes_nothing(happened, side):
+    scene = Scene(side)
+    happened(scene)
+    written, book = scene.journal.last, dict(scene.venue.view.book.orders)
+    foreseen = foresee(RULES, scene.venue, scene.journal)
+    assert (scene.journal.last, scene.venue.view.book.orders) == (written, book)
+    scene.run()
+    learned = {step[1] for one in foreseen for step in one.learned}
+    asked = {a.intent for one in foreseen for a in one.actions if isinstance(a, Submit)}
+    assert learned <= set(scene.news)
+    assert asked <= {event.intent for event in scene.news if isinstance(event, OrderRequested)}
+    assert bool(learned or asked) == bool(len(scene.news) > 2)  # more than opening and closing the session

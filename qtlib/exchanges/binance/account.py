@@ -98,7 +98,8 @@ class Account:
         orders = [words.algo_intent(said) for said in algos.values()]
         orders += [words.plain_intent(said, name) for name, said in plain.items()]
         cash = sum((Decimal(row["walletBalance"]) for row in account["assets"] if row["asset"] == words.QUOTE), ZERO)
-        return ExchangeSnapshot(now, cash, positions, {intent.client_id: intent for intent in orders})
+        marks = {row["symbol"]: float(row["markPrice"]) for row in risks if row["symbol"] in positions}
+        return ExchangeSnapshot(now, cash, positions, {intent.client_id: intent for intent in orders}, marks)
 
     async def now(self) -> datetime:
         """The venue's time; of our own venue, the time of its market."""

@@ -118,7 +118,8 @@ class SimulatedExchange:
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
         orders = {client_id: order.intent for client_id, order in self._book.orders.items()}
-        return ExchangeSnapshot(self.now, self.account.cash, dict(self.account.positions), orders)
+        prices = {symbol: self._clock.quotes[symbol].mark for symbol in self.account.positions}
+        return ExchangeSnapshot(self.now, self.account.cash, dict(self.account.positions), orders, prices)
 
     # --- the market, and what is asked of an account beside orders ---------------------------------------------
 
