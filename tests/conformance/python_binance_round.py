@@ -78,17 +78,19 @@ async def over_sockets():
     manager = BinanceSocketManager(client)
     manager.FSTREAM_URL = URL.replace("http", "ws") + "/"
     heard, bars = [], []
-    async with manager.futures_user_socket() as account, manager.kline_futures_socket(SYMBOL, "1h") as market:
-        await client.ws_futures_create_order(**ROUND, side="BUY", type="MARKET")
-        mark = float((await client.ws_futures_get_all_tickers(symbol=SYMBOL))["price"])
-        stop = await client.ws_futures_create_order(**CLOSING, type="STOP_MARKET", triggerPrice=f"{mark * 0.9:.0f}")
-        await client.ws_futures_cancel_order(algoId=stop["algoId"])
-        await client.ws_futures_create_order(**CLOSING, type="MARKET")
-        await asyncio.to_thread(step)
-        while not bars:
-            bars.append(await asyncio.wait_for(market.recv(), 10))
-        while [m["e"] for m in heard].count("ACCOUNT_UPDATE") < 2:
-            heard.append(await asyncio.wait_for(account.recv(), 10))
+    account, market = manager.futures_user_socket(), manager.kline_futures_socket(SYMBOL, "1h")
+    for socket in (account, market):  # left open: to close one takes this client ten seconds
+        await socket.connect()
+    await client.ws_futures_create_order(**ROUND, side="BUY", type="MARKET")
+    mark = float((await client.ws_futures_get_all_tickers(symbol=SYMBOL))["price"])
+    stop = await client.ws_futures_create_order(**CLOSING, type="STOP_MARKET", triggerPrice=f"{mark * 0.9:.0f}")
+    await client.ws_futures_cancel_order(algoId=stop["algoId"])
+    await client.ws_futures_create_order(**CLOSING, type="MARKET")
+    await asyncio.to_thread(step)
+    while not bars:
+        bars.append(await asyncio.wait_for(market.recv(), 10))
+    while [m["e"] for m in heard].count("ACCOUNT_UPDATE") < 2:
+        heard.append(await asyncio.wait_for(account.recv(), 10))
     await client.close_connection()
     return {"heard": [m["e"] for m in heard], "bar": bars[0]["e"]}
 
