@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from environments import interpreter_with
-from venue_process import client_env, running
+from venue_process import client_env, running, unrouted
 
 HERE = Path(__file__).parent
 MARKET = ["-p", "data.bars=600", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
@@ -33,7 +33,7 @@ def test_a_client_trades_a_full_round_and_asks_for_nothing_that_leads_nowhere(sc
         )
         assert done.returncode == 0, done.stderr[-2000:]
         saw = json.loads(done.stdout)
-        assert venue.unrouted == []
+        assert unrouted(venue) == []
     assert (saw["bought"], saw["held"], saw["moved"], saw["sold"]) == ("FILLED", ["0.010"], True, "FILLED")
     assert saw["trades"] == [["BUY", "0.010"], ["SELL", "0.010"]]
     assert saw["earned"] == pytest.approx(saw["told"])

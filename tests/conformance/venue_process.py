@@ -1,28 +1,12 @@
-"""A `qt exchange` process for clients to trade on, stepped by hand, and what it says afterwards."""
+"""A `qt exchange` process for clients to trade on, stepped by hand, and the environment they run in."""
 
 import json
 import os
 import subprocess
 import sys
-import urllib.request
 from contextlib import contextmanager
 
-
-class Venue:
-    def __init__(self, url):
-        self.url = url
-
-    def step(self, bars=1):
-        return self._answer(urllib.request.Request(f"{self.url}/sim/step?bars={bars}", method="POST"))
-
-    @property
-    def unrouted(self):
-        """The requests that led nowhere."""
-        return self._answer(urllib.request.Request(f"{self.url}/sim"))["unrouted"]
-
-    def _answer(self, request):
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+from a_served_venue import Served
 
 
 @contextmanager
@@ -34,15 +18,19 @@ def running(*words):
     try:
         said = process.stdout.readline()
         assert said, process.stderr.read()
-        yield Venue(json.loads(said)["url"])
+        yield Served(None, None, json.loads(said)["url"].rsplit(":", 1)[1])
     finally:
         process.kill()
         process.communicate()
 
 
+def unrouted(venue):
+    """The requests that led nowhere."""
+    return venue.ask("GET", "/sim")[1]["unrouted"]
+
+
 def client_env():
     """The environment of a client: no proxy between it and the venue, nothing of ours on its path."""
-    kept = {
-        n: v for n, v in os.environ.items() if not n.startswith(("QT_", "PYTHON")) and not n.lower().endswith("_proxy")
-    }
+    ours = ("QT_", "PYTHON")
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(ours) and not n.lower().endswith("_proxy")}
     return {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
