@@ -249,14 +249,26 @@ class Learning(Section):
 
 class Session(Section):
     account: str = Field("main", pattern=r"^[a-z][a-z0-9_]{0,31}$", description="whose journal; one session at a time")
-    max_bars: int | None = Field(None, ge=1, description="the session ends by itself after so many [bars]")
+    max_bars: int | None = Field(
+        None, ge=0, description="the session ends by itself after so many [bars]; 0: it recovers, settles and ends"
+    )
     at_end: Literal["keep", "close"] = Field(
         "keep", description="when the bars are used up: keep positions, protected at the venue, or close them"
     )
     reason: str | None = Field(None, max_length=200, description="why limits are loosened, from the next UTC day on")
+    event_driven: bool = Field(True, description="one loop that waits for what happens; false: one pass each check")
+    check_interval_s: float = Field(30.0, ge=1.0, le=86_400.0, description="between two passes begun by the clock [s]")
+    once: bool = Field(False, description="one pass: recover, decide on the newest closed bar, settle, end")
     heartbeat_s: float = Field(1.0, ge=0.1, le=10.0, description="between two signs of life [s]")
-    hung_after_s: float = Field(30.0, ge=2.0, le=3600.0, description="without one, the session is ended [s]")
+    hung_after_s: float = Field(15.0, ge=2.0, le=3600.0, description="without one, the session is ended [s]")
     grace_s: float = Field(20.0, ge=0.5, le=600.0, description="for an orderly end after it was asked for [s]")
+    rollover: str | None = Field(
+        "00:05",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$",
+        description="when the session goes on in a fresh kernel and folder, each day; null: never [UTC, time of day]",
+    )
+    rollover_bars: int | None = Field(None, ge=1, description="the same, after about so many; null: never [bars]")
+    max_rss_mb: float = Field(2_000.0, ge=200.0, le=1e6, description="of memory in one kernel; then the same [MB]")
 
 
 class Report(Section):
@@ -393,14 +405,14 @@ ENVIRONMENT: Mapping[str, str] = {
     "QT_SL_FRAC": "exits.sl_frac",
     "QT_TRAIL_FRAC": "exits.trail_frac",
     "QT_PROTECT_TIMEOUT_S": "exits.protect_timeout_s",
+    "QT_EVENT_DRIVEN_MODE": "session.event_driven",
+    "QT_CHECK_INTERVAL": "session.check_interval_s",
 }
 _LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there yet, the value that asks for what is)
     "QT_CONTINUOUS_LEARNING": ("learning", "false"),
     "QT_MIN_SAMPLES_FOR_RETRAIN": ("learning", None),
     "QT_RETRAIN_INTERVAL_HOURS": ("learning", None),
     "QT_AUTO_BACKTEST_AFTER_TRAIN": ("learning", "false"),
-    "QT_EVENT_DRIVEN_MODE": ("the scheduled executor", "true"),
-    "QT_CHECK_INTERVAL": ("the scheduled executor", None),
     "QT_HEALTH_PORT": ("the health page", None),
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word

@@ -215,9 +215,15 @@ def test_what_is_not_there_yet_says_so():
     for mode in ("paper", "demo", "live"):
         assert f"mode {mode} is not in this version" in refused(f"mode={mode}", kind=NotInThisVersion)
     assert "learning is not in this version" in refused("learning.enabled=true")
-    for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN", "QT_CHECK_INTERVAL", "QT_HEALTH_PORT"):
+    for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN", "QT_HEALTH_PORT"):
         assert "is not in this version" in refused(environ={name: "50"}, kind=NotInThisVersion)
-    assert resolve(environ={"QT_CONTINUOUS_LEARNING": "false", "QT_EVENT_DRIVEN_MODE": "true"}).params == Params()
+    assert resolve(environ={"QT_CONTINUOUS_LEARNING": "false"}).params == Params()
+
+
+def test_a_session_may_be_scheduled_instead_of_waiting_for_events():
+    asked = resolve(environ={"QT_EVENT_DRIVEN_MODE": "false", "QT_CHECK_INTERVAL": "60.0"}).params.session
+    assert (asked.event_driven, asked.check_interval_s) == (False, 60.0)
+    assert "session.rollover = '24:00' must look like" in refused("session.rollover=24:00")
 
 
 def test_names_of_others_with_our_prefix_are_left_alone():

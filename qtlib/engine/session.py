@@ -133,6 +133,6 @@ class _Stretch:
             if self.stop and self.stop():
                 self.ended_by = "stop requested"
                 return
-            if bars == self.max_bars:
+            if self.max_bars is not None and bars >= self.max_bars:
                 self.ended_by = f"its {bars} bars were traded"
                 return
