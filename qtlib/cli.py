@@ -61,9 +61,27 @@ def main() -> None:
 
 
 @app.command(epilog="Example: qt live --params params/sim.yaml -p limits.max_positions=2")
-def live(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
-    """Trade: run notebooks/live.ipynb into a run folder, from the journal of the account."""
-    _run("live", params or Path("params/sim.yaml"), p, as_json, debug)
+def live(
+    once: Annotated[
+        bool, typer.Option("--once", help="One pass: recover, decide on the newest bar, settle, end.")
+    ] = False,
+    every: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="A pass each so many seconds, each in a fresh process.")
+    ] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Trade: run notebooks/live.ipynb into run folders, from the journal of the account, until it is told to end.
+
+    What dies is started again, and each day the session goes on in a fresh kernel and folder.
+    """
+    if once and every is not None:
+        raise typer.BadParameter("--once is one pass and --every many: give one of them")
+    words = ["session.once=true", "session.max_bars=1"] if once else []
+    words += [] if every is None else ["session.event_driven=false", f"session.check_interval_s={every}"]
+    _run("live", params or Path("params/sim.yaml"), [*(p or []), *words], as_json, debug)
 
 
 @app.command(epilog="Example: qt backtest -p data.seed=8 --json")
@@ -412,38 +430,41 @@ def _run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debu
     """Check the settings, run the notebook, show how it ended."""
     resolved = _resolved(file, overrides)
 
-    from functools import partial
-
     from qtlib.runs.preflight import preflight
 
     settings = resolved.params
     preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
 
-    from qtlib.report.page import export
+    from qtlib.runs.ends import sentence
     from qtlib.runs.folder import HOME
     from qtlib.runs.progress import Watching
-    from qtlib.runs.runner import run_notebook, sentence
 
     out = _console(stderr=as_json)
-    simulated = settings.data.source == "simulated"
     out.print(
         f"{kind} · mode {settings.mode} · {_market_words(resolved)} · settings {resolved.hash[:12]}", highlight=False
     )
     for line in resolved.lines():
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
-    page = partial(export, simulated=f"Seed {settings.data.seed}." if simulated else None, replayed=not simulated)
+    notebook = HOME / "notebooks" / f"{kind}.ipynb"
     outcome = None
     try:
         with Watching(out) as watching:
-            outcome = run_notebook(
-                kind,
-                HOME / "notebooks" / f"{kind}.ipynb",
-                resolved,
-                export=page,
-                on_line=watching.line,
-                on_beat=watching.beat,
-            )
+            if kind == "live":
+                from qtlib.runs.supervisor import supervise
+
+                ours = settings.mode in ("sim", "paper")  # the venue: a process beside the session
+                outcome = supervise(notebook, resolved, venue=ours, on_line=watching.line, on_beat=watching.beat)
+            else:
+                from qtlib.runs.runner import run_notebook
+                from qtlib.runs.segment import page
+
+                outcome = run_notebook(
+                    kind, notebook, resolved, export=page(settings), on_line=watching.line, on_beat=watching.beat
+                )
         error = outcome.record["error"]
+        if outcome.folder is None:  # it ended before there was anything to show
+            _say(error["message"] if error else "interrupted")
+            raise typer.Exit(outcome.exit_code)
         if as_json:
             print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False), flush=True)
         else:

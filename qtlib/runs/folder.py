@@ -168,6 +168,7 @@ def first_record(
         "session_id": session_id,
         "previous_run": _predecessor(folder, session_id),
         "model": None,
+        "stopped": None,
         "metrics": {},
         "counters": {},
         "files": {},
@@ -184,7 +185,7 @@ def final_record(
     error: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """`record` of a run that has ended: the runner's word on how, the notebook's (`told`) on what."""
-    known = {k: told[k] for k in ("data", "model", "metrics", "counters", "session_id") if told.get(k) is not None}
+    known = {k: told[k] for k in ("data", "model", "stopped", "metrics", "counters") if told.get(k) is not None}
     began = datetime.fromisoformat(record["started"])
     end = {"status": status, "ended": timestamp(ended), "seconds": round((ended - began).total_seconds(), 3)}
     return {**record, **known, **end, "files": folder.files(), "error": dict(error) if error else None}

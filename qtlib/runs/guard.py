@@ -1,8 +1,9 @@
 """What stands guard in a kernel from its first instant, before any cell runs.
 
 It watches the runner: when that is gone, the loop is told to stop, gets a bounded time to end in order, and then the
-kernel ends itself; no orphan trades on. It turns signals into that same stop. It tells the runner what went wrong in
-a cell, and when a loop that gave signs of life has ended. Without a runner (JupyterLab) it does nothing.
+kernel ends itself; no orphan trades on. It turns signals into that same stop. It tells the runner each second that the
+process runs, what went wrong in a cell, and when a loop that gave signs of life has ended. Without a runner
+(JupyterLab) it does nothing.
 """
 
 import json
@@ -12,6 +13,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 from qtlib.runs import atomic
 
 ORPHANED = 70  # exit code of a kernel that ended itself
+ALIVE = "alive"  # a file, touched each second
+_TICK_S = 1.0
 reason: str | None = None  # why the loop should stop; set once
 _busy = threading.Event()
 
@@ -42,31 +46,41 @@ def write_beat(folder: Path, figures: dict[str, Any]) -> None:
     tmp.replace(folder / "heartbeat.json")
 
 
+def wait_for_end(pid: int, tick: Callable[[], None] = lambda: None) -> None:
+    """Return when process `pid` is gone; until then `tick` each second."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        tick()
+        while not select.select([fd], [], [], _TICK_S)[0]:
+            tick()
+        os.close(fd)
+        return
+    while os.getppid() == pid:  # not Linux: we are its child, until it is no more
+        tick()
+        time.sleep(_TICK_S)
+
+
+def _touch(path: Path) -> None:
+    with suppress(OSError):
+        path.touch()
+
+
 def _stop(why: str) -> None:
     global reason  # noqa: PLW0603  one kernel, one guard: the flag that every loop in it reads
     reason = reason or why
 
 
 def _watch(runner: int, folder: Path, grace_s: float) -> None:
-    _wait_for_end(runner)
+    wait_for_end(runner, lambda: _touch(folder / ALIVE))
     _stop("the runner is gone")
     _note(folder, {"level": "error", "msg": f"runner {runner} is gone: no more entries, ending within {grace_s:g} s"})
     until = time.monotonic() + grace_s
     while _busy.is_set() and time.monotonic() < until:
         time.sleep(0.02)
     os._exit(ORPHANED)
-
-
-def _wait_for_end(pid: int) -> None:
-    if hasattr(os, "pidfd_open"):
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        select.select([fd], [], [])
-        return
-    while os.getppid() == pid:  # not Linux: a kernel is its runner's child, until there is no runner
-        time.sleep(1.0)
 
 
 def _follow_cells(folder: Path) -> None:

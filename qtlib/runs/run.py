@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 
 from qtlib.params import Params, Resolved, resolve, validate
 from qtlib.runs import atomic, guard
@@ -65,6 +66,8 @@ class Run:
         self._adhoc = adhoc
         self._stop_file = str(folder / "stop")
         self._next_beat = 0.0
+        self._stopped: str | None = None  # why the loop was told to end
+        self._process = psutil.Process()
 
     @property
     def journal(self) -> str | Path:
@@ -79,14 +82,15 @@ class Run:
     def stop_requested(self) -> str | None:
         """Why the loop should end in order now; None while it may go on. Cheap: asked at every bar."""
         if guard.reason is not None:
-            return guard.reason
-        if os.path.exists(self._stop_file):  # noqa: PTH110  a third of the time of Path.exists, twenty thousand times a second
+            self._stopped = guard.reason
+        elif os.path.exists(self._stop_file):  # noqa: PTH110  a third of the time of Path.exists, twenty thousand times a second
             said = atomic.read_json(Path(self._stop_file)) or {}
-            return str(said.get("why", "stop was asked for"))
-        return None
+            self._stopped = str(said.get("why", "stop was asked for"))
+        return self._stopped
 
     def beat(self, done: int | None = None, total: int | None = None, **figures: Any) -> None:
-        """A sign of life, with how far the loop is [bars] and what else may be shown; written once a heartbeat.
+        """A sign of life, with how far the loop is [bars], what memory it holds and what else may be shown; written
+        once a heartbeat.
 
         From the first one until the cell ends, silence for `session.hung_after_s` means hung: the kernel is killed.
         """
@@ -94,7 +98,8 @@ class Run:
         if now < self._next_beat:
             return
         self._next_beat = now + self.params.session.heartbeat_s
-        guard.write_beat(self.folder.path, {"done": done, "total": total, **figures})
+        rss_mb = round(self._process.memory_info().rss / 1e6, 1)
+        guard.write_beat(self.folder.path, {"done": done, "total": total, "rss_mb": rss_mb, **figures})
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Path:
         """`frame` as `<name>.parquet` in the run's folder."""
@@ -113,7 +118,7 @@ class Run:
         model: Mapping[str, Any] | None = None,
     ) -> None:
         """Hand what the notebook knows to the record. What is not a number is null there, never 0."""
-        given = {"metrics": metrics, "counters": counters, "data": data, "model": model}
+        given = {"metrics": metrics, "counters": counters, "data": data, "model": model, "stopped": self._stopped}
         told = {k: _plain(v) for k, v in given.items() if v is not None}
         if self._adhoc:
             record = atomic.read_json(self.folder / "record.json") or {}

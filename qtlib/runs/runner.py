@@ -14,16 +14,12 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 import papermill
@@ -38,26 +34,16 @@ from traitlets.config import Config
 
 from qtlib.params import Resolved
 from qtlib.runs import atomic
-from qtlib.runs.ends import NO_ROOM, end_of
-from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder, RunsError, final_record, unwritable
-from qtlib.runs.log import Log, Tail
+from qtlib.runs.ends import NO_ROOM, Outcome, end_of, sentence
+from qtlib.runs.folder import FAILED, INTERRUPTED, OK, RunFolder, RunsError, final_record, unwritable
+from qtlib.runs.guard import ALIVE
+from qtlib.runs.log import Log
 from qtlib.runs.run import open_folder
+from qtlib.runs.watch import Line, Watch, hearing
 
-POLL_S = 0.1
-SECOND_GRACE_S = 2.0  # after a second Ctrl-C, or where nothing has begun that needs an orderly end
 MAX_OUTPUTS, MAX_OUTPUT_BYTES = 200, 2_000_000  # of one cell: what comes after is counted, not kept
 
-Line = Callable[[Mapping[str, Any]], None]
 Export = Callable[..., object]  # (notebook, page, *, title, lang, banner): a notebook made a page to read
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended."""
-
-    folder: RunFolder
-    record: Mapping[str, Any]
-    exit_code: int
 
 
 def run_notebook(
@@ -67,26 +53,45 @@ def run_notebook(
     *,
     export: Export,
     root: Path | None = None,
+    on_start: Callable[[RunFolder], None] = lambda folder: None,
     on_line: Line = lambda line: None,
     on_beat: Line = lambda beat: None,
 ) -> Outcome:
     """Execute `notebook` with these settings in a new run folder, to whatever end, and say how it ended.
 
-    `export` makes the page of it, also of one that failed. `on_line` hears each line of the run's log, `on_beat` each
-    sign of life, while it runs.
+    `export` makes the page of it, also of one that failed. `on_start` is told the folder, `on_line` each line of the
+    run's log, and `on_beat` each sign of life, while it runs.
     """
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook} does not exist: {kind} is a notebook of that name in {notebook.parent}")
-    folder = open_folder(kind, resolved, datetime.now(UTC), root)
-    try:
-        atomic.reserve(folder.path)
-    except OSError as e:
-        raise RunsError(unwritable(folder.root, e)) from e
-    record = folder.record()
-    session = resolved.params.session
-    watch = _Watch(folder, session.hung_after_s, session.grace_s, on_line, on_beat)
-    with _signals(watch), watch:
-        caught = _execute(notebook, folder, resolved, watch)
+    heard: list[int] = []
+    with hearing(lambda number, frame: heard.append(number)):  # from the first to the last file: none must be torn
+        folder = open_folder(kind, resolved, datetime.now(UTC), root)
+        try:
+            atomic.reserve(folder.path)
+        except OSError as e:
+            raise RunsError(unwritable(folder.root, e)) from e
+        record = folder.record()
+        session = resolved.params.session
+        watch = Watch(folder, session.hung_after_s, session.grace_s, _kill_kernel, on_line, on_beat)
+        with hearing(watch.hear):
+            for number in heard:
+                watch.hear(number)
+            on_start(folder)
+            with watch:
+                caught = _execute(notebook, folder, resolved, watch)
+            return _concluded(folder, record, resolved, export, watch, caught)
+
+
+def _concluded(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    resolved: Resolved,
+    export: Export,
+    watch: Watch,
+    caught: BaseException | None,
+) -> Outcome:
+    """What is left to write once the notebook has ended: report, log, and the record last."""
     error = atomic.read_json(folder / "error.json")
     status, code, trouble = _end(folder, caught, error, watch)
     trouble, status, code = _report(folder, resolved, export, status, code, trouble)
@@ -95,7 +100,7 @@ def run_notebook(
     atomic.release(folder.path)
     with suppress(OSError):  # a full disk: the exit code and the terminal say it all the same
         log = Log(folder / "log.jsonl")
-        log.write("info" if status == OK else "error", sentence(status, trouble))
+        log.write("info" if status == OK else "error", sentence(status, trouble), ended=status)
         log.close()
     leaked = atomic.scrub(folder.path)
     if leaked or _Handler.leaked:
@@ -106,7 +111,8 @@ def run_notebook(
     final = final_record(folder, record, datetime.now(UTC), status, told, trouble)
     folder.write_record(final)
     raised = trouble is None or "traceback" in trouble  # else the kernel's own words may say more
-    for name in ("result.json", "error.json", "heartbeat.json", "stop", *(["kernel.log"] if raised else [])):
+    passing = ["result.json", "error.json", "heartbeat.json", ALIVE, "stop"]
+    for name in (*passing, *(["kernel.log"] if raised else [])):
         (folder / name).unlink(missing_ok=True)
     return Outcome(folder, final, code)
 
@@ -192,7 +198,7 @@ papermill_engines.register("qt", _Engine)
 papermill_io.register("/", _Handler())  # absolute paths: "local" cannot be replaced, the first one registered stays
 
 
-def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: "_Watch") -> BaseException | None:
+def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: Watch) -> BaseException | None:
     """Run every cell; what papermill raised, where it did."""
     _Handler.leaked, _Engine.client = False, None
     _Engine.env = _kernel_environment(folder, resolved)
@@ -223,111 +229,22 @@ def _kernel_environment(folder: RunFolder, resolved: Resolved) -> dict[str, str]
     return env | {"QT_RUNNER_PID": str(os.getpid()), "QT_RUN_DIR": str(folder.path.absolute()), "QT_RUN_GRACE_S": grace}
 
 
-# --- the watch --------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Watch:
-    """A thread beside papermill: passes on log and progress, and ends a kernel that hangs or outstays its grace."""
-
-    folder: RunFolder
-    hung_after_s: float
-    grace_s: float
-    on_line: Line
-    on_beat: Line
-    signals: list[int] = field(default_factory=list)
-    killed: str | None = None  # why the kernel was killed here
-    silent_s: float = 0.0  # since the last sign of life, counted only while this thread itself was awake
-    asked_s: float | None = None  # since the end was asked for, counted likewise
-    beaten: bool = False
-    _last_beat: float | None = None
-    _resting: bool = True
-    _done: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> "_Watch":
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        if self._thread:
-            self._thread.join()
-
-    def hear(self, signum: int, frame: FrameType | None = None) -> None:
-        """A signal came: ask the loop to stop; the second one means it."""
-        self.signals.append(signum)
-        name = signal.Signals(signum).name
-        if len(self.signals) == 1:
-            self.asked_s = 0.0
-            with suppress(OSError):  # a full disk must not keep us from stopping: the grace runs out
-                atomic.write_json(self.folder / "stop", {"why": name, "ts": time.time()})
-
-    def _patience_s(self) -> float:
-        """How long an end may take: little, once it was asked for twice, or where nothing that trades has begun."""
-        begun = self.beaten or self.folder.kind == "live"
-        return self.grace_s if begun and len(self.signals) == 1 else min(self.grace_s, SECOND_GRACE_S)
-
-    def _watch(self) -> None:
-        tail, before = Tail(self.folder / "log.jsonl"), time.monotonic()
-        while not self._done.wait(POLL_S):
-            now = time.monotonic()
-            awake, before = min(now - before, 5 * POLL_S), now  # a laptop that slept is not a kernel that hung
-            self._look(awake)
-            for line in tail.lines():
-                _tell(self.on_line, line)
-        for line in tail.lines():
-            _tell(self.on_line, line)
-
-    def _look(self, awake: float) -> None:
-        beat = atomic.read_json(self.folder / "heartbeat.json") or {}
-        if beat and beat.get("ts") != self._last_beat:
-            self._last_beat, self._resting = beat.get("ts"), bool(beat.get("resting"))
-            self.beaten, self.silent_s = True, 0.0
-            _tell(self.on_beat, beat)
-        elif not self._resting:
-            self.silent_s += awake
-        if self.asked_s is not None:
-            self.asked_s += awake
-        if self.killed is None and self.asked_s is not None and self.asked_s > self._patience_s():
-            self._kill(f"killed after a grace of {self._patience_s():g} s")
-        elif self.killed is None and not self._resting and self.silent_s > self.hung_after_s:
-            self._kill(f"no sign of life for {self.hung_after_s:g} s: the kernel hung, and was killed")
-
-    def _kill(self, why: str) -> None:
-        manager = _Engine.client.km if _Engine.client else None
-        pid = getattr(getattr(manager, "provisioner", None), "pid", None)
-        if pid:  # else there is no kernel yet, and we look again
-            self.killed = why
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)  # a kernel leads a session of its own
-
-
-def _tell(listener: Line, what: Mapping[str, Any]) -> None:
-    with suppress(OSError, ValueError):  # a terminal that was closed is no reason to stop watching
-        listener(what)
-
-
-@contextmanager
-def _signals(watch: _Watch) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP are heard by the watch, until the run has ended."""
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
-        yield
-        return
-    before = {s: signal.signal(s, watch.hear) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
+def _kill_kernel() -> bool:
+    """End the kernel now, whatever it does; whether there was one."""
+    manager = _Engine.client.km if _Engine.client else None
+    pid = getattr(getattr(manager, "provisioner", None), "pid", None)
+    if not pid:
+        return False
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # a kernel leads a session of its own
+    return True
 
 
 # --- how it ended -----------------------------------------------------------------------------------------
 
 
 def _end(
-    folder: RunFolder, caught: BaseException | None, told: Mapping[str, Any] | None, watch: _Watch
+    folder: RunFolder, caught: BaseException | None, told: Mapping[str, Any] | None, watch: Watch
 ) -> tuple[str, int, dict[str, Any] | None]:
     """Status, exit code and error, from what papermill raised, the guard wrote and the watch did."""
     asked = (INTERRUPTED, 128 + watch.signals[0]) if watch.signals else None
@@ -389,17 +306,6 @@ def _report(
         failed = trouble or _trouble("ReportFailed", f"the report could not be written: {why}")
         return failed, FAILED if status == OK else status, code or (2 if full else 1)
     return trouble, status, code
-
-
-def sentence(status: str, error: Mapping[str, Any] | None) -> str:
-    """How a run ended, for people: one or two sentences."""
-    if error is None:
-        return {OK: "The run ended well.", INTERRUPTED: "The run was interrupted, and ended in order."}.get(
-            status, status
-        )
-    where = f"cell {error['cell']}" if error.get("cell") else "the run"
-    head = f"{where} was refused" if status == REFUSED else f"{where} failed"
-    return f"{head}: {error['type']}: {error['message']}"
 
 
 def _banner(folder: RunFolder, status: str, trouble: Mapping[str, Any] | None) -> None:

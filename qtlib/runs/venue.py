@@ -57,6 +57,8 @@ class VenueProcess:
 
     def start(self) -> None:
         """Begin to open; a venue of this account that is about to end has time to do so."""
+        if self._process and self._process.stdout:  # of the one that died
+            self._process.stdout.close()
         _wait_until_free(self._store)
         settings = self._store.with_suffix(".params.yaml")
         atomic.write_text(settings, dump_yaml(self.params.plain()))

@@ -153,8 +153,9 @@ def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
 
 def bars_to_trade(params: Params) -> int | None:
     """After how many bars the session ends by itself; None: with the market, or never."""
-    simulated = params.mode == "sim" and params.data.source == "simulated"
-    return params.session.max_bars or (params.data.bars if simulated else None)
+    if params.session.max_bars is not None:
+        return params.session.max_bars
+    return params.data.bars if params.mode == "sim" and params.data.source == "simulated" else None
 
 
 def heart(run: Run, lease: Lease | None = None, total: int | None = None) -> Callable[[Moment], None]:

@@ -30,8 +30,8 @@ from qtlib.runs.run import open_folder
 
 NOW = datetime(2026, 7, 1, 3, 0, 12, tzinfo=UTC)
 RECORD = {"run_id", "kind", "mode", "status", "started", "ended", "seconds", "params_file", "params_hash", "overrides"}
-RECORD |= {"code", "versions", "data", "seed", "pid", "boot_id", "session_id", "previous_run", "model", "metrics"}
-RECORD |= {"counters", "files", "error"}
+RECORD |= {"code", "versions", "data", "seed", "pid", "boot_id", "session_id", "previous_run", "model", "stopped"}
+RECORD |= {"metrics", "counters", "files", "error"}
 
 
 # --- names and records ------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_run_inside_a_folder_leaves_the_record_to_its_runner(tmp_path):
     assert run.stop_requested() == "SIGTERM"
     run.finish(metrics={"trades": 1})
     assert folder.record()["status"] == "running"
-    assert json.loads((folder / "result.json").read_text()) == {"metrics": {"trades": 1}}
+    assert json.loads((folder / "result.json").read_text()) == {"metrics": {"trades": 1}, "stopped": "SIGTERM"}
 
 
 def test_a_heart_beats_at_most_once_a_heartbeat(tmp_path):

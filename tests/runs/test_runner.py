@@ -7,7 +7,8 @@ import pytest
 from death_drill import a_notebook, a_page, drill
 
 from qtlib.params import resolve
-from qtlib.runs.runner import run_notebook, sentence
+from qtlib.runs.ends import sentence
+from qtlib.runs.runner import run_notebook
 
 GOOD = """
 import pandas as pd
