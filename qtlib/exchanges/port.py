@@ -32,6 +32,14 @@ class Exchange(Protocol):
         """What is open and held now."""
 
 
+class Finding(NamedTuple):
+    """What one step of a preflight found; `ok` is False where entries must not begin."""
+
+    step: str
+    ok: bool
+    found: str
+
+
 class BarHeard(NamedTuple):
     """A bar that closed, and the mark price at its close, where one was heard."""
 

@@ -101,6 +101,13 @@ class Account:
         marks = {row["symbol"]: float(row["markPrice"]) for row in risks if row["symbol"] in positions}
         return ExchangeSnapshot(now, cash, positions, {intent.client_id: intent for intent in orders}, marks)
 
+    async def submit(self, intent: OrderIntent) -> list[Event]:
+        """One order beside the port's: what followed at once."""
+        return await self._orders.submit(intent)
+
+    async def cancel(self, intent: OrderIntent) -> list[Event]:
+        return await self._orders.cancel(intent.client_id, intent.symbol)
+
     async def now(self) -> datetime:
         """The venue's time; of our own venue, the time of its market."""
         if not self._mode.served:

@@ -6,12 +6,12 @@ end: an answer, or one of the port's errors. What the venue says that makes no s
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from math import inf
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import Action, Order
@@ -20,9 +20,10 @@ from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client
 from qtlib.exchanges.binance.modes import Mode
+from qtlib.exchanges.binance.preflight import STEPS, Wanted
 from qtlib.exchanges.binance.sockets import Patience
 from qtlib.exchanges.binance.watching import Watching
-from qtlib.exchanges.port import Heard, Unavailable, Unknown, Untrusted
+from qtlib.exchanges.port import ExchangeError, Finding, Heard, Unavailable, Unknown, Untrusted
 
 DEADLINE_S = 2.0  # of one order, from asking to knowing
 SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
@@ -82,6 +83,19 @@ class Binance:
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
         return self._ask(self._account.snapshot())
+
+    # --- before it begins ---------------------------------------------------------------------------------------
+
+    def preflight(self, symbols: Iterable[str], leverage: int, margin_mode: str) -> Iterator[Finding]:
+        """What each step finds, as it finds it; leverage and margin mode are set on the way."""
+        wanted = Wanted(self._client, self._account, self.mode, tuple(symbols), leverage, margin_mode)
+        for name, step in STEPS.items():
+            try:
+                yield Finding(name, True, self._ask(step(wanted)))
+            except ExchangeError as why:
+                yield Finding(name, False, str(why))
+                if name == "reachable":
+                    return
 
     # --- the market ---------------------------------------------------------------------------------------------
 
@@ -197,9 +211,9 @@ class Binance:
         asked = (listings.bars(self._client, symbol, timeframe, count, now, marks=marks) for symbol in symbols)
         return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
 
-    def _ask(self, question: Coroutine[Any, Any, T]) -> T:
+    def _ask(self, question: Awaitable[T]) -> T:
         """The answer to `question`, put to the loop."""
-        answer: Future[T] = asyncio.run_coroutine_threadsafe(question, self._loop)
+        answer: Future[T] = asyncio.run_coroutine_threadsafe(_answered(question), self._loop)
         try:
             return answer.result(_ANSWER_S)
         except TimeoutError:
@@ -212,3 +226,7 @@ class Binance:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
+
+
+async def _answered(question: Awaitable[T]) -> T:
+    return await question

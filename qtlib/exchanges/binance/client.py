@@ -64,7 +64,7 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
             }
         )
         self.logger = _mute
-        self.urls["demo"] = _sections(address)  # whatever else ccxt has is not to be had
+        self.urls["demo"] = _sections(mode, address)  # whatever else ccxt has is not to be had
         self.enable_demo_trading(True)
 
     # --- what ccxt calls --------------------------------------------------------------------------------------
@@ -128,10 +128,14 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
     # --- time -------------------------------------------------------------------------------------------------
 
     async def set_clock(self) -> None:
-        """Learn how far our clock is from the venue's."""
-        sent = self.wall()
-        server = (await self.fapiPublicGetTime())["serverTime"] / 1000
-        self.options["timeDifference"] = round(((sent + self.wall()) / 2 - server) * 1000)
+        """Learn how far our clock is from the venue's, from the quicker of two answers."""
+        readings = []
+        for _ in range(2):
+            sent = self.wall()
+            server = (await self.fapiPublicGetTime())["serverTime"] / 1000
+            heard = self.wall()
+            readings.append((heard - sent, (sent + heard) / 2 - server))
+        self.options["timeDifference"] = round(min(readings)[1] * 1000)
 
     @property
     def clock_offset_ms(self) -> int:
@@ -167,9 +171,12 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _sections(address: Address) -> dict[str, Any]:
+def _sections(mode: Mode, address: Address) -> dict[str, Any]:
+    """The addresses of what we ask; what a key may do is known elsewhere, and only of real ones."""
     rest, ws = f"{address.rest}/fapi", address.streams
+    rights = {"sapi": "https://api.binance.com/sapi/v1"} if mode is Mode.LIVE else {}
     return {
+        **rights,
         "fapiPublic": f"{rest}/v1",
         "fapiPublicV2": f"{rest}/v2",
         "fapiPublicV3": f"{rest}/v3",
