@@ -15,18 +15,20 @@ from qtlib.domain.decisions import Moment
 from qtlib.domain.state import State
 from qtlib.engine.auditor import Auditor
 from qtlib.engine.feeds import Strategy
-from qtlib.engine.live import Subject, stepped
+from qtlib.engine.live import Subject, stepped, streamed
 from qtlib.exchanges.binance.adapter import Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.market.quality import usable
 from qtlib.market.timeframes import length_of
-from qtlib.params import NotInThisVersion, Params
+from qtlib.params import Params
 from qtlib.report.metrics import Metrics
 from qtlib.report.tables import Tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import reading, wiring
 from qtlib.runs.run import Run
 from qtlib.runs.venue import opened
+
+STALE_BARS = 0.5  # beliefs about a bar that closed longer ago than this part of its length open nothing
 
 
 def exchange(params: Params, root: Path | None = None) -> Binance:
@@ -49,9 +51,10 @@ def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) ->
         return bool(usable(bars, timeframe, lookback).iloc[-1])
 
     subject = Subject(strategy, run.params.universe.symbols, timeframe, length_of(timeframe), fit)
-    if not _waits(run.params):
-        raise NotInThisVersion("venue.speed: a market that does not wait for its trader is not in this version yet")
-    return stepped(exchange, subject, after)
+    if _waits(run.params):
+        return stepped(exchange, subject, after)
+    stale_s = STALE_BARS * subject.span.total_seconds()
+    return streamed(exchange, subject, after, stale_s=stale_s)
 
 
 def auditor(run: Run, rules: Rules) -> Auditor:
