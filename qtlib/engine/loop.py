@@ -5,10 +5,9 @@ wanted. Starting is recovering: a first start, a restart, a reconnect and a cras
 exchange cannot be reached nothing is decided; the moment it can be again, what was missed is learned first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Protocol
 
 from qtlib.domain.commands import Command
@@ -35,7 +34,7 @@ from qtlib.rules.status import answer
 ROUNDS = 12  # an entry with its protection takes three; more means that the venue keeps saying no
 LOOKS = 5  # at a venue on which something happens between two questions, before they are taken as they are
 
-Conclusion = Callable[[State], Event | None]
+Conclusions = Generator[Event, State, State]  # what follows from a state: each event is sent the state after it
 
 
 class Journal(Protocol):
@@ -44,9 +43,14 @@ class Journal(Protocol):
     def state(self) -> State: ...
 
     def absorb(
-        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
+        self,
+        state: State,
+        events: Iterable[Event],
+        *,
+        then: Callable[[State], Conclusions] | None = None,
+        synced: bool = False,
     ) -> State:
-        """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after."""
+        """Write down what is news of `events`, and what `then` concludes, all or nothing; the state after."""
 
     def commands(self) -> list[Command]: ...
 
@@ -84,44 +88,51 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
                 state, agreed = recover(state, rules, exchange, journal), True
             heard = exchange.events(state.ts, state.orders.values())
             for passed in missed:
-                state = journal.absorb(state, heard, then=conclusions(passed._replace(signals=()), rules, watch))
+                moment_passed = passed._replace(signals=())
+                learned = partial(conclusions, moment=moment_passed, rules=rules, watch=watch)
+                state = journal.absorb(state, heard, then=learned)
                 heard = ()
             missed.clear()
-            state = journal.absorb(state, heard, then=chain(answers(journal), conclusions(moment, rules, watch)))
+            concluded = partial(conclusions, moment=moment, rules=rules, watch=watch, journal=journal)
+            state = journal.absorb(state, heard, then=concluded)
             watch.look(state)
             state = settle(state, rules, exchange, journal)
             watch.look(state)
         except ExchangeError as why:
             watch.trouble(why)
             state, agreed = journal.state(), False  # what was written before it failed counts
-            state = journal.absorb(state, [], then=answers(journal))  # people need not wait for an exchange
+            asked = partial(answers, journal=journal)
+            state = journal.absorb(state, [], then=asked)  # people need not wait for an exchange
             missed += [moment] if moment.bars else []
             if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
     return state
 
 
-def answers(journal: Journal) -> list[Conclusion]:
+def answers(state: State, journal: Journal) -> Conclusions:
     """What becomes of each command that waits, judged by the state that the one before it left."""
-    return [partial(answer, command=command, now=journal.now()) for command in journal.commands()]
+    for command in journal.commands():
+        state = yield answer(state, command, journal.now())
+    return state
 
 
-def conclusions(moment: Moment, rules: Rules, watch: Watch) -> Iterator[Conclusion]:
-    """What a moment leads to, each from the state that the one before it left."""
-    yield watch.overdue
+def conclusions(
+    state: State, moment: Moment, rules: Rules, watch: Watch, journal: Journal | None = None
+) -> Conclusions:
+    """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed."""
+    if journal:
+        state = yield from answers(state, journal)
+    if overdue := watch.overdue(state):
+        state = yield overdue
     if moment.bars:  # else only time has passed
-        yield lambda state: BarClosed(moment.ts, moment.bars, moment.marks)
-        yield _reopened
-        yield lambda state: guard(state, rules.limits)
+        state = yield BarClosed(moment.ts, moment.bars, moment.marks)
+        if state.cause == END_OF_DATA:  # a halt for want of data ends; what held trading back before it still does
+            state = yield StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")
+        if halt := guard(state, rules.limits):
+            state = yield halt
     if moment.signals:
-        yield lambda state: DecisionMade(moment.ts, decide(moment, state, rules))
-
-
-def _reopened(state: State) -> Event | None:
-    """A halt for want of data ends with the next bar; what held trading back before it still does."""
-    if state.cause != END_OF_DATA:
-        return None
-    return StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")
+        state = yield DecisionMade(moment.ts, decide(moment, state, rules))
+    return state
 
 
 def recover(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> State:

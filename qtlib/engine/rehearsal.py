@@ -3,7 +3,7 @@
 The exchange is asked, and nothing is asked of it; the journal is read, and nothing is written there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +12,7 @@ from qtlib.domain.account import Position
 from qtlib.domain.commands import Command
 from qtlib.domain.orders import Action, Submit
 from qtlib.domain.state import Event, Filled, OrderChanged, OrderRequested, PositionAdopted, State
-from qtlib.engine.loop import Conclusion, recover
+from qtlib.engine.loop import Conclusions, recover
 from qtlib.exchanges.port import Exchange
 from qtlib.journal.fold import Step, fold
 from qtlib.rules.plan import plan
@@ -80,7 +80,12 @@ class _Scratch:
         return self._journal.state()
 
     def absorb(
-        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
+        self,
+        state: State,
+        events: Iterable[Event],
+        *,
+        then: Callable[[State], Conclusions] | None = None,
+        synced: bool = False,
     ) -> State:
         after, news = fold(state, events, then, lambda key: key in self._news or self._journal.knows(key))
         self._news.update(news)

@@ -10,13 +10,13 @@ from qtlib.journal.errors import (
     Unreachable,
     Unwritable,
 )
-from qtlib.journal.fold import Conclusion, Listener
+from qtlib.journal.fold import Conclusions, Listener
 from qtlib.journal.journal import Journal
 from qtlib.journal.lease import Lease
 from qtlib.journal.memory import MemoryJournal
 
 __all__ = [
-    "Conclusion",
+    "Conclusions",
     "Corrupt",
     "Fenced",
     "Held",

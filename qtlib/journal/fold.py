@@ -3,11 +3,11 @@
 Events are folded before they are written, and what can't be folded is not written: an `absorb` is all or nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from qtlib.domain.state import BarClosed, DecisionMade, Event, State, advance
 
-Conclusion = Callable[[State], Event | None]  # what follows from a state, if anything does
+Conclusions = Callable[[State], Generator[Event, State, State]]  # what follows; each event is sent the state after it
 Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
 
 
@@ -17,12 +17,12 @@ Step = tuple[State, Event, State]  # an event that was news, and the state befor
 def fold(
     state: State,
     events: Iterable[Event],
-    then: Iterable[Conclusion],
+    then: Conclusions | None,
     known: Callable[[str], object],
     *,
     whole: bool = False,
 ) -> tuple[State, dict[str, Step]]:
-    """The state after what is news of `events`, and of what each of `then` concludes; and the news, by key, in order.
+    """The state after what is news of `events`, and of what `then` concludes; and the news, by key, in order.
 
     News is what is not `known` by its key, nor the second of its key in here. `whole`: `state` is all that the
     journal adds up to, so that the next bar and the next decision are news without asking.
@@ -34,14 +34,20 @@ def fold(
             after = advance(state, event)
             news[key] = (state, event, after)
             state = after
-    for conclude in then:
-        conclusion = conclude(state)
-        if conclusion is not None:
-            key = conclusion.key
-            if key not in news and ((whole and _is_next(conclusion, state)) or not known(key)):
-                after = advance(state, conclusion)
-                news[key] = (state, conclusion, after)
-                state = after
+    if then is None:
+        return state, news
+    conclusions = then(state)
+    conclusion = next(conclusions, None)
+    while conclusion is not None:
+        key = conclusion.key
+        if key not in news and ((whole and _is_next(conclusion, state)) or not known(key)):
+            after = advance(state, conclusion)
+            news[key] = (state, conclusion, after)
+            state = after
+        try:
+            conclusion = conclusions.send(state)
+        except StopIteration:
+            break
     return state, news
 
 

@@ -33,7 +33,7 @@ from qtlib.journal.codec import (
 )
 from qtlib.journal.database import Database
 from qtlib.journal.errors import Corrupt, Fenced, Held, JournalError
-from qtlib.journal.fold import Conclusion, Listener, Step, fold
+from qtlib.journal.fold import Conclusions, Listener, Step, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 from qtlib.journal.schema import SNAPSHOTS
 
@@ -72,9 +72,9 @@ class Journal:
         self._recent: set[str] = set()  # keys that are surely written: venues repeat what they said last
 
     def absorb(
-        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
+        self, state: State, events: Iterable[Event], *, then: Conclusions | None = None, synced: bool = False
     ) -> State:
-        """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after.
+        """Write down what is news of `events`, and what `then` concludes, all or nothing; the state after.
 
         With `synced`, all of it is on the platter before this returns.
         """

@@ -8,7 +8,7 @@ from typing import Self
 
 from qtlib.domain.commands import Command
 from qtlib.domain.state import Event, State, advance
-from qtlib.journal.fold import Conclusion, Listener, fold
+from qtlib.journal.fold import Conclusions, Listener, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 
 
@@ -26,9 +26,9 @@ class MemoryJournal:
         self.listener: Listener | None = None
 
     def absorb(
-        self, state: State, events: Iterable[Event], *, then: Iterable[Conclusion] = (), synced: bool = False
+        self, state: State, events: Iterable[Event], *, then: Conclusions | None = None, synced: bool = False
     ) -> State:
-        """Write down what is news of `events`, and what each of `then` concludes, all or nothing; the state after."""
+        """Write down what is news of `events`, and what `then` concludes, all or nothing; the state after."""
         state, news = fold(state, events, then, self._keys.__contains__)
         if news:
             self._keys.update(news)

@@ -30,6 +30,11 @@ def known(journal):
     return [event for _, event in journal.events()]
 
 
+def following(*events):
+    """That these follow, from whatever state."""
+    return (event for event in events)
+
+
 def in_pieces(story, cuts):
     edges = [0, *sorted(cut for cut in cuts if cut < len(story)), len(story)]
     return [story[a:b] for a, b in pairwise(edges)]
@@ -87,10 +92,12 @@ def test_what_follows_is_written_with_what_it_follows_from(fresh, story, conclus
         before = journal.absorb(State(), story[:cut])
         seen = []
 
-        def conclude(event):
-            return lambda state: seen.append(state) or event
+        def conclude(state):
+            for event in conclusions:
+                seen.append(state)
+                state = yield event
 
-        state = journal.absorb(before, story[cut:], then=map(conclude, conclusions))
+        state = journal.absorb(before, story[cut:], then=conclude)
         facts = first_of_each_key([*story, *conclusions])
         assert known(journal) == facts
         assert state == folded(facts) == journal.state()
@@ -100,17 +107,18 @@ def test_what_follows_is_written_with_what_it_follows_from(fresh, story, conclus
 
 def test_a_moment_that_cannot_be_concluded_did_not_happen(journal):
     def conclude(state):
+        yield decided(T0 + 9 * MINUTE)
         raise RuntimeError("no conclusion")
 
     with pytest.raises(RuntimeError, match="no conclusion"):
-        journal.absorb(State(), a_long_story(3), then=[lambda state: decided(T0 + 9 * MINUTE), conclude])
+        journal.absorb(State(), a_long_story(3), then=conclude)
     assert known(journal) == []
     assert journal.absorb(State(), a_long_story(3)) == journal.state() == folded(a_long_story(3))
 
 
 def test_nothing_may_follow(journal):
     state = State()
-    assert journal.absorb(state, [], then=[lambda state: None]) is state
+    assert journal.absorb(state, [], then=lambda _: following()) is state
     assert known(journal) == []
 
 
@@ -119,7 +127,7 @@ def test_a_listener_is_told_of_news_only_with_the_state_around_it(journal):
     story = list(a_long_story(4))
     journal.listener = lambda *step: told.append(step)
     state = journal.absorb(State(), story[:3])
-    state = journal.absorb(state, story[:2], then=[lambda state: story[3]])
+    state = journal.absorb(state, story[:2], then=lambda _: following(story[3]))
     assert [event for _, event, _ in told] == story
     assert told[0][0] == State()
     assert all(after is before for (_, _, after), (before, _, _) in pairwise(told))
@@ -173,7 +181,7 @@ def test_a_command_waits_until_it_is_answered(journal):
     journal.command(rearm)
     journal.command(kill)
     assert journal.commands() == [kill, rearm]
-    state = journal.absorb(State(), [], then=[lambda state: answered(kill, TradingStatus.HALTED)])
+    state = journal.absorb(State(), [], then=lambda _: following(answered(kill, TradingStatus.HALTED)))
     assert state.status is TradingStatus.HALTED
     assert journal.commands() == [rearm]
     journal.absorb(state, [answered(rearm, TradingStatus.ACTIVE)])
