@@ -28,6 +28,7 @@ from qtlib.exchanges.port import Refused, Unavailable
 from qtlib.exchanges.simulated import facts
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT")
+PATIENT = Patience(quiet_s=inf, first_pause_s=0.01, longest_pause_s=0.05)
 BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, silence_s=0.25, first_pause_s=0.01, longest_pause_s=0.05)
 MS = timedelta(milliseconds=1)
 
@@ -145,7 +146,7 @@ def test_a_thousand_bars_of_five_symbols_come_complete_and_in_order_over_three_l
 
 def test_bars_that_are_heard_are_not_asked_for(venue):
     async def live():
-        async with listening(venue) as (told, _, rest, _):
+        async with listening(venue, PATIENT) as (told, _, rest, _):
             await told.until(Restored)
             await step(venue, 100)
             await told.until(BarHeard, 500)
@@ -299,7 +300,7 @@ def test_a_bar_that_the_venue_does_not_have_is_an_alarm_and_holds_nothing_up(ref
         messages = [kline_told(AT), kline_told(AT + 3 * minute), kline_told(AT + 4 * minute)]
         async with a_venue(*messages) as (base, _), aiohttp.ClientSession() as session:
             told = Told()
-            stream = MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, patience=BRISK)
+            stream = MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, patience=PATIENT)
             async with running(stream):
                 await told.until(BarHeard, 3)
                 return told

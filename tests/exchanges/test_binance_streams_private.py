@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from math import inf
 
 import aiohttp
 import pytest
@@ -46,7 +47,7 @@ class VenueKeys:
     """Listen keys of a served venue; counts what it was asked for."""
 
     def __init__(self, session, url):
-        self.made, self.renewed, self.closed, self.away = [], 0, 0, None
+        self.made, self.renewed, self.refused, self.closed, self.away = [], 0, 0, 0, None
         self._session, self._url = session, f"{url}/fapi/v1/listenKey"
 
     async def new_key(self):
@@ -63,6 +64,7 @@ class VenueKeys:
 
     async def _ask(self, method):
         if self.away:
+            self.refused += 1
             raise self.away
         async with self._session.request(method, self._url, headers={"X-MBX-APIKEY": KEY}) as answer:
             document = await answer.json()
@@ -251,9 +253,10 @@ def test_a_socket_that_answers_but_keeps_an_accepted_order_back_is_given_up(venu
     async def live():
         async with listening(venue, patience) as account:
             await account.trusted()
-            account.stream.expect("rests")
             await account.order("rests", **REST)
-            account.stream.expect("kept-back")
+            await account.told.until(OrderChanged)
+            for name in ("rests", "kept-back"):
+                account.stream.expect(name)
             lost = await account.told.until(LostTouch)
             await account.trusted(2)
             return lost
@@ -289,21 +292,23 @@ def test_a_key_is_renewed_in_time_and_given_back_at_the_end(venue):
     assert (len(keys.made), keys.closed) == (1, 1)
 
 
-def test_a_key_that_cannot_be_renewed_for_a_while_does_no_harm_and_one_that_may_have_ended_does(venue):
-    patience = Patience(renew_s=0.05, longest_pause_s=0.05, first_pause_s=0.01, key_life_s=0.4)
+@pytest.mark.parametrize("key_life_s", [inf, 0.0])
+def test_a_key_that_cannot_be_renewed_does_no_harm_until_it_may_have_ended(venue, key_life_s):
+    patience = Patience(renew_s=0.05, longest_pause_s=0.05, first_pause_s=0.01, key_life_s=key_life_s)
 
     async def live():
         async with listening(venue, patience) as account:
             await account.trusted()
             account.keys.away = Unavailable("maintenance")
-            await asyncio.sleep(0.2)
-            assert account.stream.trusted
-            lost = await account.told.until(LostTouch)
+            await until(lambda: account.keys.refused >= 3)
             account.keys.away = None
-            await account.trusted(2)
-            return lost
+            await account.trusted(1 if key_life_s else 2)
+            return account.told.of(LostTouch)
 
-    assert asyncio.run(live()).why == "the listen key could not be renewed: maintenance"
+    lost = asyncio.run(live())
+    assert (
+        lost == [] if key_life_s else "the listen key could not be renewed: maintenance" in [each.why for each in lost]
+    )
 
 
 def test_a_refused_renewal_means_another_key(venue):
@@ -353,18 +358,21 @@ class NoKeys:
 
 
 @asynccontextmanager
-async def told_by(*messages, heartbeat_s=None):
-    """What a stream makes of a venue that says these messages, to whoever connects next after None."""
+async def told_by(*messages):
+    """What a stream makes of a venue that says these messages, bytes as pings, to who connects, after None to the next;
+    and what it is asked, pongs among it."""
     told, left, asked = Told(), list(messages), []
 
     async def serve(request):
         asked.append(request.path_qs)
-        socket = web.WebSocketResponse(heartbeat=heartbeat_s)
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         while left and (message := left.pop(0)) is not None:
-            await (socket.send_str(message) if isinstance(message, str) else socket.send_json(message))
-        async for _ in socket:
-            pass
+            say = {str: socket.send_str, bytes: socket.ping, dict: socket.send_json}[type(message)]
+            await say(message)
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.PONG:
+                asked.append(bytes(message.data))
         return socket
 
     app = web.Application()
@@ -403,13 +411,13 @@ def test_a_gap_ends_the_trust_without_a_new_connection():
 
 def test_a_venues_pings_are_answered():
     async def live():
-        async with told_by(heartbeat_s=0.1) as (_, told, asked):
-            await told.until(Restored)
-            await asyncio.sleep(0.5)  # a venue that gets no answer hangs up after half of its beat
+        async with told_by(b"still there?") as (_, told, asked):
+            await until(lambda: asked[1:])
             return told, asked
 
     told, asked = asyncio.run(live())
-    assert (told, len(asked)) == ([Restored(1, 0)], 1)
+    assert asked[1:] == [b"still there?"]
+    assert told == [Restored(1, 0)]
 
 
 @pytest.mark.parametrize("noise", ["[]", "no JSON", '{"e": "listenKeyExpired"}'])

@@ -91,9 +91,10 @@ class PrivateStream:
                 await asyncio.sleep(self._pauses.after(self._now() - began))
         finally:
             self._listening = False
-            with contextlib.suppress(ExchangeError, TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S):
-                    await self._keys.close_key()
+            if self._key:
+                with contextlib.suppress(ExchangeError, TimeoutError):
+                    async with asyncio.timeout(_GOODBYE_S):
+                        await self._keys.close_key()
 
     async def _connection(self) -> None:
         """From a key to a loss."""
