@@ -14,11 +14,11 @@ from builders import HOUR, T0
 from qtlib.domain.market import Bar
 from qtlib.domain.state import Filled
 from qtlib.exchanges.binance.market_stream import MarketStream
-from qtlib.exchanges.binance.payloads import instant
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience
-from qtlib.exchanges.binance.told import BarHeard, LostTouch, Restored
-from qtlib.exchanges.port import Refused
+from qtlib.exchanges.binance.told import LostTouch, Restored
+from qtlib.exchanges.binance.words import ts_of
+from qtlib.exchanges.port import BarHeard, Refused
 
 HASTY = Patience(
     quiet_s=inf, connect_s=1, probe_s=0.05, silence_s=0.25, settle_s=0.2, first_pause_s=0.01, longest_pause_s=0.05
@@ -145,7 +145,7 @@ def test_bars_stay_complete_whatever_becomes_of_the_socket(kind):
                 asked = {"symbol": symbol, "interval": "1h", "startTime": int(after.timestamp() * 1000)}
                 async with session.get(f"{venue.url}/fapi/v1/klines", params=asked) as answer:
                     rows = await answer.json()
-                return [(Bar(instant(row[6] + 1), *map(float, row[1:6])), None) for row in rows[:-1]]
+                return [(Bar(ts_of(row[6] + 1), *map(float, row[1:6])), None) for row in rows[:-1]]
 
             told, symbols = Told(), ("BTCUSDT", "ETHUSDT")
             base, after = f"ws://127.0.0.1:{venue.port}", T0 + PAST * HOUR

@@ -23,8 +23,9 @@ from qtlib.domain.market import Bar
 from qtlib.domain.orders import Fill, OrderStatus, Side
 from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance.hearing import Gap, Hearing
-from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Puzzle, account_news, instant, market_news
+from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Puzzle, account_news, market_news
 from qtlib.exchanges.binance.told import Alarm, Look
+from qtlib.exchanges.binance.words import ts_of
 
 CHILD = {"c": "stop-1", "i": 99, "S": "SELL", "o": "MARKET", "ot": "STOP_MARKET", "R": True}
 
@@ -44,7 +45,7 @@ def facts(messages):
 def test_a_trade_is_a_fill_digit_by_digit():
     [filled] = heard(trade_told(trade=7, at=AT + 5, m=True))
     assert filled == Filled(
-        instant(AT + 5),
+        ts_of(AT + 5),
         Fill(
             fill_id="7",
             client_id="ours-1",
@@ -53,11 +54,15 @@ def test_a_trade_is_a_fill_digit_by_digit():
             quantity=Decimal("0.010"),
             price=Decimal("60012.50"),
             fee=Decimal("0.30006250"),
-            ts=instant(AT + 5),
+            ts=ts_of(AT + 5),
             maker=True,
         ),
     )
     assert str(filled.fill.price) == "60012.50"
+
+
+def test_a_fee_in_another_coin_costs_the_wallet_nothing():
+    assert [filled.fill.fee for filled in heard(trade_told(N="BNB", n="0.0005"))] == [0]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +89,12 @@ def test_a_trade_is_a_fill_digit_by_digit():
 )
 def test_an_orders_change_is_told_in_our_words(message, status, reason):
     client_id = message["o"].get("c") or message["o"]["caid"]
-    assert heard(message) == [OrderChanged(instant(AT), client_id, status, reason)]
+    assert heard(message) == [OrderChanged(ts_of(AT), client_id, status, reason)]
 
 
 def test_a_fill_shows_that_its_order_is_done_unless_the_order_closes_whatever_is_held():
     assert [type(told) for told in heard(trade_told())] == [Filled]
-    assert heard(trade_told(cp=True))[1:] == [OrderChanged(instant(AT), "ours-1", OrderStatus.FILLED)]
+    assert heard(trade_told(cp=True))[1:] == [OrderChanged(ts_of(AT), "ours-1", OrderStatus.FILLED)]
 
 
 def test_a_liquidation_is_a_fill_and_an_alarm():
@@ -101,7 +106,7 @@ def test_a_liquidation_is_a_fill_and_an_alarm():
 
 @pytest.mark.parametrize("reason", ["FUNDING_FEE", "DEPOSIT", "WITHDRAW", "INSURANCE_CLEAR", "ADJUSTMENT", "COIN_SWAP"])
 def test_what_moves_the_balance_beside_trades_is_a_hint_to_look(reason):
-    assert heard(account_told(reason)) == [Look(instant(AT), reason.lower())]
+    assert heard(account_told(reason)) == [Look(ts_of(AT), reason.lower())]
 
 
 @pytest.mark.parametrize(
@@ -113,13 +118,11 @@ def test_what_moves_the_balance_beside_trades_is_a_hint_to_look(reason):
     ],
 )
 def test_what_a_person_must_know_is_an_alarm(message, words):
-    assert heard(message) == [Alarm(instant(AT), words)]
+    assert heard(message) == [Alarm(ts_of(AT), words)]
 
 
 def test_an_amended_order_is_a_hint_to_look():
-    assert heard(order_told("NEW"), order_told("AMENDMENT", "NEW"))[1:] == [
-        Look(instant(AT), "order ours-1 was amended")
-    ]
+    assert heard(order_told("NEW"), order_told("AMENDMENT", "NEW"))[1:] == [Look(ts_of(AT), "order ours-1 was amended")]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,6 @@ def test_what_says_nothing_new_is_not_told(message):
     [
         (order_told("NEW", "HALF_OPEN"), "HALF_OPEN"),
         (order_told("NEW", ps="LONG"), "one-way mode"),
-        (trade_told(N="BNB"), "must be in USDT"),
         (trade_told(l="many"), "makes no sense"),
         ({"e": "ORDER_TRADE_UPDATE"}, "makes no sense"),
         (algo_told("NEW", ai="x"), "makes no sense"),
@@ -148,8 +150,20 @@ def test_a_message_that_makes_no_sense_is_a_gap_and_never_a_guess(message, words
     assert isinstance(gap, Gap)
 
 
+@given(
+    st.sampled_from([order_told(), trade_told(), algo_told(), trade_lite(), account_told("DEPOSIT"), margin_call()]),
+    st.sampled_from(["e", "E", "T", "s", "t", "c", "o", "a", "p", *order_told()["o"], *algo_told()["o"]]),
+    st.sampled_from([None, "", "x", -1, 10**30, 1.5, True, [], {}, [1], "NaN", "1e999999999"]),
+)
+def test_whatever_a_message_holds_it_is_told_or_it_is_a_gap(message, name, junk):
+    inside = message.get("o", {})
+    changed = message | ({"o": inside | {name: junk}} if name in inside else {name: junk})
+    for told in Hearing(5.0).hear(changed, now=0.0):
+        assert isinstance(told, OrderChanged | Filled | Look | Alarm | Gap)
+
+
 def test_bars_and_marks_are_read_under_the_time_of_their_close():
-    bar = Bar(instant(AT + 60_000), 60_000.0, 60_020.1, 59_990.0, 60_012.5, 1_000.125)
+    bar = Bar(ts_of(AT + 60_000), 60_000.0, 60_020.1, 59_990.0, 60_012.5, 1_000.125)
     assert bar.ts == T0.replace(minute=1)
     assert market_news(kline_told()) == CandleNews("BTCUSDT", AT, AT + 60_000, bar)
     assert market_news(kline_told(closed=False)) == CandleNews("BTCUSDT", AT, AT + 60_000, None)
@@ -171,7 +185,7 @@ def test_a_stop_that_fires_is_told_by_its_child_under_its_own_name():
         trade_told(**CHILD),
         algo_told("FINISHED", ai="99", aq="0.010"),
     )
-    assert told == [OrderChanged(instant(AT), "stop-1", OrderStatus.OPEN), *heard(trade_told(**CHILD))]
+    assert told == [OrderChanged(ts_of(AT), "stop-1", OrderStatus.OPEN), *heard(trade_told(**CHILD))]
 
 
 def test_a_child_may_come_before_its_parents_word():

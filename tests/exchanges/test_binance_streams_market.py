@@ -3,7 +3,6 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from math import inf
 
 import aiohttp
@@ -18,19 +17,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qtlib.domain.market import Bar, Step
-from qtlib.domain.state import START
 from qtlib.exchanges.binance.candles import Candles
 from qtlib.exchanges.binance.market_stream import MarketStream
-from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, instant
+from qtlib.exchanges.binance.payloads import CandleNews, MarkNews
 from qtlib.exchanges.binance.sockets import Patience
-from qtlib.exchanges.binance.told import Alarm, BarHeard, LostTouch, Restored
-from qtlib.exchanges.port import Refused, Unavailable
+from qtlib.exchanges.binance.told import Alarm, LostTouch, Restored
+from qtlib.exchanges.binance.words import ms_of, ts_of
+from qtlib.exchanges.port import BarHeard, Refused, Unavailable
 from qtlib.exchanges.simulated import facts
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT")
 PATIENT = Patience(quiet_s=inf, first_pause_s=0.01, longest_pause_s=0.05)
 BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, silence_s=0.25, first_pause_s=0.01, longest_pause_s=0.05)
-MS = timedelta(milliseconds=1)
 
 
 def a_bar_of(symbol, hour, more=0.0):
@@ -65,10 +63,10 @@ class Rest:
             raise Unavailable("maintenance")
         rows = await self._rows("klines", symbol, after)
         marks = {row[6]: float(row[4]) for row in await self._rows("markPriceKlines", symbol, after)}
-        return [(Bar(instant(r[6] + 1), *map(float, r[1:6])), marks.get(r[6])) for r in rows[:-1]]  # the last is open
+        return [(Bar(ts_of(r[6] + 1), *map(float, r[1:6])), marks.get(r[6])) for r in rows[:-1]]  # the last is open
 
     async def _rows(self, path, symbol, after):
-        asked = {"symbol": symbol, "interval": "1h", "startTime": (after - START) // MS, "limit": 1_000}
+        asked = {"symbol": symbol, "interval": "1h", "startTime": ms_of(after), "limit": 1_000}
         async with self._session.get(f"{self._url}/fapi/v1/{path}", params=asked) as answer:
             document = await answer.json()
         if answer.status != 200:
@@ -306,7 +304,7 @@ def test_a_bar_that_the_venue_does_not_have_is_an_alarm_and_holds_nothing_up(ref
                 return told
 
     told = asyncio.run(live())
-    assert [heard.bar.ts for heard in told.of(BarHeard)] == [instant(AT + n * minute) for n in (1, 4, 5)]
+    assert [heard.bar.ts for heard in told.of(BarHeard)] == [ts_of(AT + n * minute) for n in (1, 4, 5)]
     assert len(told.of(Restored)) == 1
     alarm = told.of(Alarm)[-1]
     assert words in alarm.words
@@ -337,12 +335,12 @@ SPAN = 60_000
 
 def a_candle(number, closed):
     opened = AT + number * SPAN
-    bar = Bar(instant(opened + SPAN), *([float(number)] * 5)) if closed else None
+    bar = Bar(ts_of(opened + SPAN), *([float(number)] * 5)) if closed else None
     return CandleNews("BTCUSDT", opened, opened + SPAN, bar)
 
 
 def candles_after(number=0):
-    return Candles("BTCUSDT", instant(AT + number * SPAN), late_ms=5_000)
+    return Candles("BTCUSDT", ts_of(AT + number * SPAN), late_ms=5_000)
 
 
 @given(st.integers(1, 25), st.data())

@@ -6,15 +6,14 @@ follows a hole waits until the hole is filled from REST. No clock is looked at.
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from qtlib.domain.market import Bar
-from qtlib.domain.state import START
-from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, instant
-from qtlib.exchanges.binance.told import BarHeard
+from qtlib.exchanges.binance.payloads import CandleNews, MarkNews
+from qtlib.exchanges.binance.words import ms_of, ts_of
+from qtlib.exchanges.port import BarHeard
 
 _MARKS = 16  # remembered: as many seconds as the word of a bar's close may be late
-_MS = timedelta(milliseconds=1)
 
 
 class Candles:
@@ -22,7 +21,7 @@ class Candles:
 
     def __init__(self, symbol: str, after: datetime, late_ms: int) -> None:
         self.symbol = symbol
-        self._newest_ms = _ms(after)  # the close of the newest bar told
+        self._newest_ms = ms_of(after)  # the close of the newest bar told
         self._needed_ms = self._newest_ms  # bars up to here have closed
         self._closes_ms, self._span_ms = 0, 0  # when the bar that is open will close, and how long one is
         self._late_ms = late_ms  # after its close, by the marks, a bar has closed whether it was told or not
@@ -32,7 +31,7 @@ class Candles:
     @property
     def newest(self) -> datetime:
         """The close of the newest bar told."""
-        return instant(self._newest_ms)
+        return ts_of(self._newest_ms)
 
     @property
     def incomplete(self) -> bool:
@@ -59,7 +58,7 @@ class Candles:
         """The bars that can be told now that REST has `found` these with their marks, oldest first."""
         told = []
         for bar, mark in found:
-            if (closed_ms := _ms(bar.ts)) > self._newest_ms:
+            if (closed_ms := ms_of(bar.ts)) > self._newest_ms:
                 self._newest_ms = closed_ms
                 told.append(BarHeard(self.symbol, bar, mark))
         return told + self._due()
@@ -85,7 +84,3 @@ class Candles:
     def _mark_within(self, opened_ms: int, closes_ms: int) -> float | None:
         within = [mark for mark in self._marks if opened_ms < mark.ts_ms <= closes_ms]
         return max(within, key=lambda mark: mark.ts_ms).price if within else None
-
-
-def _ms(ts: datetime) -> int:
-    return (ts - START) // _MS

@@ -9,18 +9,18 @@ Times without a unit in their name are the caller's own clock, in seconds; nothi
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
 from qtlib.domain.orders import ZERO, OrderStatus
-from qtlib.domain.state import START, Filled, OrderChanged
+from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance.payloads import AccountNews, AlgoNews, Message, OrderNews, Puzzle, TradeHint, account_news
 from qtlib.exchanges.binance.told import Alarm, Look
+from qtlib.exchanges.binance.words import ms_of
 
 REMEMBERED = 20_000  # trades, and orders: what repeats an older one is told again, which harms nobody
 
-_MS = timedelta(milliseconds=1)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -57,7 +57,7 @@ class Hearing:
         if news is None:
             return []
         heard = self._of(news, now)
-        self.last_ms = max(self.last_ms, _ms(news.ts))
+        self.last_ms = max(self.last_ms, ms_of(news.ts))
         return heard
 
     def expect(self, client_id: str, now: float) -> None:
@@ -110,7 +110,7 @@ class Hearing:
         if news.filled > before + fresh:
             words = f"of order {known.client_id} {news.filled} is filled, and {before + fresh} was heard"
             heard.append(Gap(words, known.heard_ms))
-        _keep(self._orders, news.order_id, _Known(known.client_id, max(before, news.filled), _ms(news.ts)))
+        _keep(self._orders, news.order_id, _Known(known.client_id, max(before, news.filled), ms_of(news.ts)))
         return heard
 
     def _algo(self, news: AlgoNews, now: float) -> list[Heard]:
@@ -171,7 +171,3 @@ def _keep(known: dict[K, V], key: K, value: V) -> None:
     known[key] = value
     if len(known) > REMEMBERED:
         del known[next(iter(known))]
-
-
-def _ms(ts: datetime) -> int:
-    return (ts - START) // _MS

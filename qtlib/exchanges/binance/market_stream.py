@@ -14,8 +14,8 @@ from qtlib.domain.market import Bar
 from qtlib.exchanges.binance.candles import Candles
 from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Message, Puzzle, market_news
 from qtlib.exchanges.binance.sockets import MOST_STREAMS, Lost, Patience, Pauses, Pulse, Socket, relay, side_by_side
-from qtlib.exchanges.binance.told import Alarm, BarHeard, LostTouch, MarketTold, Restored
-from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown
+from qtlib.exchanges.binance.told import Alarm, LostTouch, MarketTold, Restored
+from qtlib.exchanges.port import BarHeard, ExchangeError, Unavailable, Unknown
 
 SYMBOLS_PER_SOCKET = MOST_STREAMS // 2  # bars and marks
 _ATTEMPTS = 6  # to find a bar at the venue that must be there
@@ -119,7 +119,7 @@ class _Share:
             news = market_news(message)
         except Puzzle as puzzle:
             raise Lost(str(puzzle)) from puzzle
-        if news is None:
+        if news is None or news.symbol not in self._candles:
             return
         candles = self._candles[news.symbol]
         match news:

@@ -6,16 +6,17 @@ form is a `Puzzle`, never a guess: whoever reads it stops believing the stream a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from qtlib.domain.market import Bar
-from qtlib.domain.orders import Fill, OrderStatus, Side
-from qtlib.domain.state import START
+from qtlib.domain.orders import ZERO, Fill, OrderStatus, Side
 from qtlib.exchanges.binance.told import Alarm, Look
+from qtlib.exchanges.binance.words import PLAIN_STATUS, QUOTE, ts_of
 
 Message = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Puzzle(ValueError):
@@ -85,43 +86,25 @@ class MarkNews:
 
 def account_news(message: Message) -> AccountNews | None:
     """What a message of the account's stream says; None where it is none of our business."""
-    read = _ACCOUNT.get(message.get("e", ""))
-    try:
-        return read(message) if read else None
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
-        raise Puzzle(f"{message.get('e')} makes no sense ({type(error).__name__}: {error})") from error
+    return _news(message, _ACCOUNT)
 
 
 def market_news(message: Message) -> CandleNews | MarkNews | None:
     """What a message of a market stream says; None where it is neither a bar nor a mark price."""
-    read = _MARKET.get(message.get("e", ""))
+    return _news(message, _MARKET)
+
+
+def _news(message: Message, readers: Mapping[str, Callable[[Message], T]]) -> T | None:
+    kind = message.get("e")
+    read = readers.get(kind) if isinstance(kind, str) else None
     try:
         return read(message) if read else None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Puzzle(f"{message.get('e')} makes no sense ({type(error).__name__}: {error})") from error
-
-
-def instant(ms: int) -> datetime:
-    """
-    >>> instant(1_767_225_600_001).isoformat()
-    '2026-01-01T00:00:00.001000+00:00'
-    """
-    return START + timedelta(milliseconds=ms)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise Puzzle(f"{kind} makes no sense ({type(error).__name__}: {error})") from error
 
 
 # --- the account --------------------------------------------------------------------------------------------
 
-_STATUS = {
-    "NEW": OrderStatus.OPEN,
-    "NEW_INSURANCE": OrderStatus.OPEN,  # a liquidation that the insurance fund takes over
-    "NEW_ADL": OrderStatus.OPEN,
-    "PARTIALLY_FILLED": OrderStatus.OPEN,
-    "FILLED": OrderStatus.FILLED,
-    "CANCELED": OrderStatus.CANCELED,
-    "REJECTED": OrderStatus.REJECTED,
-    "EXPIRED": OrderStatus.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
-}
 _ALGO_STATUS = {
     "NEW": OrderStatus.OPEN,
     "TRIGGERING": None,
@@ -145,8 +128,8 @@ _WHY_EXPIRED = {  # the venue's numbers, and what its documentation says they me
     "10": "fill or kill: not all at hand",
     "11": "post only: it would have taken",
 }
+_LARGEST = 10**18  # in base or quote: nobody trades as much
 _VENUES_OWN = ("autoclose-", "adl_autoclose", "settlement_autoclose-")  # how their client ids begin
-_QUOTE = "USDT"
 
 
 def _order(message: Message) -> OrderNews:
@@ -154,14 +137,14 @@ def _order(message: Message) -> OrderNews:
     if o["ps"] != "BOTH":
         raise ValueError(f"position side {o['ps']!r} must be BOTH: put the account into one-way mode")
     return OrderNews(
-        ts=instant(message["T"]),
-        symbol=o["s"],
-        client_id=o["c"],
-        order_id=o["i"],
-        status=_STATUS[o["X"]],
-        filled=Decimal(o["z"]),
-        fill=_fill(o) if o["x"] in ("TRADE", "CALCULATED") and Decimal(o["l"]) else None,
-        closes_position=o.get("cp", False),
+        ts=ts_of(message["T"]),
+        symbol=_text(o["s"]),
+        client_id=_text(o["c"]),
+        order_id=int(o["i"]),
+        status=PLAIN_STATUS[o["X"]],
+        filled=_number(o["z"]),
+        fill=_fill(o) if o["x"] in ("TRADE", "CALCULATED") and _number(o["l"]) else None,
+        closes_position=bool(o.get("cp")),
         at_once=o["o"] == "MARKET" or o["f"] in ("IOC", "FOK"),
         amended=o["x"] == "AMENDMENT",
         by_venue=o["x"] == "CALCULATED" or o["c"].startswith(_VENUES_OWN),
@@ -170,48 +153,45 @@ def _order(message: Message) -> OrderNews:
 
 
 def _fill(o: Message) -> Fill:
-    fee = Decimal(o.get("n", 0))
-    if fee and o["N"] != _QUOTE:
-        raise ValueError(f"a fee of {fee} {o['N']} must be in {_QUOTE}: turn off paying fees in another coin")
     return Fill(
-        fill_id=str(o["t"]),
-        client_id=o["c"],
-        symbol=o["s"],
+        fill_id=str(int(o["t"])),
+        client_id=_text(o["c"]),
+        symbol=_text(o["s"]),
         side=Side[o["S"]],
-        quantity=Decimal(o["l"]),
-        price=Decimal(o["L"]),
-        fee=fee,
-        ts=instant(o["T"]),
-        maker=o["m"],
+        quantity=_number(o["l"]),
+        price=_number(o["L"]),
+        fee=_number(o.get("n", "0")) if o.get("N") == QUOTE else ZERO,  # another coin is in no wallet that we keep
+        ts=ts_of(o["T"]),
+        maker=bool(o["m"]),
     )
 
 
 def _algo(message: Message) -> AlgoNews:
     o = message["o"]
     return AlgoNews(
-        ts=instant(message["T"]),
-        symbol=o["s"],
-        client_id=o["caid"],
+        ts=ts_of(message["T"]),
+        symbol=_text(o["s"]),
+        client_id=_text(o["caid"]),
         status=_ALGO_STATUS[o["X"]],
         child_id=int(o["ai"]) if o.get("ai") else None,
         finished=o["X"] == "FINISHED",
-        reason=o.get("rm", ""),
+        reason=str(o.get("rm", "")),
     )
 
 
 def _trade_hint(message: Message) -> TradeHint:
-    return TradeHint(instant(message["T"]), message["s"], str(message["t"]), message["c"])
+    return TradeHint(ts_of(message["T"]), _text(message["s"]), str(int(message["t"])), _text(message["c"]))
 
 
 def _account(message: Message) -> Look | None:
     """Fills tell of themselves; what else moves a balance has a name and an amount that only REST tells."""
     why = message["a"]["m"]
-    return None if why == "ORDER" else Look(instant(message["T"]), str(why).lower())
+    return None if why == "ORDER" else Look(ts_of(message["T"]), str(why).lower())
 
 
 def _margin_call(message: Message) -> Alarm:
     held = ", ".join(f"{p['pa']} {p['s']} needs {p['mm']} of margin" for p in message["p"])
-    return Alarm(instant(message["E"]), f"margin call: {held}")
+    return Alarm(ts_of(message["E"]), f"margin call: {held}")
 
 
 def _settings(message: Message) -> Alarm:
@@ -219,7 +199,20 @@ def _settings(message: Message) -> Alarm:
         changed = f"leverage of {message['ac']['s']} is {message['ac']['l']}"
     else:
         changed = f"multi-assets margin is {'on' if message['ai']['j'] else 'off'}"
-    return Alarm(instant(message["T"]), f"the account's settings were changed: {changed}")
+    return Alarm(ts_of(message["T"]), f"the account's settings were changed: {changed}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} must be a text")
+    return value
+
+
+def _number(text: Any) -> Decimal:
+    number = Decimal(_text(text))
+    if not abs(number) < _LARGEST:
+        raise ValueError(f"{text!r} must be a number below {_LARGEST}")
+    return number
 
 
 _ACCOUNT: dict[str, Callable[[Message], AccountNews | None]] = {
@@ -241,7 +234,7 @@ def _candle(message: Message) -> CandleNews:
     if not k["x"]:
         return CandleNews(message["s"], opened_ms, closes_ms, None)
     numbers = (float(k["o"]), float(k["h"]), float(k["l"]), float(k["c"]), float(k["v"]))
-    return CandleNews(message["s"], opened_ms, closes_ms, Bar(instant(closes_ms), *numbers))
+    return CandleNews(message["s"], opened_ms, closes_ms, Bar(ts_of(closes_ms), *numbers))
 
 
 def _mark(message: Message) -> MarkNews:

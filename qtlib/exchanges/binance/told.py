@@ -8,8 +8,8 @@ missed. Instants are the venue's.
 from dataclasses import dataclass
 from datetime import datetime
 
-from qtlib.domain.market import Bar
 from qtlib.domain.state import Filled, OrderChanged
+from qtlib.exchanges.port import BarHeard
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,6 @@ class Restored:
 
     generation: int  # counts up with each; an answer to an older one restores no trust
     since_ms: int  # the last instant heard of before; 0: nothing was ever heard
-
-
-@dataclass(frozen=True, slots=True)
-class BarHeard:
-    """A bar that closed. Those of a symbol come in order, none twice and none left out."""
-
-    symbol: str
-    bar: Bar
-    mark: float | None  # the last mark price within the bar; None: none was heard
 
 
 AccountTold = OrderChanged | Filled | Look | Alarm | LostTouch | Restored

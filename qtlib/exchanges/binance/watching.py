@@ -23,9 +23,8 @@ from qtlib.exchanges.binance.history import OVERLAP, Told, placed
 from qtlib.exchanges.binance.market_stream import MarketStream
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience
-from qtlib.exchanges.binance.told import AccountTold, Alarm, BarHeard, Look, LostTouch, MarketTold, Restored
-from qtlib.exchanges.port import BarHeard as Closed
-from qtlib.exchanges.port import Heard, Woken
+from qtlib.exchanges.binance.told import AccountTold, Alarm, Look, LostTouch, MarketTold, Restored
+from qtlib.exchanges.port import BarHeard, Heard, Woken
 
 COMPARE_S = 50.0  # REST is asked at least so often, just before an engine that compares every minute
 GAP_S = 5.0  # and without a trusted stream not more often than this: it weighs much
@@ -143,7 +142,7 @@ class Watching:
     def _hear_market(self, told: MarketTold) -> None:
         match told:
             case BarHeard():
-                self.heard.put(Closed(told.symbol, told.bar, told.mark))
+                self.heard.put(told)
             case LostTouch():
                 _log.warning("touch with the market is lost: %s", told.why)
             case Alarm():

@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 QUOTE = "USDT"
 _PERCENT = Decimal(100)
 
-_PLAIN_STATUS = {
+PLAIN_STATUS = {
     "NEW": OrderStatus.OPEN,
     "PARTIALLY_FILLED": OrderStatus.OPEN,
     "NEW_INSURANCE": OrderStatus.OPEN,
@@ -124,7 +124,7 @@ def plain_standing(said: Document, client_id: str | None = None) -> Standing:
     return Standing(
         client_id or str(said["clientOrderId"]),
         said["symbol"],
-        _PLAIN_STATUS[said["status"]],
+        PLAIN_STATUS[said["status"]],
         ts_of(said["updateTime"]),
         Decimal(said["executedQty"]),
         Decimal(said["origQty"]),
