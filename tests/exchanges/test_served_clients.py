@@ -47,6 +47,8 @@ def test_ccxt_trades_a_full_round(venue):
     assert ex.fetch_order(entry["id"], PAIR)["average"] == 60_000
     stop = ex.create_order(PAIR, "market", "sell", 0.02, params=STOP)
     target = ex.create_order(PAIR, "limit", "sell", 0.02, 62_500, {"reduceOnly": True})
+    target = ex.edit_order(target["id"], PAIR, "limit", "sell", 0.02, 62_400)
+    assert target["price"] == 62_400
     assert [o["id"] for o in ex.fetch_open_orders(PAIR)] == [target["id"]]
     assert [o["id"] for o in ex.fetch_open_orders(PAIR, params=CONDITIONAL)] == [stop["id"]]
     [position] = ex.fetch_positions()

@@ -388,3 +388,32 @@ def test_the_clock_runs_by_itself_at_its_speed_and_stands_when_the_bars_are_used
         assert venue.ask("GET", "/sim")[1]["now"] == (T0 + (PAST + 3) * HOUR).isoformat()
         assert venue.step(5)["lived"] == 0
         assert place(venue)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "as_told_by"),
+    [
+        ("continuousKlines", {"pair": "BTCUSDT", "contractType": "PERPETUAL"}, "klines"),
+        ("indexPriceKlines", {"pair": "BTCUSDT"}, "markPriceKlines"),
+    ],
+)
+def test_bars_of_a_pair_are_bars_of_its_perpetual(venue, path, asked, as_told_by):
+    there = venue.ask("GET", f"/fapi/v1/{as_told_by}", symbol="BTCUSDT", interval="1h", limit=5)
+    assert venue.ask("GET", f"/fapi/v1/{path}", interval="1h", limit=5, **asked) == there
+    assert len(there[1]) == 5
+
+
+def test_a_contract_that_is_not_perpetual_is_not_offered(venue):
+    asked = {"pair": "BTCUSDT", "contractType": "CURRENT_QUARTER", "interval": "1h"}
+    assert venue.ask("GET", "/fapi/v1/continuousKlines", **asked)[1]["code"] == -1128
+
+
+def test_how_many_orders_were_placed_can_be_asked_for(fresh):
+    place(fresh)
+    rates = fresh.ask("GET", "/fapi/v1/rateLimit/order", signed=True)[1]
+    assert [(r["interval"], r["count"]) for r in rates] == [("MINUTE", 1), ("SECOND", 1)]
+
+
+def test_statistics_are_not_had_here_and_that_is_said(fresh):
+    assert fresh.ask("GET", "/futures/data/openInterestHist", symbol="BTCUSDT")[1]["code"] == -5000
+    assert fresh.ask("GET", "/sim")[1]["unrouted"][0].startswith("GET /futures/data/openInterestHist for ")

@@ -293,3 +293,132 @@ def test_every_wallet_move_that_is_told_adds_up(venue):
 async def ask(venue, method, path, **asked):
     status, answer = await asyncio.to_thread(lambda: venue.ask(method, path, signed=True, **asked))
     assert status == 200, answer
+
+
+# --- more of what is told ---------------------------------------------------------------------------------
+
+
+def hears(venue, path, *doing, patience=0.3):
+    """What is heard at `path` while these are done, one after the other: requests, or numbers of steps."""
+
+    async def listen():
+        async with listening(venue, path) as heard:
+            for one in doing:
+                await (asyncio.to_thread(venue.step, one) if isinstance(one, int) else ask(venue, *one[:2], **one[2]))
+            return await heard(patience)
+
+    return asyncio.run(listen())
+
+
+BUY = ("POST", "/fapi/v1/order", ORDER)
+
+
+def test_who_asks_for_some_events_hears_those_alone(venue):
+    key = listen_key(venue)[1]["listenKey"]
+    heard = hears(venue, f"/private/ws?listenKey={key}&events=ACCOUNT_UPDATE/TRADE_LITE", BUY)
+    assert [m["e"] for m in heard] == ["TRADE_LITE", "ACCOUNT_UPDATE"]
+
+
+def test_a_setting_that_changed_is_told(venue):
+    key = listen_key(venue)[1]["listenKey"]
+    leverage = ("POST", "/fapi/v1/leverage", {"symbol": "BTCUSDT", "leverage": 9})
+    crossed = ("POST", "/fapi/v1/marginType", {"symbol": "BTCUSDT", "marginType": "CROSSED"})
+    told, changed = hears(venue, f"/private/ws?listenKey={key}", leverage, crossed)
+    assert (told["e"], told["ac"]) == ("ACCOUNT_CONFIG_UPDATE", {"s": "BTCUSDT", "l": 9})
+    assert (in_brief(changed), changed["a"]["P"][0]["mt"]) == ("account MARGIN_TYPE_CHANGE", "cross")
+
+
+@pytest.mark.parametrize(("mode", "cash", "low"), [("isolated", 10_000, 57_280), ("cross", 66, 57_010)])
+def test_a_position_near_its_liquidation_is_called_for_margin_once(mode, cash, low):
+    falls = [a_step(PAST + 1, 58_000), a_step(PAST + 2, low), a_step(PAST + 3, low - 1)]
+    with served(falls, leverage=20, margin_mode=mode, cash=cash) as venue:
+        key = listen_key(venue)[1]["listenKey"]
+        order = ("POST", "/fapi/v1/order", ORDER | {"quantity": "0.020"})
+        calls = [m for m in hears(venue, f"/private/ws?listenKey={key}", order, 3) if m["e"] == "MARGIN_CALL"]
+    [call] = calls
+    assert ("cw" in call) == (mode == "cross")
+    [position] = call["p"]
+    assert (position["s"], position["pa"]) == ("BTCUSDT", "0.020")
+    assert position["mt"] == ("CROSSED" if mode == "cross" else "ISOLATED")
+    assert Decimal(position["mm"]) > 0 > Decimal(position["up"])
+
+
+def test_a_liquidation_is_seen_by_the_market_and_in_the_accounts_own_list():
+    with served([a_step(PAST + 1, 60_000, 60_000, 50_000, 50_000), a_step(PAST + 2)], leverage=20) as venue:
+        heard = hears(venue, "/market/ws/btcusdt@forceOrder/!forceOrder@arr", BUY, 2)
+        assert [m["e"] for m in heard] == ["forceOrder", "forceOrder"]
+        assert (heard[0]["o"]["S"], heard[0]["o"]["q"], heard[0]["o"]["X"]) == ("SELL", "0.010", "FILLED")
+        [own] = venue.ask("GET", "/fapi/v1/forceOrders", signed=True)[1]
+        assert Decimal(own["avgPrice"]) == Decimal(heard[0]["o"]["ap"])
+        assert own["clientOrderId"].startswith("autoclose-")
+
+
+def test_a_book_that_follows_its_changes_is_the_book(venue):
+    asked = venue.ask("GET", "/fapi/v1/depth", symbol="BTCUSDT", limit=5)[1]
+    changes = hears(venue, "/public/ws/btcusdt@depth@100ms", 1, 1)
+    assert changes[0]["U"] <= asked["lastUpdateId"] <= changes[0]["u"]  # the venue's rule for going on from there
+    assert changes[1]["pu"] == changes[0]["u"]
+    book = {side: dict(asked[side]) for side in ("bids", "asks")}
+    for change in changes:
+        for side, short in (("bids", "b"), ("asks", "a")):
+            book[side] |= dict(change[short])
+    now = venue.ask("GET", "/fapi/v1/depth", symbol="BTCUSDT", limit=5)[1]
+    for side in ("bids", "asks"):
+        assert [[p, q] for p, q in book[side].items() if q != "0"] == now[side]
+
+
+def test_a_bar_is_one_trade_in_every_way_that_trades_are_told(venue):
+    trade, total = hears(venue, "/public/ws/btcusdt@trade/btcusdt@aggTrade", 1)
+    [listed] = venue.ask("GET", "/fapi/v1/trades", symbol="BTCUSDT", limit=1)[1]
+    [summed] = venue.ask("GET", "/fapi/v1/aggTrades", symbol="BTCUSDT", fromId=listed["id"])[1]
+    assert (trade["t"], trade["p"], trade["q"], trade["T"]) == tuple(listed[n] for n in ("id", "price", "qty", "time"))
+    assert {n: total[n] for n in summed} == summed
+    older = venue.ask("GET", "/fapi/v1/historicalTrades", key=KEY, symbol="BTCUSDT", fromId=1, limit=2)[1]
+    assert [t["id"] for t in older] == [1, 2]
+
+
+# --- how much may be said -----------------------------------------------------------------------------------
+
+
+def test_who_says_too_much_in_a_second_or_stays_for_a_day_is_cut_off():
+    at = [6_000_000.0]
+    with served(a_market(), wall=lambda: at[0]) as venue:
+
+        async def talk():
+            async with listening(venue, "/ws") as heard:
+                for n in range(10):
+                    await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": n})
+                answers = [await heard.socket.receive_json(timeout=5) for _ in range(10)]
+                at[0] += 1  # another second
+                await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 10})
+                answers.append(await heard.socket.receive_json(timeout=5))
+                for n in range(10):
+                    await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": n})
+                return answers, (await heard())[-1]
+
+        async def stay():
+            async with listening(venue, "/ws/btcusdt@markPrice") as heard:
+                await asyncio.to_thread(venue.step, 1)
+                at[0] += 86_400
+                return await heard(patience=2.5)
+
+        answers, end = asyncio.run(talk())
+        assert [a["id"] for a in answers] == list(range(11))
+        assert end is aiohttp.WSMsgType.CLOSE
+        told, end = asyncio.run(stay())
+        assert (told["e"], end) == ("markPriceUpdate", aiohttp.WSMsgType.CLOSE)
+
+
+def test_a_socket_listens_to_so_many_streams_and_no_more(venue):
+    async def listen():
+        async with listening(venue, "/ws") as heard:
+            many = [f"btcusdt@depth{level}@{n}ms" for level in (5, 10, 20) for n in range(400)]
+            answers = []
+            for names in (many[:1_024], many[:1_025]):
+                await heard.socket.send_json({"method": "SUBSCRIBE", "params": names, "id": 1})
+                answers.append(await heard.socket.receive_json(timeout=5))
+            return answers
+
+    taken, refused = asyncio.run(listen())
+    assert taken == {"result": None, "id": 1}
+    assert "1024" in refused["error"]["msg"]

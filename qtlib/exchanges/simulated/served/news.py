@@ -16,6 +16,7 @@ from qtlib.exchanges.simulated.served.records import (
     Told,
     Trade,
 )
+from qtlib.exchanges.simulated.served.settings import margin_type
 from qtlib.exchanges.simulated.served.words import Document, in_steps, money, ms_of
 
 
@@ -25,8 +26,9 @@ def account_messages(desk: Desk, told: Told) -> list[Document]:
     match told:
         case OrderTold(trade=trade):
             update = {"e": "ORDER_TRADE_UPDATE", **at, "o": _order(desk, told)}
-            brief = trade and not trade.liquidates
-            return [{"e": "TRADE_LITE", **at, **_in_brief(desk, trade)}, update] if trade and brief else [update]
+            if trade is None or trade.liquidates:
+                return [update]
+            return [{"e": "TRADE_LITE", **at, **_in_brief(desk, trade)}, update]
         case AlgoTold():
             return [{"e": "ALGO_UPDATE", **at, "o": _algo(desk, told.record, told.status)}]
         case AccountTold():
@@ -127,18 +129,9 @@ def _algo(desk: Desk, r: Record, status: str) -> Document:
 
 
 def _account(desk: Desk, told: AccountTold) -> Document:
-    kept = sum(desk.engine.isolated.values(), Decimal(0))
-    balance = {
-        "a": "USDT",
-        "wb": money(desk.account.cash),
-        "cw": money(desk.account.cash - kept),
-        "bc": money(told.moved),
-    }
-    return {
-        "m": told.reason,
-        "B": [balance],
-        "P": [_position(desk, symbol) for symbol in told.symbols],
-    }
+    kept, wallet = sum(desk.engine.isolated.values(), ZERO), desk.account.cash
+    balance = {"a": "USDT", "wb": money(wallet), "cw": money(wallet - kept), "bc": money(told.moved)}
+    return {"m": told.reason, "B": [balance], "P": [_position(desk, symbol) for symbol in told.symbols]}
 
 
 def _position(desk: Desk, symbol: str) -> Document:
@@ -160,18 +153,16 @@ def _position(desk: Desk, symbol: str) -> Document:
 
 
 def _margin_call(desk: Desk, told: MarginCalled) -> Document:
-    said: Document = {"e": "MARGIN_CALL", "E": ms_of(told.ts)}
-    held = {symbol: _position(desk, symbol) for symbol in told.symbols}
-    if desk.view.cross(told.symbols[0]):
-        said["cw"] = money(margin.crossed_wallet(desk.view))
-    return said | {
-        "p": [
-            {
-                **{name: p[name] for name in ("s", "ps", "pa", "iw", "up")},
-                "mt": p["mt"].upper() + ("ED" if p["mt"] == "cross" else ""),
-                "mp": money(desk.view.quotes[symbol].mark),
-                "mm": money(maintenance(desk, symbol)),
-            }
-            for symbol, p in held.items()
-        ]
+    said: Document = {"e": "MARGIN_CALL", "E": ms_of(told.ts), "p": [_called(desk, s) for s in told.symbols]}
+    crossed = desk.view.cross(told.symbols[0])
+    return {**said, "cw": money(margin.crossed_wallet(desk.view))} if crossed else said
+
+
+def _called(desk: Desk, symbol: str) -> Document:
+    position = _position(desk, symbol)
+    return {
+        **{name: position[name] for name in ("s", "ps", "pa", "iw", "up")},
+        "mt": margin_type(desk, symbol),
+        "mp": money(desk.view.quotes[symbol].mark),
+        "mm": money(maintenance(desk, symbol)),
     }

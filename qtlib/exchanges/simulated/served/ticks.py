@@ -32,7 +32,8 @@ def messages_of(desk: Desk, stream: str) -> Messages | None:
     name = _PACE.sub("", stream)
     if every := _ALL.fullmatch(name):
         told = _OF_ALL.get(every["kind"])
-        return partial(_all, told, gathered="@arr" in name) if told else None
+        gathered = name.endswith("@arr") and every["kind"] != "forceOrder"  # a liquidation is told by itself
+        return partial(_all, told, gathered=gathered) if told else None
     found = _NAMED.fullmatch(name)
     if found is None or (symbol := found["symbol"].upper()) not in desk.view.instruments:
         return None
