@@ -652,6 +652,10 @@ def _show_status(out: "Console", answer: Mapping[str, Any]) -> None:
         beat = f", last sign of life {_age(run['last_beat_age_s'])}" if run["last_beat_age_s"] is not None else ""
         started = _age(run["started_age_s"])
         out.print(f"newest run {run['run_id']}: {run['status']}, started {started}{far}{beat}", highlight=False)
+        if (page := run["health"]) is not None:
+            loops = ", ".join(f"{name} {loop['age_s']:.1f} s ago" for name, loop in page["loops"].items())
+            link = {True: "answers", False: "does not answer", None: "was not asked yet"}[page["exchange"]["reachable"]]
+            out.print(f"health {page['status']}: {loops}; the exchange {link}", highlight=False)
 
 
 def _show_brake(out: "Console", account: str, found: Mapping[str, Any] | None) -> None:

@@ -259,6 +259,9 @@ class Session(Section):
     event_driven: bool = Field(True, description="one loop that waits for what happens; false: one pass each check")
     check_interval_s: float = Field(30.0, ge=1.0, le=86_400.0, description="between two passes begun by the clock [s]")
     once: bool = Field(False, description="one pass: recover, decide on the newest closed bar, settle, end")
+    health_port: int | None = Field(
+        8000, ge=0, le=65_535, description="of the health page, on loopback; 0: any that is free, null: none [port]"
+    )
     heartbeat_s: float = Field(1.0, ge=0.1, le=10.0, description="between two signs of life [s]")
     hung_after_s: float = Field(15.0, ge=2.0, le=3600.0, description="without one, the session is ended [s]")
     grace_s: float = Field(20.0, ge=0.5, le=600.0, description="for an orderly end after it was asked for [s]")
@@ -407,13 +410,13 @@ ENVIRONMENT: Mapping[str, str] = {
     "QT_PROTECT_TIMEOUT_S": "exits.protect_timeout_s",
     "QT_EVENT_DRIVEN_MODE": "session.event_driven",
     "QT_CHECK_INTERVAL": "session.check_interval_s",
+    "QT_HEALTH_PORT": "session.health_port",
 }
 _LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there yet, the value that asks for what is)
     "QT_CONTINUOUS_LEARNING": ("learning", "false"),
     "QT_MIN_SAMPLES_FOR_RETRAIN": ("learning", None),
     "QT_RETRAIN_INTERVAL_HOURS": ("learning", None),
     "QT_AUTO_BACKTEST_AFTER_TRAIN": ("learning", "false"),
-    "QT_HEALTH_PORT": ("the health page", None),
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}

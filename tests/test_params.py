@@ -215,7 +215,7 @@ def test_what_is_not_there_yet_says_so():
     for mode in ("paper", "demo", "live"):
         assert f"mode {mode} is not in this version" in refused(f"mode={mode}", kind=NotInThisVersion)
     assert "learning is not in this version" in refused("learning.enabled=true")
-    for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN", "QT_HEALTH_PORT"):
+    for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN"):
         assert "is not in this version" in refused(environ={name: "50"}, kind=NotInThisVersion)
     assert resolve(environ={"QT_CONTINUOUS_LEARNING": "false"}).params == Params()
 

@@ -6,6 +6,7 @@ Apart from `wiring`, because the adapter's client library takes a second to load
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qtlib.domain.decisions import Moment
 from qtlib.domain.state import State
 from qtlib.engine.auditor import Auditor
 from qtlib.engine.feeds import Strategy
+from qtlib.engine.health import Link
 from qtlib.engine.live import Subject, stepped, streamed
 from qtlib.exchanges.binance.adapter import Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
@@ -25,6 +27,7 @@ from qtlib.report.metrics import Metrics
 from qtlib.report.tables import Tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import reading, wiring
+from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 from qtlib.runs.venue import opened
 
@@ -57,10 +60,23 @@ def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) ->
     return streamed(exchange, subject, after, stale_s=stale_s)
 
 
-def auditor(run: Run, rules: Rules) -> Auditor:
+def health(run: Run, exchange: Binance, rules: Rules) -> Health:
+    """What the health page will say of this session."""
+    params = run.params
+
+    def link() -> Link:
+        return Link(clock_offset_ms=exchange.clock_offset_ms, last_event_age_s=round(exchange.last_event_age_s, 3))
+
+    return Health(
+        params.mode, params.venue.name, params.session.account, rules.limits, params.session.heartbeat_s, link
+    )
+
+
+def auditor(run: Run, rules: Rules, health: Health) -> Auditor:
     """Counts for how long positions are bare; what it says stands in the log."""
     exits = rules.exits
-    return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning)
+    beat = partial(health.beat, "protect")
+    return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning, beat)
 
 
 def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:

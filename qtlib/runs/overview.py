@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from qtlib.domain.state import START, State
+from qtlib.engine.health import figures
 from qtlib.journal import Journal
 from qtlib.runs import atomic
 from qtlib.runs.commands import braked
-from qtlib.runs.folder import RunFolder, journal_location, runs
+from qtlib.runs.folder import RUNNING, RunFolder, journal_location, runs
+from qtlib.runs.health import asked
 
 
 def overview(account: str, root: Path | None = None) -> dict[str, Any]:
@@ -44,7 +46,16 @@ def _journal(where: str | Path, account: str) -> dict[str, Any] | None:
         "equity_quote": float(state.equity),
         "cash_quote": float(state.account.cash),
         "positions": [_position(state, symbol) for symbol in state.account.positions],
+        "figures": _figures(state),
     }
+
+
+def _figures(state: State) -> dict[str, Any]:
+    """As the health page has them, from the journal."""
+    limits = state.limits.in_force if state.limits else {}
+    positions, exposure = limits.get("max_positions"), limits.get("max_gross_exposure")
+    most = exposure if isinstance(exposure, int | float) else None
+    return figures(state, int(positions) if isinstance(positions, int | float) else None, most)
 
 
 def _position(state: State, symbol: str) -> dict[str, Any]:
@@ -86,5 +97,6 @@ def _run(folder: RunFolder) -> dict[str, Any]:
         "last_beat_age_s": round(time.time() - float(beat["ts"]), 1) if "ts" in beat else None,
         "done": beat.get("done"),
         "total": beat.get("total"),
+        "health": asked(beat["health"]) if record["status"] == RUNNING and beat.get("health") else None,
         "error": record.get("error"),
     }

@@ -27,6 +27,7 @@ from qtlib.report.story import tell
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import Costs
 from qtlib.runs.commands import actor
+from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 
 
@@ -158,14 +159,16 @@ def bars_to_trade(params: Params) -> int | None:
     return params.data.bars if params.mode == "sim" and params.data.source == "simulated" else None
 
 
-def heart(run: Run, lease: Lease | None = None, total: int | None = None) -> Callable[[Moment], None]:
+def heart(
+    run: Run, lease: Lease | None = None, total: int | None = None, health: Health | None = None
+) -> Callable[[Moment], None]:
     """Beats once a moment: a sign of life with how far the run is, and the lease renewed while it is."""
     done, total = 0, total or bars_to_trade(run.params)
 
     def beat(moment: Moment) -> None:
         nonlocal done
         done += bool(moment.bars)
-        run.beat(done, total, venue_ts=moment.ts.isoformat())
+        run.beat(done, total, venue_ts=moment.ts.isoformat(), health=health.url if health else None)
         if lease is not None:
             lease.renew()
 
