@@ -72,10 +72,10 @@ def health(run: Run, exchange: Binance, rules: Rules) -> Health:
     )
 
 
-def auditor(run: Run, rules: Rules, health: Health) -> Auditor:
-    """Counts for how long positions are bare; what it says stands in the log."""
+def auditor(run: Run, rules: Rules, health: Health | None = None) -> Auditor:
+    """Counts for how long positions are bare; what it says stands in the log, and that it lives on the health page."""
     exits = rules.exits
-    beat = partial(health.beat, "protect")
+    beat = partial(health.beat, "protect") if health else (lambda: None)
     return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning, beat)
 
 
