@@ -24,6 +24,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qtlib.exchanges.simulated.served import Desk
     from qtlib.params import Resolved
 
 app = typer.Typer(
@@ -364,6 +365,10 @@ def exchange(
     balance: Annotated[str | None, typer.Option(help="What the account begins with [quote].")] = None,
     key: Annotated[str, typer.Option(help="What clients send as their key.")] = "sim",
     secret: Annotated[str, typer.Option(help="What clients sign with.")] = "sim",
+    paper: Annotated[
+        str | None,
+        typer.Option(metavar="VENUE", help="Follow the market of live, demo, or a served venue's address: mode paper."),
+    ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(help="What goes wrong on purpose: YAML of seed and faults, as GET /sim/faults has it."),
@@ -384,27 +389,42 @@ def exchange(
     """
     import asyncio
     import logging
+    from functools import partial
 
     from qtlib.exchanges.simulated.served import Doors
     from qtlib.exchanges.simulated.served.auth import Credentials
     from qtlib.exchanges.simulated.served.limits import times_of
-    from qtlib.runs.exchange import faults_of, instant, keep_open, opened, speed_of
+    from qtlib.runs.exchange import PAST_BARS, faults_of, following, instant, keep_open, opened, speed_of
 
     given = {"data.path": data, "data.timeframe": timeframe, "venue.balance": balance}
     words = [f"{name}={value}" for name, value in given.items() if value is not None]
     words += ["data.source=files", "data.bars=null"] if data else []
     settings = _resolved(params or Path("params/sim.yaml"), [*(p or []), *words])
     factor, going_wrong = speed_of(speed), faults_of(faults)
-    desk, coming = opened(settings.params, state, instant(begins) if begins else None, past)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # to standard error
-    doors = Doors(desk, coming, Credentials(key, secret), factor, faults=going_wrong, times=times_of(factor))
+    followed = paper or ("live" if settings.params.mode == "paper" else None)
+    open_doors = partial(Doors, credentials=Credentials(key, secret), faults=going_wrong)
 
-    def ready(bound: int) -> None:
+    def ready(desk: "Desk", market: str, bound: int) -> None:
         answer = {"url": f"http://127.0.0.1:{bound}", "now": desk.now.isoformat(), "speed": speed}
-        words = f"{_market_words(settings)}\nit is {desk.now:%Y-%m-%d %H:%M} UTC there; {answer['url']}, speed {speed}"
+        words = f"{market}\nit is {desk.now:%Y-%m-%d %H:%M} UTC there; {answer['url']}, speed {speed}"
         print(json.dumps(answer) if as_json else words, flush=True)
 
-    asyncio.run(keep_open(doors, port, ready, until_pid))
+    async def serve() -> None:
+        if followed is None:
+            desk, coming = opened(settings.params, state, instant(begins) if begins else None, past)
+            doors = open_doors(desk, coming, speed=factor, times=times_of(factor))
+            await keep_open(doors, port, partial(ready, desk, _market_words(settings)), until_pid)
+            return
+        long_past = max(past, PAST_BARS)  # where nothing is made up, clients learn of the past from here only
+        async with following(settings.params, followed, state, long_past) as (desk, upstream):
+            market = (
+                f"the market of {upstream.standing['url']}, our own engine (fees, brackets as recorded): no real money"
+            )
+            doors = open_doors(desk, iter(()), upstream=upstream)
+            await keep_open(doors, port, partial(ready, desk, market), until_pid)
+
+    asyncio.run(serve())
 
 
 def _ask(verb: str, wait_s: float, params: Path | None, p: list[str] | None, as_json: bool, code: str = "") -> None:

@@ -8,7 +8,7 @@ account began is known to clients as past bars, and no more.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -18,9 +18,12 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from qtlib.domain.market import Step
+from qtlib.domain.market import Instrument, Step
 from qtlib.domain.state import START
 from qtlib.engine.feeds import BELIEF, replay
+from qtlib.exchanges.paper import Upstream, open_upstream
+from qtlib.exchanges.port import ExchangeError
+from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.faults import read as read_faults
 from qtlib.exchanges.simulated.served import Desk, Doors, Ledger, serve
@@ -38,18 +41,27 @@ def opened(
     params: Params, state: Path | None = None, begins: datetime | None = None, past_bars: int = PAST_BARS
 ) -> tuple[Desk, Iterator[Step]]:
     """The desk, standing where its files left it, at `begins` or after `past_bars`, and the steps to come."""
-    if state and not state.parent.is_dir():
-        raise SettingsError(f"--state {state}: there is no folder {state.parent}; make it first")
-    engine = wiring.venue(params, wiring.instruments(params), state)
-    ledger = Ledger(state and state.with_name(state.name + ".orders"))
-    _check_same_market(ledger, params, state)
+    engine, ledger = _files(params, wiring.instruments(params), state, _market_of(params))
     past, coming = _split(_steps(params), engine.now if engine.now > START else begins, past_bars)
-    chart = Chart(length_of(_timeframe(params)))
-    for step in past:
-        chart.live(step)
-    desk = Desk(engine, ledger, chart)
-    desk.live(past[-1])  # where it stands; a venue that was here before has lived through it
-    return desk, coming
+    return _desk(params, engine, ledger, past), coming
+
+
+@contextlib.asynccontextmanager
+async def following(
+    params: Params, where: str, state: Path | None = None, past_bars: int = PAST_BARS
+) -> AsyncIterator[tuple[Desk, Upstream]]:
+    """The desk of mode `paper`, standing where its files left it or now, and the market it follows, at `where`."""
+    timeframe, known = _timeframe(params), wiring.instruments(params)
+    async with open_upstream(where, known, timeframe, length_of(timeframe)) as upstream:
+        try:
+            listed = await upstream.instruments(known)
+            engine, ledger = _files(params, listed, state, f"market of {upstream.standing['url']}, bars of {timeframe}")
+            past = await upstream.past(past_bars, engine.now if engine.now > START else None)
+        except ExchangeError as why:
+            raise SettingsError(f"--paper {where}: {why}") from why
+        if not past:
+            raise SettingsError(f"--paper {where}: it has no bars of {timeframe}")
+        yield _desk(params, engine, ledger, past), upstream
 
 
 async def keep_open(doors: Doors, port: int, ready: Callable[[int], None], until_pid: int | None = None) -> None:
@@ -161,13 +173,32 @@ class _Silent:
         return pd.DataFrame(0.0, index=bars.index, columns=BELIEF)
 
 
-def _check_same_market(ledger: Ledger, params: Params, state: Path | None) -> None:
-    """An account that lived through one market cannot go on in another."""
-    data = params.data
-    where = f"seed {data.seed}, edge {data.edge:g}" if data.source == "simulated" else str(data.path)
-    asked = f"{data.source} market ({where}), bars of {_timeframe(params)}, {', '.join(params.universe.symbols)}"
+def _files(
+    params: Params, listed: Mapping[str, Instrument], state: Path | None, market: str
+) -> tuple[SimulatedExchange, Ledger]:
+    """The engine and the ledger in their files, or in memory; an account goes on in the market it lived through."""
+    if state and not state.parent.is_dir():
+        raise SettingsError(f"--state {state}: there is no folder {state.parent}; make it first")
+    engine = wiring.venue(params, listed, state)
+    ledger = Ledger(state and state.with_name(state.name + ".orders"))
     there = ledger.noted("market")
     if there is None:
-        ledger.note("market", asked)
-    elif there != asked:
-        raise SettingsError(f"{state} was begun in the {there}; asked is the {asked}: keep that, or name another file")
+        ledger.note("market", market)
+    elif there != market:
+        raise SettingsError(f"{state} was begun in the {there}; asked is the {market}: keep that, or name another file")
+    return engine, ledger
+
+
+def _desk(params: Params, engine: SimulatedExchange, ledger: Ledger, past: Sequence[Step]) -> Desk:
+    chart = Chart(length_of(_timeframe(params)))
+    for step in past:
+        chart.live(step)
+    desk = Desk(engine, ledger, chart)
+    desk.live(past[-1])  # where it stands; a venue that was here before has lived through it
+    return desk
+
+
+def _market_of(params: Params) -> str:
+    data = params.data
+    where = f"seed {data.seed}, edge {data.edge:g}" if data.source == "simulated" else str(data.path)
+    return f"{data.source} market ({where}), bars of {_timeframe(params)}, {', '.join(params.universe.symbols)}"

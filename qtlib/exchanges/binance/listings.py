@@ -35,7 +35,7 @@ async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instr
         raise Refused("; ".join(unfit.values()))
     fees = await asyncio.gather(*(client.fapiPrivateGetCommissionRate({"symbol": symbol}) for symbol in wanted))
     return {
-        symbol: _instrument(listed[symbol], rows[symbol], fee, hours.get(symbol, _USUAL_FUNDING_H))
+        symbol: instrument(listed[symbol], rows[symbol], fee, hours.get(symbol, _USUAL_FUNDING_H))
         for symbol, fee in zip(wanted, fees, strict=True)
     }
 
@@ -76,22 +76,8 @@ async def bars_after(
         start = int(rows[-1][6]) + 1
 
 
-# --- below ------------------------------------------------------------------------------------------------
-
-
-def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, Any]) -> str:
-    """Why `symbol` can't be traded; empty if it can."""
-    said = listed.get(symbol)
-    if said is None:
-        return f"{symbol} is not listed"
-    if said["status"] != "TRADING":
-        return f"{symbol} is {said['status']}, not TRADING"
-    if (said["contractType"], said["marginAsset"]) != ("PERPETUAL", words.QUOTE):
-        return f"{symbol} is {said['contractType']} in {said['marginAsset']}, not a perpetual in {words.QUOTE}"
-    return "" if brackets.get(symbol) else f"{symbol} has no margin brackets"
-
-
-def _instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> Instrument:
+def instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> Instrument:
+    """What is listed as `said`, with these brackets, fees and hours between fundings."""
     filters = {row["filterType"]: row for row in said["filters"]}
     try:
         lot, market, band = filters["LOT_SIZE"], filters["MARKET_LOT_SIZE"], filters["PERCENT_PRICE"]
@@ -120,3 +106,18 @@ def _instrument(said: Document, brackets: Any, fee: Document, funding_h: int) ->
         )
     except (KeyError, ArithmeticError) as missing:
         raise Refused(f"{said['symbol']} could not be read: {type(missing).__name__} {missing}") from missing
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, Any]) -> str:
+    """Why `symbol` can't be traded; empty if it can."""
+    said = listed.get(symbol)
+    if said is None:
+        return f"{symbol} is not listed"
+    if said["status"] != "TRADING":
+        return f"{symbol} is {said['status']}, not TRADING"
+    if (said["contractType"], said["marginAsset"]) != ("PERPETUAL", words.QUOTE):
+        return f"{symbol} is {said['contractType']} in {said['marginAsset']}, not a perpetual in {words.QUOTE}"
+    return "" if brackets.get(symbol) else f"{symbol} has no margin brackets"

@@ -199,6 +199,11 @@ class SimulatedExchange:
             self._meet_market(order, self._clock.quotes[intent.symbol].price)
         self._keep()
 
+    def requote(self, prices: Mapping[str, float], marks: Mapping[str, float]) -> None:
+        """What a taker meets, and positions are marked at, moved since the last step; what rests meets the next one."""
+        for symbol, quote in self._clock.quotes.items():
+            quote.price, quote.mark = prices.get(symbol, quote.price), marks.get(symbol, quote.mark)
+
     def relist(self, instrument: Instrument, suspended: bool = False) -> None:
         """What is said of an instrument changes: its steps and sizes, and whether it is traded. What rests stays.
 

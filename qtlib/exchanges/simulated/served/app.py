@@ -26,7 +26,7 @@ from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.rough import RoughMarket
 from qtlib.exchanges.simulated.served.auth import Credentials, Sent
 from qtlib.exchanges.simulated.served.calls import PATH, Calls
-from qtlib.exchanges.simulated.served.clock import Clock
+from qtlib.exchanges.simulated.served.clock import Clock, Upstream
 from qtlib.exchanges.simulated.served.countdowns import Countdowns
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.faults import RequestFaults
@@ -46,7 +46,8 @@ _log = logging.getLogger(__name__)
 class Doors:
     """The venue as a web application; `wall` is the clock that signatures, limits and listen keys go by.
 
-    In a minute `times` as much may be asked of it as of the real one.
+    In a minute `times` as much may be asked of it as of the real one. With an `upstream` its market is that one's, and
+    while that is out of touch no orders are taken.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Doors:
         wall: Callable[[], float] = time.time,
         faults: Faults | None = None,
         times: int = 1,
+        upstream: Upstream | None = None,
     ) -> None:
         self.unrouted: Counter[str] = Counter()  # requests that led nowhere: method, path, client
-        self._desk, self._credentials, self._wall = desk, credentials, wall
+        self._desk, self._credentials, self._wall, self._upstream = desk, credentials, wall, upstream
         faults = faults or Faults()
         self._faults = RequestFaults(faults)
         self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
@@ -101,7 +103,7 @@ class Doors:
             document = self._answer(sent)
         except Refusal as no:
             return web.json_response(no.document, status=no.status, headers={**self._used(sent), **no.headers})
-        except ExchangeError as failed:  # the engine's disk: nothing has happened
+        except ExchangeError as failed:  # the engine's disk, or its market is out of touch: nothing has happened
             _log.error("%s %s: %s", sent.method, path, failed)
             return web.json_response({"msg": "Service Unavailable."}, status=503)
         return web.json_response(document, headers=self._used(sent), dumps=_compact)
@@ -124,6 +126,8 @@ class Doors:
         elif route.security == SIGNED:
             self._credentials.check_signature(sent, int((self._wall() + SKEW_S.get()) * 1000))
         if route.places:
+            if self._upstream and (why := self._upstream.why_not):
+                raise Unavailable(why)
             self._limits.order(*route.places)
         return route.answer(self._desk, asked)
 
@@ -142,6 +146,8 @@ class Doors:
         bars = request.query.get("bars", "1")
         if not (bars.isascii() and bars.isdigit() and int(bars)):
             return web.json_response({"msg": f"bars {bars!r} must be a whole number, at least 1"}, status=400)
+        if self._upstream:
+            return web.json_response({"msg": "this market follows another: it goes on by itself"}, status=409)
         try:
             lived = self._clock.step(int(bars))
         except Unavailable as why:
@@ -150,11 +156,16 @@ class Doors:
 
     def _standing(self) -> dict[str, Any]:
         now = self._desk.now.isoformat()
-        return {"now": now, "ended": self._clock.ended, "unrouted": list(self.unrouted)}
+        followed = {"upstream": self._upstream.standing} if self._upstream else {}
+        return {"now": now, "ended": self._clock.ended, "unrouted": list(self.unrouted), **followed}
 
     async def _alive(self, app: web.Application) -> AsyncIterator[None]:
-        """While the doors are open the clock runs, and keys expire."""
-        tasks = [asyncio.create_task(self._clock.run()), asyncio.create_task(self._expire())]
+        """While the doors are open the market goes on, and keys expire."""
+        if self._upstream:
+            market = self._upstream.run(self._desk.now, self._clock.live, self._desk.engine.requote)
+        else:
+            market = self._clock.run()
+        tasks = [asyncio.create_task(market), asyncio.create_task(self._expire())]
         for task in tasks:
             task.add_done_callback(_say_why)
         yield

@@ -7,14 +7,36 @@ happened, and comes again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 
 from qtlib.domain.market import Step
 from qtlib.exchanges.port import Unavailable
 from qtlib.exchanges.simulated.served.desk import Desk
 
 _log = logging.getLogger(__name__)
+
+
+class Upstream(Protocol):
+    """A market elsewhere, which ours follows."""
+
+    @property
+    def why_not(self) -> str:
+        """Why the market stands still; empty: it does not."""
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        """For whoever asks how the market is."""
+
+    async def run(
+        self,
+        after: datetime,
+        live: Callable[[Step], None],
+        requote: Callable[[Mapping[str, float], Mapping[str, float]], None],
+    ) -> None:
+        """`live` through each step after `after`, and `requote` in between, for ever."""
 
 
 @dataclass(slots=True)
@@ -36,10 +58,14 @@ class Clock:
             if self._due is None:
                 self.ended = True
                 return lived
-            self.desk.live(self.met(self._due))
+            self.live(self._due)
             self._due = None
-            self.after()
         return bars
+
+    def live(self, step: Step) -> None:
+        """Live through `step`, and say so."""
+        self.desk.live(self.met(step))
+        self.after()
 
     async def run(self) -> None:
         """Step at its speed until the feed ends; late steps are caught up with, none is left out."""
