@@ -32,6 +32,7 @@ class TradingStatus(Enum):
 
 
 END_OF_DATA = "end of data"  # the cause of a halt that closes what is open because there is nothing more to trade
+START_UP = "start-up"  # who says so where a session found something amiss before it began
 
 
 # --- what happens -----------------------------------------------------------------------------------------
@@ -569,6 +570,8 @@ def _status_set(state: State, event: StatusSet) -> State:
         return state.but(status=event.status, cause=event.cause)
     if state.brake and state.brake.strictness >= strictness(event.status):
         return state.but(status=state.brake.status, cause=state.brake.cause)
+    if event.by.startswith(START_UP):  # until the next session has looked again
+        return state.but(status=event.status, cause=event.cause)
     return _braked(state, Brake(event.status, event.cause, event.by, event.ts, state.equity))
 
 

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from qtlib.domain.decisions import Moment
-from qtlib.domain.state import END_OF_DATA, LimitsSet, SessionClosed, SessionOpened, State, StatusSet, TradingStatus
+from qtlib.domain.state import (
+    END_OF_DATA,
+    START_UP,
+    LimitsSet,
+    SessionClosed,
+    SessionOpened,
+    State,
+    StatusSet,
+    TradingStatus,
+)
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
@@ -50,16 +59,21 @@ def session(
     max_bars: int | None = None,
     close_at_end: bool = False,
     watch: Watch | None = None,
+    misgivings: str = "",
 ) -> State:
-    """Trade `feed` until it ends, `stop` says so, or `max_bars` moments have passed; the state after that."""
+    """Trade `feed` until it ends, `stop` says so, or `max_bars` moments have passed; the state after that.
+
+    With `misgivings` about how it starts nothing is entered; what is held is protected as ever.
+    """
     name, watch = name or Name(), watch or Unwatched()
     state = journal.state()
     insist_on_market(state, name.market)
     now = journal.now()
     limits = limits_set(state, rules.limits, name, now)
     opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
-    journal.absorb(state, [opened] if limits is None else [opened, limits])
     rules = replace(rules, limits=in_force(rules.limits, state.limits, now))
+    state = journal.absorb(state, [opened] if limits is None else [opened, limits])
+    journal.absorb(state, _readiness(state, name, misgivings))
 
     stretch = _Stretch(feed, beat, stop, max_bars)
     with _seldom_collecting():
@@ -69,6 +83,16 @@ def session(
             state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
         state = settle(state, rules, exchange, journal)
     return journal.absorb(state, [SessionClosed(state.ts, name.run_id, stretch.ended_by)])
+
+
+def _readiness(state: State, name: Name, misgivings: str) -> list[StatusSet]:
+    """What the start-up found, where it changes anything; a brake that somebody put on holds whatever it found."""
+    by = f"{START_UP} of {name.run_id}"
+    if misgivings and state.status is TradingStatus.ACTIVE:
+        return [StatusSet(state.ts, TradingStatus.REDUCING, misgivings, by)]
+    if not misgivings and state.status is TradingStatus.REDUCING and state.brake is None:
+        return [StatusSet(state.ts, TradingStatus.ACTIVE, "the start-up found nothing amiss", by)]
+    return []
 
 
 def insist_on_market(state: State, market: str) -> None:

@@ -143,6 +143,12 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
     return _table("Equity by " + ("day" if period is days else "month"), heads, rows, words={0})
 
 
+def findings_table(findings: Iterable[tuple[str, bool, str]]) -> Html:
+    """What a start-up found, step by step."""
+    rows = [(step, "ok" if ok else "NO ENTRIES", found) for step, ok, found in findings]
+    return _table("What the start-up found", ("Step", "", "Found"), rows, words={0, 1, 2})
+
+
 def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
     """What was traded on: the bars of each symbol, as they were heard (`tables.bars`)."""
     rows = [

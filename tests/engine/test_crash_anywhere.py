@@ -33,10 +33,11 @@ class Fragile:
 
         def call(*args, **kwargs):
             self.fuse[0] -= 1
-            if self.fuse[0] == 0 and not self.after:
+            mine = self.fuse[0]  # a call may make others
+            if mine == 0 and not self.after:
                 raise Crash
             result = method(*args, **kwargs)
-            if self.fuse[0] == 0:
+            if mine == 0:
                 raise Crash
             return result
 
