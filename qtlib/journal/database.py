@@ -44,7 +44,7 @@ SQLITE = Dialect(
         "PRAGMA busy_timeout = {patience_ms}",
         "PRAGMA journal_mode = WAL",
         "PRAGMA synchronous = NORMAL",
-        "PRAGMA wal_autocheckpoint = 4000",
+        "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB: every checkpoint waits for the disk
     ),
     begin=("BEGIN IMMEDIATE",),
     begin_synced=("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
