@@ -14,6 +14,8 @@ from qtlib.domain.orders import ZERO, OrderIntent, OrderType, Side
 from qtlib.domain.values import value
 from qtlib.exchanges.simulated.conduct import Conduct
 
+Brackets = tuple[tuple[float, float, float], ...]  # notional cap, maintenance fraction, cum: an instrument's, as floats
+
 
 @value
 class Resting:
@@ -88,6 +90,7 @@ class View:
     conduct: Conduct
     book: Book
     quotes: Mapping[str, Quote]
+    brackets: Mapping[str, Brackets]  # of each instrument
     suspended: Set[str] = frozenset()  # listed, and not traded for now
 
     def leverage(self, symbol: str) -> int:

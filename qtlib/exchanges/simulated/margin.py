@@ -10,11 +10,8 @@ from decimal import ROUND_DOWN, Decimal
 from qtlib.domain.account import Position, exact
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import ZERO, OrderIntent, Side
-from qtlib.exchanges.simulated.book import View, limit_of, reduces
+from qtlib.exchanges.simulated.book import Brackets, View, limit_of, reduces
 from qtlib.rules.formulas import fee, initial_margin, liquidation_price, maintenance_margin
-
-Brackets = tuple[tuple[float, float, float], ...]  # notional cap, maintenance fraction, cum: an instrument's, as floats
-
 
 # --- what is free -----------------------------------------------------------------------------------------
 
@@ -167,7 +164,7 @@ def used_frac(view: View, group: tuple[str, ...]) -> float:
     for symbol in group:
         position, mark = view.book.account.position(symbol), view.quotes[symbol].mark
         backed += float(position.unrealized(exact(mark)))
-        needed += maintenance(float(position.quantity), mark, float_brackets(view.instruments[symbol]))
+        needed += maintenance(float(position.quantity), mark, view.brackets[symbol])
     return needed / backed if backed > 0 else 1.0
 
 

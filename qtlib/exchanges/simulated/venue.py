@@ -11,12 +11,10 @@ A symbol without a bar in a step stands still during it, and nothing of it can b
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
-from math import inf
 from pathlib import Path
 
 from qtlib.domain.account import Account, exact
@@ -57,8 +55,9 @@ from qtlib.exchanges.simulated.admission import (
 )
 from qtlib.exchanges.simulated.book import Book, Quote, Resting, View, limit_of, reduces
 from qtlib.exchanges.simulated.conduct import CROSS, USUAL, Conduct
+from qtlib.exchanges.simulated.prospect import Alarm, alarms, happenings, is_touched
 from qtlib.exchanges.simulated.store import Clock, Disk, Memory, Store, order_of
-from qtlib.exchanges.simulated.way import Alarm, Happening, Way, quiet_range
+from qtlib.exchanges.simulated.way import Way
 from qtlib.rules.formulas import bankruptcy_price, fee, funding_payment, taker_price
 
 
@@ -128,9 +127,9 @@ class SimulatedExchange:
         if step.ts <= self._clock.now:
             return
         if self._alarms is None:
-            self._alarms = self._all_alarms()
+            self._alarms = alarms(self.view)
         self._clock.now = step.ts
-        if self._alarms and self._is_touched(step, self._alarms):
+        if self._alarms and is_touched(step, self._alarms, self.view):
             self._walk(step, self._alarms)
         self._stand_after(step)
         if step.funding and self._book.account.positions:
@@ -210,6 +209,8 @@ class SimulatedExchange:
         A listing is not kept in the store: who opens the venue again says it again.
         """
         self.instruments[instrument.symbol] = instrument
+        self._brackets[instrument.symbol] = margin.float_brackets(instrument)
+        self._alarms = None
         (self._suspended.add if suspended else self._suspended.discard)(instrument.symbol)
 
     def deleverage(self, symbol: str, share_frac: Decimal) -> None:
@@ -418,60 +419,16 @@ class SimulatedExchange:
 
     # --- the way through a step -----------------------------------------------------------------------------
 
-    def _is_touched(self, step: Step, alarms: Mapping[str, Alarm]) -> bool:
-        """Whether anything could happen on the way through `step`; a quiet one costs no more than asking this."""
-        bars, marks = step.bars, step.marks
-        for symbol, (low, high, mark_low, mark_high) in alarms.items():
-            bar = bars.get(symbol)
-            if bar is not None:
-                mark = marks.get(symbol, bar)
-                if bar.low <= low or bar.high >= high or mark.low <= mark_low or mark.high >= mark_high:
-                    return True
-        may_cross = self.conduct.cross or self._book.crossed
-        return bool(may_cross) and self._is_cross_endangered(step)
-
-    def _is_cross_endangered(self, step: Step) -> bool:
-        """Whether what is crossed could be liquidated if every position met its worst mark price at once."""
-        group = [symbol for symbol in self.account.positions if self.crossed(symbol)]
-        left = float(margin.crossed_wallet(self.view))
-        for symbol in group:
-            position = self.account.positions[symbol]
-            bar = step.marks.get(symbol) or step.bars.get(symbol)
-            quantity, worst = float(position.quantity), self._clock.quotes[symbol].mark
-            if bar is not None:
-                worst = bar.low if quantity > 0 else bar.high
-            left += quantity * (worst - float(position.entry_price))
-            left -= margin.maintenance(quantity, worst, self._brackets[symbol])
-        return bool(group) and left <= 0
-
-    def _all_alarms(self) -> dict[str, Alarm]:
-        """Per symbol, the prices within which a bar must stay to be quiet."""
-        alarms = dict.fromkeys(self.view.busy(), Alarm())
-        for order in self._book.orders.values():
-            symbol, low, high = order.intent.symbol, *quiet_range(order)
-            by_mark = order.waiting and order.intent.trigger_by is TriggerBy.MARK
-            alarms[symbol] = alarms[symbol].tighter(low, high, by_mark)
-        for symbol, position in self.account.positions.items():
-            if self.crossed(symbol):
-                continue
-            wallet, quantity = float(self._book.isolated[symbol]), float(position.quantity)
-            price = margin.isolated_liquidation_price(
-                wallet, quantity, float(position.entry_price), self._brackets[symbol]
-            )
-            low, high = (price, inf) if quantity > 0 else (-inf, price)
-            alarms[symbol] = alarms[symbol].tighter(low, high, by_mark=True)
-        return alarms
-
-    def _walk(self, step: Step, alarms: Iterable[str]) -> None:
+    def _walk(self, step: Step, symbols: Iterable[str]) -> None:
         """Everything that happens on the way through `step`, in the order in which it lies there."""
         ways = {}
-        for symbol in alarms:
+        for symbol in symbols:
             bar = step.bars.get(symbol)
             if bar is not None:
                 ways[symbol] = Way.through(bar, step.marks.get(symbol, bar), self.view.held(symbol) < 0)
                 self._clock.quotes[symbol].volume = bar.volume
         instant, spent = 0.0, set[str]()  # spent: limits that found no more volume in this step
-        while (happening := min(self._happenings(ways, instant, spent), default=None)) is not None:
+        while (happening := min(happenings(self.view, ways, instant, spent), default=None)) is not None:
             instant = happening.instant
             for symbol, way in ways.items():
                 quote = self._clock.quotes[symbol]
@@ -486,21 +443,6 @@ class SimulatedExchange:
                 self._fill(order, order.intent.price or ZERO, maker=True)
                 spent.add(happening.client_id)
         self._follow_trails(ways)
-
-    def _happenings(self, ways: Mapping[str, Way], since: float, spent: set[str]) -> Iterator[Happening]:
-        """What could come next, each at its instant; at the same one liquidation goes first, then triggers."""
-        for group in margin.groups(self.view):
-            if any(symbol in ways for symbol in group):
-                instant = matching.runs_out(partial(self._left, group, ways), since)
-                if instant is not None:
-                    yield Happening(instant, 0, 0, liquidates=group)
-        for client_id, order in self._book.orders.items():
-            way = ways.get(order.intent.symbol)
-            if way is None or client_id in spent:
-                continue
-            found = way.trigger(order, since) if order.waiting else way.limit(order, since, self.conduct.touch_fills)
-            if found is not None:
-                yield Happening(found[0], 1 if order.waiting else 2, order.number, client_id, found[1])
 
     def _follow_trails(self, ways: Mapping[str, Way]) -> None:
         for order in list(self._book.orders.values()):
@@ -528,17 +470,6 @@ class SimulatedExchange:
                     quote.volume = quote.taken = 0.0
 
     # --- liquidation ----------------------------------------------------------------------------------------
-
-    def _left(self, group: tuple[str, ...], ways: Mapping[str, Way], instant: float) -> float:
-        """What backs `group` at the mark prices of `instant`, beyond its maintenance margin, in quote."""
-        left = float(margin.backing_of(self.view, group))
-        for symbol in group:
-            position, way = self.account.positions[symbol], ways.get(symbol)
-            mark = matching.price_at(way.mark, instant) if way else self._clock.quotes[symbol].mark
-            quantity = float(position.quantity)
-            left += quantity * (mark - float(position.entry_price))
-            left -= margin.maintenance(quantity, mark, self._brackets[symbol])
-        return left
 
     def _liquidate(self, group: tuple[str, ...]) -> None:
         """Orders go, then positions, at the worse of bankruptcy price and market; the wallet bears what it can."""
@@ -582,7 +513,7 @@ class SimulatedExchange:
 
     def _stand(self, clock: Clock, book: Book) -> None:
         self._clock, self._book = clock, book
-        self.view = View(self.instruments, self.conduct, book, clock.quotes, self._suspended)  # all there is, to read
+        self.view = View(self.instruments, self.conduct, book, clock.quotes, self._brackets, self._suspended)
 
     def _restored(self) -> bool:
         kept = self._store.load(self.conduct)

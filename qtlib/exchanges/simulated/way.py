@@ -4,39 +4,12 @@ A `Way` holds a bar's last and mark prices side by side, so that each order can 
 """
 
 from math import inf
-from typing import NamedTuple
 
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, OrderType, Side, TriggerBy
 from qtlib.domain.values import value
 from qtlib.exchanges.simulated import matching
 from qtlib.exchanges.simulated.book import Resting, fires_upward
-
-
-class Alarm(NamedTuple):
-    """What a bar must stay strictly within to be quiet."""
-
-    low: float = -inf
-    high: float = inf
-    mark_low: float = -inf
-    mark_high: float = inf
-
-    def tighter(self, low: float, high: float, by_mark: bool) -> "Alarm":
-        """This one, and beside it `low` and `high`, of mark prices or of last ones."""
-        if by_mark:
-            return Alarm(self.low, self.high, max(self.mark_low, low), min(self.mark_high, high))
-        return Alarm(max(self.low, low), min(self.high, high), self.mark_low, self.mark_high)
-
-
-class Happening(NamedTuple):
-    """Something that comes next on the way, compared by when, then by how bad, then by how old."""
-
-    instant: float
-    rank: int
-    number: int
-    client_id: str = ""
-    price: float = 0.0  # what a taker meets
-    liquidates: tuple[str, ...] = ()
 
 
 @value

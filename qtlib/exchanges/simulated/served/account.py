@@ -69,7 +69,7 @@ def breakeven_price(desk: Desk, position: Position) -> Decimal:
 
 
 def maintenance(desk: Desk, symbol: str) -> Decimal:
-    quantity, brackets = float(desk.view.held(symbol)), margin.float_brackets(desk.view.instruments[symbol])
+    quantity, brackets = float(desk.view.held(symbol)), desk.view.brackets[symbol]
     return exact(margin.maintenance(quantity, desk.view.quotes[symbol].mark, brackets)) if quantity else ZERO
 
 
@@ -253,7 +253,7 @@ def _liquidation_price(desk: Desk, symbol: str) -> str:
         wallet = margin.crossed_wallet(desk.view)
         wallet += sum((_unrealized(desk, s) - maintenance(desk, s) for s in others), ZERO)
     quantity, entry = float(position.quantity), float(position.entry_price)
-    brackets = margin.float_brackets(desk.view.instruments[symbol])
+    brackets = desk.view.brackets[symbol]
     prices = [liquidation_price(float(wallet), quantity, entry, frac, cum) for _, frac, cum in brackets]
     price = max(prices) if quantity > 0 else min(prices)
     return money(price) if price > 0 else "0"
