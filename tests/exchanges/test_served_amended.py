@@ -10,6 +10,7 @@ from a_venue import a_conduct
 from qtlib.domain.orders import OrderIntent, OrderType, Role, Side
 from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.exchanges.simulated.served import Desk, Ledger
+from qtlib.exchanges.simulated.served.records import OrderTold
 
 BUY = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010"}
 LIMIT = {**BUY, "type": "LIMIT", "timeInForce": "GTC", "price": "59000.00", "newClientOrderId": "mine"}
@@ -78,6 +79,28 @@ def test_a_refused_amendment_leaves_the_order_as_it_was(venue, changed, expected
 def test_only_limit_orders_that_rest_can_be_amended(venue):
     filled = ask(venue, "POST", "order", **BUY, type="MARKET")[1]
     assert code(ask(venue, "PUT", "order", **BUY, orderId=filled["orderId"], price="59000")) == -2013
+
+
+def test_an_amendment_is_told_before_what_follows_from_it(venue):
+    told = []
+    listen, tell = venue.desk.listen, venue.desk._listener
+    listen(lambda one: (told.append(one), tell(one)))
+    ask(venue, "POST", "order", **LIMIT)
+    ask(venue, "PUT", "order", **MINE | {"price": "59500"})
+    ask(venue, "PUT", "order", **MINE | {"price": "60500"})
+    executions = [one.execution for one in told if isinstance(one, OrderTold)]
+    assert executions == ["NEW", "AMENDMENT", "AMENDMENT", "TRADE"]
+
+
+def test_an_order_amended_to_less_than_is_filled_ends():
+    thin = a_step(PAST + 1, 60_000, 60_000, 58_900, 59_900, volume=0.04, next=59_900)
+    with served([thin]) as venue:  # a tenth of the volume is all that may be had
+        ask(venue, "POST", "order", **LIMIT)
+        venue.step()
+        assert ask(venue, "GET", "openOrders")[1][0]["executedQty"] == "0.004"
+        ended = ask(venue, "PUT", "order", **MINE | {"quantity": "0.004", "price": "59100"})[1]
+        assert (ended["status"], ended["executedQty"], ended["price"]) == ("CANCELED", "0.004", "59000.00")
+        assert ask(venue, "GET", "openOrders")[1] == []
 
 
 def test_a_batch_of_amendments_is_answered_one_by_one(venue):

@@ -147,6 +147,26 @@ def test_ccxt_hears_of_its_orders_positions_and_bars_as_they_happen(venue):
     asyncio.run(listen())
 
 
+def test_ccxt_trades_over_one_socket(venue):
+    async def round_trip():
+        ex = point_at(ccxt.pro.binanceusdm(OPTIONS), venue.port)
+        try:
+            await ex.load_markets()
+            bought = await ex.create_order_ws(PAIR, "market", "buy", 0.02)
+            target = await ex.create_order_ws(PAIR, "limit", "sell", 0.02, 62_500, {"reduceOnly": True})
+            moved = await ex.edit_order_ws(target["id"], PAIR, "limit", "sell", 0.02, 62_400)
+            assert (await ex.fetch_order_ws(target["id"], PAIR))["price"] == moved["price"] == 62_400
+            assert [p["contracts"] for p in await ex.fetch_positions_ws() if p["contracts"]] == [0.02]
+            assert (await ex.cancel_order_ws(target["id"], PAIR))["status"] == "canceled"
+            sold = await ex.create_order_ws(PAIR, "market", "sell", 0.02, params={"reduceOnly": True})
+            assert (bought["status"], sold["status"]) == ("closed", "closed")
+            assert (await ex.fetch_balance_ws())["USDT"]["total"] == pytest.approx(10_000 - 2 * 0.6)
+        finally:
+            await ex.close()
+
+    asyncio.run(round_trip())
+
+
 async def until(watch, is_it):
     """Everything `watch` yields for the pair, up to the first that it waits for."""
     heard = []

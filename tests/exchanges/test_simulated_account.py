@@ -310,6 +310,22 @@ def test_in_cross_margin_one_positions_profit_carries_another():
         assert (not liquidations(venue)) == survives
 
 
+@pytest.mark.parametrize("begun", ["isolated", "cross"])
+def test_a_crossed_wallet_may_be_below_zero_while_open_profit_carries_it(begun):
+    venue = a_venue(cash=1000, margin_mode=begun)
+    both = {s: a_bar(T0 + HOUR, 100.0) for s in ("BTCUSDT", "ETHUSDT")}
+    venue.advance(Step(T0 + HOUR, both))
+    for symbol in both:
+        with suppress(Refused):
+            venue.set_margin_mode(symbol, "cross")
+    submit(venue, buy("b", 20), sell("e", 25, symbol="ETHUSDT"))
+    venue.advance(Step(T0 + 2 * HOUR, {s: a_bar(T0 + 2 * HOUR, 100.0, 100.0, 40.0, 40.0) for s in both}))
+    submit(venue, sell("out", 20, reduce_only=True))
+    assert (venue.account.cash < 0, cleared(venue), list(venue.account.positions)) == (True, [], ["ETHUSDT"])
+    submit(venue, buy("home", 25, symbol="ETHUSDT", reduce_only=True))
+    assert venue.account.cash > 1000
+
+
 def test_the_liquidation_fee_is_charged_on_the_liquidated_notional():
     venue = a_venue()
     submit(venue, buy("a", 10))
