@@ -319,7 +319,7 @@ def test_a_crossed_wallet_may_be_below_zero_while_open_profit_carries_it(begun):
         with suppress(Refused):
             venue.set_margin_mode(symbol, "cross")
     submit(venue, buy("b", 20), sell("e", 25, symbol="ETHUSDT"))
-    venue.advance(Step(T0 + 2 * HOUR, {s: a_bar(T0 + 2 * HOUR, 100.0, 100.0, 40.0, 40.0) for s in both}))
+    venue.advance(Step(T0 + 2 * HOUR, {s: a_bar(T0 + 2 * HOUR, 40.0) for s in both}))
     submit(venue, sell("out", 20, reduce_only=True))
     assert (venue.account.cash < 0, cleared(venue), list(venue.account.positions)) == (True, [], ["ETHUSDT"])
     submit(venue, buy("home", 25, symbol="ETHUSDT", reduce_only=True))
