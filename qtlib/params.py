@@ -259,6 +259,9 @@ class Session(Section):
     event_driven: bool = Field(True, description="one loop that waits for what happens; false: one pass each check")
     check_interval_s: float = Field(30.0, ge=1.0, le=86_400.0, description="between two passes begun by the clock [s]")
     once: bool = Field(False, description="one pass: recover, decide on the newest closed bar, settle, end")
+    quiet_alarm_h: float | None = Field(
+        24.0, gt=0.0, le=8_760.0, description="with every candidate refused, then that is said; null: never [h]"
+    )
     health_port: int | None = Field(
         8000, ge=0, le=65_535, description="of the health page, on loopback; 0: any that is free, null: none [port]"
     )

@@ -317,6 +317,7 @@ class State:
     targets: Mapping[str, Target] = field(default_factory=dict)  # wishes that still stand, by symbol
     prices: Mapping[str, float] = field(default_factory=dict)  # what positions are valued at: mark, else last price
     left: Mapping[str, datetime] = field(default_factory=dict)  # when a symbol was last closed
+    idle_since: datetime | None = None  # the first decision since which nothing was held, nor wanted and granted
     requests: int = 0  # orders ever requested: the next client id's number
     decided: datetime = START  # the last decision
     ts: datetime = START  # the last bar's close
@@ -386,11 +387,13 @@ def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
 
 
 def _decision_made(state: State, event: DecisionMade) -> State:
-    if not (state.targets or event.decision.targets):
-        return state.but(decided=max(state.decided, event.ts))
+    wanted, decided = event.decision.targets, max(state.decided, event.ts)
+    idle = None if wanted or state.account.positions else state.idle_since or event.ts
+    if not (state.targets or wanted):
+        return state.but(decided=decided, idle_since=idle)
     leaving = {symbol: target for symbol, target in state.targets.items() if not target.quantity}
-    decided = max(state.decided, event.ts)
-    return state.but(decided=decided, targets={**leaving, **event.decision.targets})  # an entry not renewed lapses
+    targets = {**leaving, **wanted}  # an entry not renewed lapses
+    return state.but(decided=decided, idle_since=idle, targets=targets)
 
 
 def _order_requested(state: State, event: OrderRequested) -> State:

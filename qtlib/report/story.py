@@ -5,6 +5,7 @@ keeps silent about bars and refusals that repeat; the full record is the journal
 are of price, money is quote, every price and quantity has at least four decimals.
 """
 
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 
@@ -35,7 +36,9 @@ from qtlib.domain.state import (
 )
 
 
-def tell(before: State, event: Event, after: State, max_positions: int = 4) -> list[str]:
+def tell(
+    before: State, event: Event, after: State, max_positions: int = 4, quiet_alarm_h: float | None = None
+) -> list[str]:
     """What a person should know of `event`, which led from `before` to `after`; often nothing."""
     match event:
         case SessionOpened():
@@ -48,7 +51,7 @@ def tell(before: State, event: Event, after: State, max_positions: int = 4) -> l
         case BarClosed():
             return _new_day(before, event, after)
         case DecisionMade():
-            return _decision(event, after, max_positions)
+            return [*_decision(event, after, max_positions), *_quiet(before, event, after, quiet_alarm_h)]
         case OrderRequested():
             return [_foreign(event.intent)] if event.intent.role is Role.FOREIGN else []
         case ProtectionOverdue():
@@ -166,6 +169,19 @@ def _decision(event: DecisionMade, after: State, max_positions: int) -> list[str
         if target.exits is not None:
             lines += exits_lines(symbol, target.exits)
     return lines
+
+
+def _quiet(before: State, event: DecisionMade, after: State, alarm_h: float | None) -> list[str]:
+    """Once per stretch in which nothing was traded for `alarm_h`: that it was not, and why not lately."""
+    since = after.idle_since
+    if since is None or alarm_h is None:
+        return []
+    alarm = timedelta(hours=alarm_h)
+    if not before.decided - since < alarm <= event.ts - since:
+        return []
+    reasons = Counter(f"{v.reason.value}{f' ({v.rule})' if v.rule else ''}" for v in event.decision.verdicts)
+    why = ", ".join(f"{reason} {count}×" for reason, count in reasons.most_common()) or "there were no candidates"
+    return [f"⚠️ No trade for {_span(alarm.total_seconds())}, every candidate was refused; now: {why}"]
 
 
 def _sizing(verdict: Verdict, quantity: Decimal) -> str:

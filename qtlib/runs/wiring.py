@@ -141,13 +141,14 @@ def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
 
     def narrate(before: State, event: Event, after: State) -> None:
         nonlocal crowded
-        for line in tell(before, event, after, rules.limits.max_positions):
+        for line in tell(before, event, after, rules.limits.max_positions, run.params.session.quiet_alarm_h):
             if line.startswith("⚠️ Position limit"):
                 if line == crowded:
                     continue
                 crowded = line
             venue_ts = {} if event.ts == START else {"venue_ts": event.ts.isoformat()}
-            run.log.info(line, **venue_ts)
+            level = "warning" if line.startswith(("⚠️", "🚨")) else "info"
+            run.log.write(level, line, **venue_ts)
 
     return narrate
 

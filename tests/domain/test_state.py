@@ -7,7 +7,7 @@ import pytest
 from builders import HOUR, T0, a_bar, a_plan, a_position, a_state
 
 from qtlib.domain.account import Position
-from qtlib.domain.decisions import Decision
+from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
 from qtlib.domain.state import (
     BarClosed,
@@ -169,3 +169,13 @@ def test_orders_that_are_refused_or_lost_are_counted_until_one_is_filled():
     assert state.order_errors == 2  # what expired was heard, and what should have protected is answered by an exit
     good = an_order("g")
     assert fold(state, OrderRequested(T0, good), a_fill(good, 100)).order_errors == 0
+
+
+def test_idle_is_the_time_in_which_nothing_is_held_or_wanted():
+    quiet = [DecisionMade(T0 + n * HOUR, Decision(T0 + n * HOUR)) for n in range(4)]
+    state = fold(State(), *quiet[:2])
+    assert state.idle_since == T0
+    wish = DecisionMade(T0, Decision(T0, {"BTCUSDT": Target("BTCUSDT", Decimal(1))}))
+    assert fold(state, wish).idle_since is None
+    assert fold(state, wish, *quiet[2:]).idle_since == T0 + 2 * HOUR
+    assert fold(a_state(a_position(1)), *quiet).idle_since is None

@@ -190,3 +190,18 @@ def test_a_command_and_its_answer_are_told_and_what_still_holds_at_the_next_star
         "🚦 HALTED since 2026-01-01 00:00 UTC, by eva@desk: killed by eva@desk",
         "   this session only protects, and closes what is open, until `qt rearm`",
     ]
+
+
+def test_a_day_without_a_trade_is_said_once_with_the_reasons():
+    weak = [Verdict(s, Choice.REFUSED, Reason.LOW_CONFIDENCE) for s in ("BTCUSDT", "ETHUSDT")]
+    capped = Verdict(SOL, Choice.REFUSED, Reason.LIMIT, "daily_loss")
+    state, lines = State(), []
+    for hour in range(60):
+        ts = T0 + timedelta(hours=hour)
+        event = DecisionMade(ts, Decision(ts, {}, (*weak, capped)))
+        after = advance(state, event)
+        lines += [(hour, line) for line in tell(state, event, after, quiet_alarm_h=24.0) if line.startswith("⚠️ No")]
+        state = after
+    words = "every candidate was refused; now: low_confidence 2×, limit (daily_loss) 1×"
+    assert lines == [(24, f"⚠️ No trade for 1 d, {words}")]
+    assert tell(state, event, state) == tell(state, event, state, quiet_alarm_h=24.0)
