@@ -409,6 +409,17 @@ def test_who_says_too_much_in_a_second_or_stays_for_a_day_is_cut_off():
         assert (told["e"], end) == ("markPriceUpdate", aiohttp.WSMsgType.CLOSE)
 
 
+def test_a_stream_that_is_none_is_refused_where_it_is_subscribed_to_and_counted_wherever_it_is_named(venue):
+    async def listen():
+        async with listening(venue, "/market/ws/0/btcusdt@tea") as heard:
+            await heard.socket.send_json({"method": "SUBSCRIBE", "params": ["!tea@arr", "no-key"], "id": 1})
+            return await heard.socket.receive_json(timeout=5)
+
+    assert "!tea@arr" in asyncio.run(listen())["error"]["msg"]
+    asked = [words.split(" for ")[0] for words in venue.ask("GET", "/sim")[1]["unrouted"]]
+    assert asked == ["STREAM btcusdt@tea", "STREAM !tea@arr"]
+
+
 def test_a_socket_listens_to_so_many_streams_and_no_more(venue):
     async def listen():
         async with listening(venue, "/ws") as heard:

@@ -61,12 +61,12 @@ class Doors:
         times: int = 1,
         upstream: Upstream | None = None,
     ) -> None:
-        self.unrouted: Counter[str] = Counter()  # requests that led nowhere: method, path, client
+        self.unrouted: Counter[str] = Counter()  # what was asked for and is not there, and by whom
         self._desk, self._credentials, self._wall, self._upstream = desk, credentials, wall, upstream
         faults = faults or Faults()
         self._faults = RequestFaults(faults)
         self._limits, self._key = Limits(wall, times), ListenKey(desk.ledger, wall)
-        self._streams = Streams(desk, self._key, wall, faults)
+        self._streams = Streams(desk, self._key, wall, faults, self._astray)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market, RoughMarket(desk.engine, faults).meet)
         self._countdowns = Countdowns(desk, wall)
         self._calls = Calls(self._answer, self._limits.told)
@@ -115,9 +115,7 @@ class Doors:
     def _answer(self, sent: Sent) -> Any:
         route = self._route(sent)
         if route is None:
-            client = sent.headers.get("User-Agent", "a client")
-            self.unrouted[f"{sent.method} {sent.path} for {client}"] += 1
-            _log.warning("no route: %s %s for %s", sent.method, sent.path, client)
+            self._astray(f"{sent.method} {sent.path}", sent.headers.get("User-Agent", "a client"))
             raise Refusal(-5000, f"Path {sent.path}, Method {sent.method} is invalid", status=404)
         asked = sent.asked
         self._limits.weigh(route.weight(asked))
@@ -130,6 +128,11 @@ class Doors:
                 raise Unavailable(why)
             self._limits.order(*route.places)
         return route.answer(self._desk, asked)
+
+    def _astray(self, what: str, client: str) -> None:
+        """`what` leads nowhere."""
+        self.unrouted[f"{what} for {client}"] += 1
+        _log.warning("there is no %s for %s", what, client)
 
     def _used(self, sent: Sent) -> dict[str, str]:
         route = self._route(sent)

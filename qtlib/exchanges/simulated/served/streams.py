@@ -8,7 +8,6 @@ about, and waits for each listener in a queue of its own; who does not read is c
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +30,6 @@ QUEUE = 20_000  # messages that may wait for one listener
 MOST_STREAMS = 1_024
 MOST_SAID_1S = 10  # messages that a client may send
 LIFE_S = 86_400.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +38,7 @@ class Listener:
 
     wrapped: bool
     since: float  # on the wall clock
+    client: str  # as it calls itself
     transport: asyncio.Transport | None = None
     events: frozenset[str] = frozenset()  # of the account, by type; empty: all
     streams: dict[str, Messages | None] = field(default_factory=dict)  # None: the account's, under its key
@@ -85,10 +84,15 @@ class Listener:
 
 
 class Streams:
-    """All sockets; `wall` is the clock that their limits go by, `faults` what befalls them on purpose."""
+    """All sockets; `wall` is the clock that their limits go by, `faults` what befalls them on purpose.
 
-    def __init__(self, desk: Desk, key: ListenKey, wall: Callable[[], float], faults: Faults) -> None:
-        self._desk, self._key, self._wall, self._faults = desk, key, wall, faults
+    `astray` is told which streams were asked for and are none, and by whom.
+    """
+
+    def __init__(
+        self, desk: Desk, key: ListenKey, wall: Callable[[], float], faults: Faults, astray: Callable[[str, str], None]
+    ) -> None:
+        self._desk, self._key, self._wall, self._faults, self._astray = desk, key, wall, faults, astray
         self._telling = EventFaults(faults, self._send_account)
         self._listeners: set[Listener] = set()
         desk.listen(self._tell_account)
@@ -101,9 +105,9 @@ class Streams:
         named += request.query.get("streams", "").split("/") if wrapped else []
         named.append(request.query.get("listenKey", ""))
         events = frozenset(filter(None, request.query.get("events", "").split("/")))
-        listener = Listener(wrapped, self._wall(), request.transport, events, self._known(named))
-        if unknown := [n for n in named if "@" in n and n not in listener.streams]:  # else they are a client's own
-            _log.warning("no stream: %s", ", ".join(unknown))
+        client = request.headers.get("User-Agent", "a client")
+        listener = Listener(wrapped, self._wall(), client, request.transport, events)
+        self._subscribe(listener, named)  # other parts of the path are some client's own
         socket = web.WebSocketResponse(heartbeat=PING_S)
         await socket.prepare(request)
         self._listeners.add(listener)
@@ -193,10 +197,8 @@ class Streams:
             case "SUBSCRIBE":
                 if len(listener.streams.keys() | set(names)) > MOST_STREAMS:
                     return _invalid(number, f"more than {MOST_STREAMS} streams")
-                known = self._known(names)
-                if unknown := [name for name in names if name not in known]:
+                if unknown := self._subscribe(listener, names):
                     return _invalid(number, f"unknown stream {', '.join(unknown)}")
-                listener.streams |= known
             case "UNSUBSCRIBE":
                 for name in names:
                     listener.streams.pop(name, None)
@@ -206,10 +208,19 @@ class Streams:
                 return _invalid(number, f"unknown method {method}")
         return {"result": None, "id": number}
 
-    def _known(self, names: Iterable[str]) -> dict[str, Messages | None]:
-        """Those of `names` that are streams, or the account's key."""
-        found = {name: messages_of(self._desk, name) for name in names}
-        return {name: messages for name, messages in found.items() if messages or self._key.valid(name)}
+    def _subscribe(self, listener: Listener, names: Iterable[str]) -> list[str]:
+        """Listen to those of `names` that are streams, or the account's key; the others."""
+        unknown = []
+        for name in names:
+            messages = messages_of(self._desk, name)
+            if messages or self._key.valid(name):
+                listener.streams[name] = messages
+            else:
+                unknown.append(name)
+        for name in unknown:
+            if "@" in name or name.startswith("!"):
+                self._astray(f"STREAM {name}", listener.client)
+        return unknown
 
 
 async def _write(listener: Listener, socket: web.WebSocketResponse) -> None:
