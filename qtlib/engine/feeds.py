@@ -147,7 +147,8 @@ def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Ro
 def _whole(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
     """One symbol's beliefs, read once over the whole past."""
     times = _times(frame.index)
-    return dict(zip(times, signals_of(symbol, times, strategy.signals(frame), usable), strict=True)).get
+    fit = None if usable is None else usable.to_numpy(dtype=bool).tolist()
+    return dict(zip(times, signals_of(repeat(symbol), times, strategy.signals(frame), fit), strict=True)).get
 
 
 def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
@@ -159,24 +160,25 @@ def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", 
         if row is None:
             return None
         beliefs = strategy.signals(frame.iloc[max(0, row + 1 - strategy.lookback) : row + 1])
-        return signals_of(symbol, [ts], beliefs.iloc[-1:], None if usable is None else usable.iloc[row : row + 1])[0]
+        fit = None if usable is None else [bool(usable.iloc[row])]
+        return signals_of([symbol], [ts], beliefs.iloc[-1:], fit)[0]
 
     return believed
 
 
 def signals_of(
-    symbol: str, times: Sequence[datetime], beliefs: pd.DataFrame, usable: "pd.Series[bool] | None"
+    symbols: Iterable[str], times: Iterable[datetime], beliefs: pd.DataFrame, usable: Sequence[bool] | None = None
 ) -> list[Signal]:
-    """What is believed at `times`, whole columns at once; and the fault of a belief that must not open anything."""
+    """Rows of `beliefs` as signals, whole columns at once, each with the fault for which it must not open anything."""
     score, confidence, price, volatility = beliefs[BELIEF].to_numpy(dtype=float).T
     told = ~np.isnan(score + confidence + volatility)
-    fit = [True] * len(times) if usable is None else usable.to_numpy(dtype=bool).tolist()
+    fit = [True] * len(beliefs) if usable is None else usable
     columns = [np.where(told, score, 0.0), np.where(told, confidence, 0.0), price, np.where(told, volatility, 0.0)]
     faults = [
         ("" if ok else "bars not usable") if known else "warming up"
         for known, ok in zip(told.tolist(), fit, strict=True)
     ]
-    return list(map(Signal, repeat(symbol), times, *(column.tolist() for column in columns), repeat(""), faults))
+    return list(map(Signal, symbols, times, *(column.tolist() for column in columns), repeat(""), faults))
 
 
 def _bars(frame: pd.DataFrame, times: Sequence[datetime]) -> list[Bar]:

@@ -7,14 +7,15 @@ venue that cannot be reached makes heartbeats, never an end.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 from math import ceil
 from queue import Empty
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
@@ -26,7 +27,15 @@ from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData, RunningMar
 PAUSE_S = 0.2  # before a market that could not be asked is asked again
 MOST_MISSED = 1_500  # bars: of a longer absence only the end is learned
 
-Fit = Callable[[pd.DataFrame], bool]  # whether the last of these bars may be traded on
+_COLUMNS, _VOLUME = pd.Index(OHLCV), OHLCV.index("volume")
+
+Times = npt.NDArray[np.datetime64]  # closes, UTC: a row a symbol, a column a bar
+Volumes = npt.NDArray[np.float64]  # base, likewise
+Fit = Callable[[Times, Volumes], npt.NDArray[np.bool_]]  # of which symbols the last bar may be traded on
+
+
+def _all_fit(times: Times, volumes: Volumes) -> npt.NDArray[np.bool_]:
+    return np.ones(len(times), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,8 @@ class Subject:
     symbols: tuple[str, ...]
     timeframe: str
     span: timedelta  # of a bar
-    fit: Fit = lambda frame: True
+    fit: Fit = _all_fit
+    before: int = 0  # how many bars before the lookback `fit` reads
 
 
 def stepped(data: WaitingMarket, subject: Subject, after: datetime = START) -> Iterator[Moment]:
@@ -113,45 +123,77 @@ def streamed(
 
 
 class _Windows:
-    """The last bars of each symbol, as a strategy reads them."""
+    """The last `lookback` bars of each symbol, and what the strategy makes of them.
+
+    Full windows are read in one go, one under the other: a belief reads no more than `lookback` rows, so that the last
+    row of each is what it would be by itself. With fewer bars there is no belief yet.
+    """
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.last = START  # close of the newest bar taken in
-        self._rows: dict[str, deque[Bar]] = {s: deque(maxlen=subject.strategy.lookback) for s in subject.symbols}
+        self._lookback = subject.strategy.lookback
+        self._length = self._lookback + subject.before
+        shape = (len(subject.symbols), self._length)
+        self._places = {symbol: place for place, symbol in enumerate(subject.symbols)}
+        self._counts = np.zeros(len(subject.symbols), dtype=int)
+        self._times = np.zeros(shape, dtype="datetime64[us]")
+        self._values = np.zeros((*shape, len(OHLCV)))
 
     def fill(self, data: MarketData) -> Sequence[Moment]:
         """Read what there is of the past; no moments come of it."""
         s = self.subject
-        for symbol, bars in data.bars(s.symbols, s.timeframe, s.strategy.lookback).items():
-            self._rows[symbol].clear()
-            self._rows[symbol].extend(bars)
+        self._counts[:] = 0
+        for symbol, bars in data.bars(s.symbols, s.timeframe, self._length).items():
+            for bar in bars:
+                self._take(self._places[symbol], bar)
         return ()
 
     def is_news(self, said: BarHeard) -> bool:
-        rows = self._rows.get(said.symbol)
-        return rows is not None and (not rows or said.bar.ts > rows[-1].ts)
+        """Whether a bar of this symbol that closed later is not known yet."""
+        place = self._places.get(said.symbol)
+        return place is not None and (not self._counts[place] or _instant(said.bar.ts) > self._times[place, -1])
 
     def moment(
         self, ts: datetime, closed: Mapping[str, BarHeard], *, past: bool = False, stale: bool = False
     ) -> Moment:
         """What is known at `ts`, where these bars closed."""
         self.last = max(self.last, ts)
-        for symbol, said in closed.items():
+        for said in closed.values():
             if self.is_news(said):
-                self._rows[symbol].append(said.bar)
+                self._take(self._places[said.symbol], said.bar)
         bars = {symbol: said.bar for symbol, said in closed.items()}
         marks = {symbol: said.mark for symbol, said in closed.items() if said.mark is not None}
         if past:
             return Moment(ts, bars, (), marks, past=True)
-        signals = tuple(self._signal(symbol, ts, stale) for symbol in sorted(closed))
-        return Moment(ts, bars, signals, marks)
+        return Moment(ts, bars, tuple(self._signals(ts, closed, stale)), marks)
 
-    def _signal(self, symbol: str, ts: datetime, stale: bool) -> Signal:
-        frame = _frame(self._rows[symbol])
-        fit = pd.Series([self.subject.fit(frame)])
-        signal = signals_of(symbol, [ts], self.subject.strategy.signals(frame).iloc[-1:], fit)[0]
-        return signal._replace(fault="bars too old") if stale and not signal.fault else signal
+    def _take(self, place: int, bar: Bar) -> None:
+        times, values = self._times[place], self._values[place]
+        times[:-1], values[:-1] = times[1:], values[1:]
+        times[-1], values[-1] = _instant(bar.ts), bar[1:]
+        self._counts[place] += 1
+
+    def _signals(self, ts: datetime, closed: Mapping[str, BarHeard], stale: bool) -> list[Signal]:
+        symbols = sorted(closed)
+        full = [symbol for symbol in symbols if self._counts[self._places[symbol]] >= self._lookback]
+        believed = {signal.symbol: signal for signal in self._believed(ts, full)}
+        signals = [
+            believed.get(symbol) or Signal(symbol, ts, 0.0, 0.0, closed[symbol].bar.close, 0.0, "", "warming up")
+            for symbol in symbols
+        ]
+        return [s._replace(fault="bars too old") if stale and not s.fault else s for s in signals]
+
+    def _believed(self, ts: datetime, symbols: Sequence[str]) -> list[Signal]:
+        if not symbols:
+            return []
+        places = [self._places[symbol] for symbol in symbols]
+        times, values = self._times[places], self._values[places]
+        index = pd.DatetimeIndex(times.reshape(-1), name="ts").tz_localize("UTC")
+        frame = pd.DataFrame(values.reshape(-1, len(OHLCV)), index=index, columns=_COLUMNS, copy=False)
+        beliefs = self.subject.strategy.signals(frame).iloc[self._length - 1 :: self._length]
+        fit = self.subject.fit(times, values[:, :, _VOLUME])
+        return signals_of(symbols, repeat(ts), beliefs, fit.tolist())
 
 
 class _Gathering:
@@ -219,8 +261,5 @@ def _heartbeat(ts: datetime, doubt: str = "") -> Moment:
     return Moment(ts, {}, doubt=doubt)
 
 
-def _frame(rows: Iterable[Bar]) -> pd.DataFrame:
-    """Bars as a strategy reads them: indexed by their close, UTC."""
-    times, *columns = zip(*rows, strict=True)
-    index = pd.DatetimeIndex(times, name="ts")
-    return pd.DataFrame(np.array(columns, dtype=float).T, index=index, columns=OHLCV)
+def _instant(ts: datetime) -> "np.datetime64":
+    return np.datetime64(ts.replace(tzinfo=None), "us")

@@ -16,11 +16,13 @@ import pandas as pd
 from qtlib.market.timeframes import Micros, datetime_at, micros_at, micros_in, micros_of
 
 COLUMNS = ("open", "high", "low", "close", "volume")
+_NEVER = np.datetime64(0, "us")
 OUTAGE = 3  # so many bars in a row without a trade are an outage, and what follows them starts anew
 JUMP = 2.0  # a price that moves by this factor from one bar to the next deserves a look
 MAX_FUNDING = 0.05  # no venue settles more than this fraction at once; more means percent
 
 Mask = npt.NDArray[np.bool_]
+Instants = npt.NDArray[np.datetime64]
 
 
 class Severity(Enum):
@@ -119,6 +121,22 @@ def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]"
     row = np.arange(len(ts))
     since = row - np.maximum.accumulate(np.where(anew, row, -refill))
     return pd.Series(~silent & (since >= refill - 1), index=bars.index, name="usable")
+
+
+def fit(ts: Instants, volume: npt.NDArray[np.float64], timeframe: str, refill: int) -> Mask:
+    """What `usable` says of the last bars of many windows, one a row; what is not known of a window is 1970.
+
+    They hold `refill` bars and `OUTAGE - 1` before, as a bar among those may be the one that follows an outage.
+    """
+    known = ts > _NEVER
+    silent = (volume == 0) & known
+    outage = silent[:, :-1].copy()  # ... with the two before it, and something follows
+    for back in range(1, OUTAGE):
+        outage[:, back:] &= silent[:, :-1][:, :-back]
+        outage[:, :back] = False
+    gap = (np.diff(ts, axis=1) > np.timedelta64(micros_of(timeframe), "us")) & known[:, :-1]
+    anew = (gap | outage)[:, ts.shape[1] - refill :]
+    return np.asarray(~silent[:, -1] & ~anew.any(axis=1))
 
 
 def missing(ts: Micros, span: int) -> int:

@@ -20,7 +20,7 @@ from qtlib.engine.health import Link
 from qtlib.engine.live import Subject, stepped, streamed
 from qtlib.exchanges.binance.adapter import Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
-from qtlib.market.quality import usable
+from qtlib.market.quality import OUTAGE, fit
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params
 from qtlib.report.metrics import Metrics
@@ -48,12 +48,10 @@ def symbols(params: Params, start: State) -> list[str]:
 
 def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) -> Iterator[Moment]:
     """What is known at each close of a bar after `after`, as the session's venue tells it."""
-    timeframe, lookback = run.params.data.timeframe, strategy.lookback
-
-    def fit(bars: pd.DataFrame) -> bool:
-        return bool(usable(bars, timeframe, lookback).iloc[-1])
-
-    subject = Subject(strategy, run.params.universe.symbols, timeframe, length_of(timeframe), fit)
+    timeframe = run.params.data.timeframe
+    may_trade = partial(fit, timeframe=timeframe, refill=strategy.lookback)
+    span, symbols = length_of(timeframe), run.params.universe.symbols
+    subject = Subject(strategy, symbols, timeframe, span, may_trade, before=OUTAGE - 1)
     if _waits(run.params):
         return stepped(exchange, subject, after)
     stale_s = STALE_BARS * subject.span.total_seconds()

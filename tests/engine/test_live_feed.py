@@ -180,3 +180,11 @@ def test_it_is_compared_every_so_often():
     market = LiveMarket(a_venue(), BARS)
     moments = listening(market, reconcile_s=5.0, clock=Ticking())
     assert "it is time to compare" in [next(moments).doubt for _ in range(8)]
+
+
+def test_what_is_believed_of_many_symbols_at_once_is_what_is_believed_of_each():
+    market = LiveMarket(a_venue(), BARS)
+    found = [moment for moment in stepped(market, SUBJECT) if moment.bars]
+    there = [moment for _, moment in replay(Past(BARS), STRATEGY, windowed=True)]
+    assert [m.signals for m in found] == [m.signals for m in there]
+    assert sum(not s.fault for m in found for s in m.signals) > 60

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.market import Severity, check
-from qtlib.market.quality import OUTAGE, check_funding, usable
+from qtlib.market.quality import OUTAGE, check_funding, fit, usable
 
 
 def test_good_bars_leave_nothing_to_say():
@@ -125,3 +125,17 @@ def test_whether_a_bar_is_usable_does_not_depend_on_later_ones(bars, refill, sha
 
 def _hours(count):
     return pd.date_range(T0, periods=count, freq="1h", name="ts")
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 1, 1, 2]), st.sampled_from([0.0, 0.0, 5.0])), min_size=9, max_size=14))
+def test_a_window_by_itself_says_of_its_last_bar_what_all_bars_say(steps):
+    """Many windows at once, as live trading asks, and the whole past, as a backtest does."""
+    refill, before = 6, OUTAGE - 1
+    ts = pd.to_datetime(np.cumsum([gap for gap, _ in steps]) * 3_600_000_000_000, utc=True)
+    volume = np.array([volume for _, volume in steps])
+    whole = usable(pd.DataFrame({"volume": volume}, index=ts), "1h", refill).to_numpy()
+    times = np.concatenate([np.zeros(before, "M8[us]"), ts.tz_localize(None).to_numpy().astype("M8[us]")])
+    volume = np.concatenate([np.zeros(before), volume])
+    ends = range(refill + before, len(times) + 1)
+    windows = (np.stack([column[end - refill - before : end] for end in ends]) for column in (times, volume))
+    assert fit(*windows, "1h", refill).tolist() == [*whole[refill - 1 :]]
