@@ -89,18 +89,18 @@ class Desk:
         return self.engine.view
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
-        with Refusal.told():
+        with Refusal.in_words():
             self.engine.set_leverage(symbol, leverage)
         self._listener(LeverageTold(self.now, symbol))
 
     def set_margin_mode(self, symbol: str, mode: str) -> None:
-        with Refusal.told():
+        with Refusal.in_words():
             self.engine.set_margin_mode(symbol, mode)
         self._listener(AccountTold(self.now, "MARGIN_TYPE_CHANGE", (symbol,)))
 
     def move_margin(self, symbol: str, amount: Decimal) -> None:
         """Back an isolated position with `amount` more, or, below zero, with less."""
-        with Refusal.told():
+        with Refusal.in_words():
             self.engine.move_margin(symbol, amount)
         self.ledger.moved_margin(self.now, symbol, amount)
         self._listener(AccountTold(self.now, "MARGIN_TRANSFER", (symbol,)))
@@ -137,7 +137,7 @@ class Desk:
         if goes_on:
             self.ledger.amend(record.number, asked)  # first on paper
         try:
-            with Refusal.told():
+            with Refusal.in_words():
                 self.engine.amend(asked.client_id, quantity, price)
         except (Refusal, Unavailable):
             self.ledger.amend(record.number, record.intent)

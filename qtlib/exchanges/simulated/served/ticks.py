@@ -19,8 +19,9 @@ from qtlib.exchanges.simulated.served.words import Document, in_steps, ms_of
 Messages = Callable[[Desk], list[Any]]
 _Told = Callable[[Desk, str], list[Document]]
 
-_NAMED = re.compile(r"(?P<symbol>[A-Za-z0-9]+)(?P<perpetual>_perpetual)?@(?P<kind>[A-Za-z]+)(?P<more>_\w+|\d+)?")
-_ALL = re.compile(r"!(?P<kind>[A-Za-z]+)(?:@arr)?")
+_BARS = re.compile(r"(?P<symbol>[A-Za-z0-9]+)(?P<kind>@kline|_perpetual@continuousKline)_(?P<interval>\w+)")
+_ONE = re.compile(r"(?P<symbol>[A-Za-z0-9]+)@(?P<kind>[A-Za-z0-9]+)")
+_ALL = re.compile(r"!(?P<kind>[A-Za-z]+)(?P<gathered>@arr)?")
 _PACE = re.compile(r"@(?:\d+ms|\ds)$")  # how often, on the venue; here everything is said once a step
 
 
@@ -32,21 +33,16 @@ def messages_of(desk: Desk, stream: str) -> Messages | None:
     name = _PACE.sub("", stream)
     if every := _ALL.fullmatch(name):
         told = _OF_ALL.get(every["kind"])
-        gathered = name.endswith("@arr") and every["kind"] != "forceOrder"  # a liquidation is told by itself
-        return partial(_all, told, gathered=gathered) if told else None
-    found = _NAMED.fullmatch(name)
+        return partial(_all, told, gathered=bool(every["gathered"])) if told else None
+    bars = _BARS.fullmatch(name)
+    found = bars or _ONE.fullmatch(name)
     if found is None or (symbol := found["symbol"].upper()) not in desk.view.instruments:
         return None
-    kind, more = found["kind"], found["more"] or ""
-    if found["perpetual"] or more.startswith("_"):
-        span = INTERVALS.get(more[1:])
-        if span is None or not desk.chart.offers(span):
-            return None
-        if not found["perpetual"] and kind == "kline":
-            return partial(_klines, symbol=symbol, interval=more[1:])
-        continuous = found["perpetual"] and kind == "continuousKline"
-        return partial(_continuous, symbol=symbol, interval=more[1:]) if continuous else None
-    told = (_OF_ONE if not more else _LEVELS if more in ("5", "10", "20") else {}).get(kind)
+    if bars:
+        span = INTERVALS.get(bars["interval"])
+        offered = span is not None and desk.chart.offers(span)
+        return partial(_OF_BARS[bars["kind"]], symbol=symbol, interval=bars["interval"]) if offered else None
+    told = _OF_ONE.get(found["kind"])
     return partial(_one, told, symbol=symbol) if told else None
 
 
@@ -88,7 +84,7 @@ def _one(told: _Told, desk: Desk, symbol: str) -> list[Document]:
 
 def _all(told: _Told, desk: Desk, gathered: bool) -> list[Any]:
     said = [message for symbol in desk.view.quotes for message in told(desk, symbol)]
-    return [said] if gathered and said else said
+    return [said] if gathered and told is not _liquidations else said  # a liquidation is told by itself
 
 
 def _shortened(event: str, document: Callable[[Desk, str], Document], names: dict[str, str]) -> _Told:
@@ -109,6 +105,9 @@ _DAY = {"E": "closeTime", "s": "symbol", "c": "lastPrice", "o": "openPrice", "h"
 _DAY |= {"v": "volume", "q": "quoteVolume"}
 _LONG_DAY = _DAY | {"p": "priceChange", "P": "priceChangePercent", "w": "weightedAvgPrice", "Q": "lastQty"}
 _LONG_DAY |= {"O": "openTime", "C": "closeTime", "F": "firstId", "L": "lastId", "n": "count"}
+_DEAL = {"E": "told", "T": "time", "s": "symbol", "p": "price", "q": "qty", "m": "isBuyerMaker"}
+_TRADE = _DEAL | {"t": "id", "X": "type"}
+_SUMMED = _DEAL | {"a": "id", "nq": "qty", "f": "id", "l": "id"}
 
 
 def _levels(desk: Desk, symbol: str) -> list[Document]:
@@ -140,18 +139,9 @@ def _changes(desk: Desk, symbol: str) -> list[Document]:
     return [said]
 
 
-def _trades(desk: Desk, symbol: str) -> list[Document]:
+def _last_trade(desk: Desk, symbol: str) -> Document:
     """The whole bar as one trade at its close: bars know of no others."""
-    said = market.last_trade(desk, symbol)
-    shared = {"E": ms_of(desk.now), "T": said["time"], "s": symbol, "p": said["price"], "q": said["qty"]}
-    return [{"e": "trade", **shared, "t": said["id"], "X": "MARKET", "m": said["isBuyerMaker"]}]
-
-
-def _agg_trades(desk: Desk, symbol: str) -> list[Document]:
-    [said] = _trades(desk, symbol)
-    number = said["t"]
-    names = {"a": number, "nq": said["q"], "f": number, "l": number}
-    return [{name: value for name, value in (said | names | {"e": "aggTrade"}).items() if name not in "tX"}]
+    return {**market.last_trade(desk, symbol), "symbol": symbol, "type": "MARKET", "told": ms_of(desk.now)}
 
 
 def _liquidations(desk: Desk, symbol: str) -> list[Document]:
@@ -167,15 +157,16 @@ def _liquidation(desk: Desk, trade: Trade) -> Document:
     return {"e": "forceOrder", "E": ms_of(fill.ts), "o": {**order, "T": ms_of(fill.ts)}}
 
 
-_LEVELS: dict[str, _Told] = {"depth": _levels}
+_OF_BARS = {"@kline": _klines, "_perpetual@continuousKline": _continuous}
 _OF_ONE: dict[str, _Told] = {
     "markPrice": _shortened("markPriceUpdate", market.premium, _MARK),
     "bookTicker": _shortened("bookTicker", market.best, _BEST),
     "miniTicker": _shortened("24hrMiniTicker", market.day, _DAY),
     "ticker": _shortened("24hrTicker", market.day, _LONG_DAY),
     "depth": _changes,
-    "trade": _trades,
-    "aggTrade": _agg_trades,
+    **dict.fromkeys(("depth5", "depth10", "depth20"), _levels),
+    "trade": _shortened("trade", _last_trade, _TRADE),
+    "aggTrade": _shortened("aggTrade", _last_trade, _SUMMED),
     "forceOrder": _liquidations,
 }
 _OF_ALL = {kind: _OF_ONE[kind] for kind in ("markPrice", "bookTicker", "miniTicker", "ticker", "forceOrder")}

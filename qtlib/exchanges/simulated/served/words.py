@@ -46,8 +46,8 @@ class Refusal(Exception):
 
     @staticmethod
     @contextmanager
-    def told() -> Iterator[None]:
-        """What the engine refuses meanwhile is refused in these words."""
+    def in_words() -> Iterator[None]:
+        """What the engine refuses meanwhile is refused over the wire, in its words."""
         try:
             yield
         except Refused as no:
