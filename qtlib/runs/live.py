@@ -14,7 +14,7 @@ import pandas as pd
 
 from qtlib.domain.decisions import Moment
 from qtlib.domain.state import State
-from qtlib.engine.auditor import Auditor
+from qtlib.engine.auditor import PERIOD_S, Auditor
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.health import Link
 from qtlib.engine.live import Subject, stepped, streamed
@@ -73,7 +73,10 @@ def health(run: Run, exchange: Binance, rules: Rules) -> Health:
 def auditor(run: Run, rules: Rules, health: Health | None = None) -> Auditor:
     """Counts for how long positions are bare; what it says stands in the log, and that it lives on the health page."""
     exits = rules.exits
-    beat = partial(health.beat, "protect") if health else (lambda: None)
+    if health is None:
+        return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning)
+    health.expect("protect", PERIOD_S)
+    beat = partial(health.beat, "protect")
     return Auditor(exits.protect_timeout_s, exits.recover_timeout_s, run.log.warning, beat)
 
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 from builders import BTC, ETH, T0, a_position, a_state, make_bars, some_rules
 
+from qtlib.domain.commands import Command, Verb
 from qtlib.domain.orders import OrderStatus, Role
-from qtlib.domain.state import BarClosed, DecisionMade, OrderChanged, ProtectionOverdue, advance
+from qtlib.domain.state import BarClosed, DecisionMade, OrderChanged, ProtectionOverdue, TradingStatus, advance
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session
@@ -180,3 +181,25 @@ def _requested(state, intent):
     from qtlib.domain.state import OrderRequested
 
     return advance(state, OrderRequested(T0, intent))
+
+
+def test_people_are_answered_while_the_exchange_is_away():
+    """What was asked for is in force at once, and done when the exchange is there again."""
+    venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
+    journal, away = MemoryJournal(), Shaky(venue, 0, after=False)
+    killed = []
+
+    class Asking(Patient):
+        def look(self, state):
+            if state.account.positions and not away.first:
+                away.first = away.calls + 1
+                journal.command(Command("1", Verb.KILL, "eva@desk", T0))
+
+        def trouble(self, why):
+            super().trouble(why)
+            killed.append(journal.state().status)
+
+    state = session(lived(venue, replay(HISTORY, STRATEGY)), RULES, away, journal, watch=Asking())
+    assert killed[1:] == [TradingStatus.HALTED] * (len(killed) - 1)
+    assert len(killed) > 1
+    assert (state.status, state.account.positions, venue.account.positions) == (TradingStatus.HALTED, {}, {})
