@@ -26,6 +26,7 @@ from qtlib.rules.in_force import limits_of
 from qtlib.rules.limits import RiskLimits
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
 TRADE = "trade"
 PORTS_TRIED = 20  # from the one that was asked for, before any that is free will do
 ASK_S = 2.0
@@ -94,7 +95,7 @@ class Health:
         server = _bound(port, self)
         bound = server.server_address[1]
         self.url = f"http://{HOST}:{bound}"
-        taken = "" if port in (0, bound) else f"; port {port} is taken (session.health_port, QT_HEALTH_PORT)"
+        taken = "" if port in (0, bound) else f"; port {port} is not free (session.health_port, QT_HEALTH_PORT)"
         tell(f"🩺 Health at {self.url}/health{taken}")
         self.expect(TRADE, self.heartbeat_s)
         thread = threading.Thread(target=server.serve_forever, args=[0.1], name="health", daemon=True)
@@ -146,6 +147,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True  # a listener that is there already still keeps its port
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or spoke nonsense, is no news."""
+        logging.getLogger(__name__).debug("%s was not answered", client_address, exc_info=True)
+
 
 def _bound(port: int, health: Health) -> _Server:
     """A server at `port`, at the next free one after it, or at any."""
@@ -162,10 +167,8 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         timeout = 5.0  # a client that says nothing holds its own thread for so long
 
         def do_GET(self) -> None:
-            if urlsplit(f"//{self.headers.get('Host', HOST)}").hostname not in (
-                HOST,
-                "localhost",
-            ):  # a page of elsewhere whose name was made to mean this machine
+            asked_of = urlsplit(f"//{self.headers.get('Host', HOST)}").hostname
+            if asked_of not in NAMES:  # a page of elsewhere, whose name was made to mean this machine
                 self._send(403, "text/plain", "this page is for this machine only\n")
             elif self.path == "/health":
                 page = health.page()

@@ -85,6 +85,11 @@ def test_the_account_is_shown_as_of_the_last_bar():
     assert page["as_of"] == T0.isoformat()
 
 
+def test_a_position_without_its_stop_is_counted_as_naked():
+    page = document(facts(state=a_state(a_position(2, 100), a_position(1, 50, "ETHUSDT"))))
+    assert (page["positions"]["open"], page["positions"]["protected"], page["positions"]["naked"]) == (2, 0, 2)
+
+
 names = st.text(min_size=1, max_size=10)
 
 

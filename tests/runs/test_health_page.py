@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_said_and_the_next_free_one_serves(health):
         taken, said = other.getsockname()[1], []
         with health.serving(taken, said.append):
             assert asked(health.url)["account"] == "main"
-            assert f"port {taken} is taken" in said[0]
+            assert f"port {taken} is not free" in said[0]
             assert not health.url.endswith(str(taken))
 
 
@@ -90,6 +90,9 @@ def test_it_answers_this_machine_only(health):
         assert health.url.startswith("http://127.0.0.1:")
         assert get(f"{health.url}/health", host="elsewhere.example:80")[0] == 403
         assert get(f"{health.url}/health", host="localhost:80")[0] == 200
+        with pytest.raises(OSError, match="closed connection"):
+            get(f"{health.url}/health", host="[nonsense")
+        assert get(f"{health.url}/health")[0] == 200
 
 
 def test_many_askers_at_once_are_answered(health):
