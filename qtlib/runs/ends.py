@@ -17,6 +17,7 @@ _ENDS = {
     "Fenced": (FAILED, 4),
     "NotInThisVersion": (REFUSED, 3),
     "PreflightRefused": (REFUSED, 3),
+    "Refused": (REFUSED, 3),
     "Loosened": (REFUSED, 3),
     "SettingsError": (FAILED, 2),
     "BadData": (FAILED, 2),

@@ -1,0 +1,139 @@
+"""The start-up sequence: everything is looked at once before money is at stake, and each step says what it found.
+
+A step that finds something amiss ends entries for this session, and nothing else: recovery, protection and exits go
+on. To add a step: write the function, from what there is to words; raise to object; add it to `STEPS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.request import ProxyHandler, build_opener
+
+import pandas as pd
+
+from qtlib.engine.feeds import OHLCV, Strategy
+from qtlib.engine.rehearsal import foresee
+from qtlib.exchanges.binance.adapter import Binance
+from qtlib.exchanges.port import Finding
+from qtlib.journal import Journal
+from qtlib.report.blocks import Html, findings_table
+from qtlib.rules.rules import Rules
+from qtlib.runs.health import Health
+from qtlib.runs.run import Run
+
+HEALTH_S = 2.0  # a page on loopback answers in a hundredth of that
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the steps found."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def misgivings(self) -> str:
+        """What speaks against entries, in words; empty: nothing."""
+        return "; ".join(f"{finding.step}: {finding.found}" for finding in self.findings if not finding.ok)
+
+    def _repr_html_(self) -> Html:
+        return findings_table(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What there is to look at."""
+
+    run: Run
+    journal: Journal
+    strategy: Strategy
+    exchange: Binance
+    rules: Rules
+    health: Health
+
+
+def start_up(run: Run, journal: Journal, strategy: Strategy, exchange: Binance, rules: Rules, health: Health) -> Ready:
+    """Every step in order, each told to the log as it is done."""
+    findings = []
+    for finding in _steps(_Subject(run, journal, strategy, exchange, rules, health)):
+        mark, say = ("✅", run.log.info) if finding.ok else ("⛔", run.log.warning)
+        say(f"{mark} start-up, {finding.step}: {finding.found}")
+        findings.append(finding)
+    return Ready(tuple(findings))
+
+
+def _steps(subject: _Subject) -> Iterator[Finding]:
+    for name, step in STEPS.items():
+        try:
+            found = step(subject)
+            yield from [Finding(name, True, found)] if isinstance(found, str) else found
+        except Exception as e:  # whatever it is: a step that breaks has not shown that all is well
+            yield Finding(name, False, next((line for line in str(e).splitlines() if line.strip()), type(e).__name__))
+
+
+def _settings(subject: _Subject) -> str:
+    params = subject.run.params
+    return f"mode {params.mode}, settings {params.hash()[:12]}, {len(params.universe.symbols)} symbols"
+
+
+def _journal(subject: _Subject) -> str:
+    state = subject.journal.state()
+    return f"account {subject.journal.account}, {subject.journal.last} events, {state.status.value}"
+
+
+def _strategy(subject: _Subject) -> str:
+    """It is loaded, and believes something about the newest bars."""
+    data, strategy = subject.run.params.data, subject.strategy
+    symbol = subject.run.params.universe.symbols[0]
+    bars = subject.exchange.bars((symbol,), data.timeframe, strategy.lookback)[symbol]
+    frame = pd.DataFrame([bar[1:] for bar in bars], columns=OHLCV, index=pd.DatetimeIndex([bar.ts for bar in bars]))
+    belief = strategy.signals(frame).iloc[-1]
+    if pd.isna(belief["score"]):
+        return f"{strategy.name} is warming up: {len(bars)} of {strategy.lookback} bars of {symbol} are there"
+    return f"{strategy.name} on {symbol}: score {belief['score']:+.2f}, confidence {belief['confidence']:.2f}"
+
+
+def _venue(subject: _Subject) -> Iterator[Finding]:
+    """What the exchange itself finds out, a step at a time."""
+    params = subject.run.params
+    for found in subject.exchange.preflight(params.universe.symbols, params.sizing.leverage, params.venue.margin_mode):
+        yield found._replace(step=f"venue, {found.step}")
+
+
+def _recovery(subject: _Subject) -> str:
+    """What the session's first moment will make good."""
+    found = foresee(subject.rules, subject.exchange, subject.journal)
+    news = [one.symbol or "the account" for one in found if one.learned or one.actions]
+    held = sum(one.exchange is not None for one in found)
+    return f"{held} positions; " + (f"to be made good: {', '.join(news)}" if news else "journal and exchange agree")
+
+
+def _learning(subject: _Subject) -> str:
+    return "off: nothing learns in this version"
+
+
+def _executor(subject: _Subject) -> str:
+    params = subject.run.params
+    speed = params.venue.speed
+    waits = params.mode == "sim" and speed is None
+    pace = "the market waits for the session" if waits else "event-driven, by closed bars and private events"
+    return f"{params.data.timeframe} bars, {pace}"
+
+
+def _health(subject: _Subject) -> str:
+    url = subject.health.url
+    if url is None:
+        return "no page: session.health_port is null"
+    with build_opener(ProxyHandler({})).open(f"{url}/metrics", timeout=HEALTH_S) as answer:
+        return f"{url} answers with {len(answer.read().splitlines())} lines of metrics"
+
+
+Step = Callable[[_Subject], str | Iterator[Finding]]
+STEPS: Mapping[str, Step] = {
+    "settings": _settings,
+    "journal": _journal,
+    "strategy": _strategy,
+    "venue": _venue,
+    "recovery": _recovery,
+    "learning": _learning,
+    "executor": _executor,
+    "health": _health,
+}
