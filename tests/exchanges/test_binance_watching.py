@@ -160,4 +160,6 @@ def test_touch_that_is_lost_is_said_and_asked_about_once_it_is_back():
         watcher.until(lambda: len(watcher.woken("the account is heard of again")) == 2)
         assert watcher.woken("touch with the account is lost")
         assert not watcher.ours.trusted
+        with watcher.not_asking(), pytest.raises(Untrusted):  # asked at once, and refused by that fault
+            watcher.ours.events(NOW)
         watcher.until_trusted()

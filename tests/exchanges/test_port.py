@@ -312,7 +312,7 @@ def a_life(place, seed, hours):
     return heard, set(orders), place.exchange.snapshot()
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_the_same_orders_lead_to_the_same_fills_fees_and_cash(seed):
     lives = []

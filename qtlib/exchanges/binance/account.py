@@ -22,6 +22,7 @@ from qtlib.exchanges.binance.watching import Watching
 from qtlib.exchanges.binance.words import Document, ts_of
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 
+ABREAST = 24  # orders on their way at once; fewer than there are connections, so that questions get through
 _SNAPSHOTS = 3  # asked for, until balance and positions are of one moment
 _GONE = "it is gone at the exchange"
 _NEVER = "it never reached the exchange"
@@ -37,6 +38,7 @@ class Account:
         self._orders = Orders(client, self.now, deadline_s)
         self._history = History(client, self._orders)
         self._missed = Recent[str, float]()  # when an order was first looked for in vain, by the loop's clock
+        self._abreast = asyncio.Semaphore(ABREAST)
         self._before = frozenset[str]()  # what happened before anybody listened
 
     # --- the port ---------------------------------------------------------------------------------------------
@@ -49,7 +51,8 @@ class Account:
             for place, action in enumerate(actions):
                 chains.setdefault(_symbol_of(action), []).append(place)
             by_place: dict[int, _Done] = {}
-            await asyncio.gather(*(self._chain(actions, places, by_place) for places in chains.values()))
+            first = sorted(chains.values(), key=lambda places: not any(_protects(actions[place]) for place in places))
+            await asyncio.gather(*(self._chain(actions, places, by_place) for places in first))
             done = [by_place[place] for place in range(len(actions))]
         failed = [one.failed for one in done if one.failed]
         for no in failed:
@@ -147,9 +150,10 @@ class Account:
 
     async def _done(self, action: Action) -> "_Done":
         try:
-            if isinstance(action, Cancel):
-                return _Done(await self._orders.cancel(action.client_id, action.symbol))
-            return _Done(await self._orders.submit(action.intent))
+            async with self._abreast:  # a deadline begins when it is one's turn
+                if isinstance(action, Cancel):
+                    return _Done(await self._orders.cancel(action.client_id, action.symbol))
+                return _Done(await self._orders.submit(action.intent))
         except (Unavailable, Untrusted) as no:
             client_id = action.client_id if isinstance(action, Cancel) else action.intent.client_id
             word = self._orders.last_word(client_id)
@@ -216,6 +220,11 @@ class _Done:
 
     def __init__(self, events: list[Event], failed: ExchangeError | None = None) -> None:
         self.events, self.failed = events, failed
+
+
+def _protects(action: Action) -> bool:
+    """Whether it can only make a position smaller: such symbols go first."""
+    return not isinstance(action, Cancel) and (action.intent.reduce_only or action.intent.close_position)
 
 
 def _symbol_of(action: Action) -> str:
