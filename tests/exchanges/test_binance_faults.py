@@ -150,6 +150,20 @@ def test_a_refused_key_needs_a_person_and_the_order_is_known_not_to_have_landed(
         assert landed(venue, entry) == 0
 
 
+@pytest.mark.parametrize("kind", ["reset", "unavailable"])
+def test_a_question_that_nobody_answered_is_asked_again(kind):
+    with a_venue(fault(kind, on="GET v1/income|GET v3/account", times=2)) as (_, ours, _faults):
+        assert list(ours.events(NOW)) == []
+        assert ours.snapshot().cash == 10_000
+
+
+def test_a_venue_that_hangs_does_not_hang_whoever_asks():
+    with a_venue(fault("delay_before", on="GET v3/account", seconds=3)) as (_, ours, _faults):
+        with pytest.raises(Unavailable, match="no answer"):
+            ours._ask(ours._account.snapshot(), within_s=0.2)
+        assert ours.snapshot().cash == 10_000
+
+
 def test_a_busy_venue_is_left_alone_for_as_long_as_it_says():
     with a_venue(fault("too_many", on="GET v1/income", seconds=1)) as (venue, ours, _):
         with pytest.raises(Unavailable):

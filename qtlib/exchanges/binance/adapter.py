@@ -18,16 +18,17 @@ from qtlib.domain.orders import Action, Order
 from qtlib.domain.state import Event, ExchangeSnapshot
 from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
-from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client
+from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client, patience
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.preflight import STEPS, Wanted
 from qtlib.exchanges.binance.sockets import Patience
 from qtlib.exchanges.binance.watching import Watching
-from qtlib.exchanges.port import ExchangeError, Finding, Heard, Unavailable, Unknown, Untrusted
+from qtlib.exchanges.port import ExchangeError, Finding, Heard, Unavailable, Untrusted
 
 DEADLINE_S = 2.0  # of one order, from asking to knowing
 SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
-_ANSWER_S = 3 * (PATIENCE_S + TIMEOUT_S)  # no question takes longer
+ANSWER_S = 8.0  # of a question about the account: longer, and a session would seem to hang
+LONGEST_S = 3 * (PATIENCE_S + TIMEOUT_S)  # of any other
 
 T = TypeVar("T")
 
@@ -78,11 +79,11 @@ class Binance:
     def events(self, since: datetime, about: Iterable[Order] = ()) -> Sequence[Event]:
         """Fills, order changes, funding and cash moves at or after `since`, oldest first; and what became of the
         orders `about` which the caller believes to be working."""
-        return self._ask(self._account.events(since, tuple(about)))
+        return self._ask(self._account.events(since, tuple(about)), ANSWER_S)
 
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
-        return self._ask(self._account.snapshot())
+        return self._ask(self._account.snapshot(), ANSWER_S)
 
     # --- before it begins ---------------------------------------------------------------------------------------
 
@@ -211,14 +212,13 @@ class Binance:
         asked = (listings.bars(self._client, symbol, timeframe, count, now, marks=marks) for symbol in symbols)
         return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
 
-    def _ask(self, question: Awaitable[T]) -> T:
+    def _ask(self, question: Awaitable[T], within_s: float = LONGEST_S) -> T:
         """The answer to `question`, put to the loop."""
-        answer: Future[T] = asyncio.run_coroutine_threadsafe(_answered(question), self._loop)
+        answer: Future[T] = asyncio.run_coroutine_threadsafe(_answered(question, within_s), self._loop)
         try:
-            return answer.result(_ANSWER_S)
+            return answer.result()
         except TimeoutError:
-            answer.cancel()
-            raise Unknown(f"{self.mode.value}: no answer within {_ANSWER_S:.0f} s") from None
+            raise Unavailable(f"{self._address.rest}: no answer within {within_s:.0f} s") from None
         except (KeyError, ValueError, TypeError, ArithmeticError) as nonsense:
             raise Untrusted(f"the answer makes no sense: {type(nonsense).__name__} {nonsense}") from nonsense
 
@@ -228,5 +228,7 @@ class Binance:
         self._loop.close()
 
 
-async def _answered(question: Awaitable[T]) -> T:
-    return await question
+async def _answered(question: Awaitable[T], within_s: float) -> T:
+    with patience(min(within_s, PATIENCE_S)):
+        async with asyncio.timeout(within_s):
+            return await question

@@ -1,8 +1,9 @@
 """One connection to the venue's REST interface: ccxt signs and sends, we say when, how long, and what an answer means.
 
-Every call goes through `request`: it waits for room, is sent once, and comes back as a document or as one of the
-port's errors. Only what certainly was not executed for want of the right time is sent again. It lives in one event
-loop; the only addresses it knows are those of its mode, and a served mode can connect to nothing but this machine.
+Every call goes through `request`: it waits for room, is sent, and comes back as a document or as one of the port's
+errors. Questions that nobody answered are asked again, once or twice; what changes something is sent again only where
+it was not executed for want of the right time. It lives in one event loop; the only addresses it knows are those of its
+mode, and a served mode can connect to nothing but this machine.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown, Untrusted
 TIMEOUT_S = 10.0  # of one request on its way
 PATIENCE_S = 65.0  # for room to send it: a minute's window, and a little
 MOST_CONNECTIONS = 32
-_TRIES = 3  # with the clock set anew between them
+_TRIES = 3
+_PAUSE_S = 0.05  # before a question is asked again; longer each time
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _patience_s: ContextVar[float] = ContextVar("patience_s", default=PATIENCE_S)
@@ -85,11 +87,16 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
             )
             try:
                 return await super().request(path, api, method, dict(params), config)
-            except Astray:
-                if attempt == _TRIES - 1:
+            except Slowly:
+                raise
+            except Unavailable as why:
+                if attempt == _TRIES - 1 or not (method == "GET" or isinstance(why, Astray)):
                     raise
-                await self.set_clock()
-        raise AssertionError("unreachable")
+                if isinstance(why, Astray):
+                    await self.set_clock()
+                else:
+                    await asyncio.sleep(_PAUSE_S * (attempt + 1))
+        raise AssertionError("the last attempt returns or raises")
 
     async def fetch(self, url, method="GET", headers=None, body=None) -> Any:  # type: ignore[no-untyped-def]
         """Send; where the network fails, say whether it may have happened nevertheless."""

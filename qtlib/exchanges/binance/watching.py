@@ -24,10 +24,11 @@ from qtlib.exchanges.binance.market_stream import MarketStream
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience
 from qtlib.exchanges.binance.told import AccountTold, Alarm, Look, LostTouch, MarketTold, Restored
-from qtlib.exchanges.port import BarHeard, Heard, Woken
+from qtlib.exchanges.port import BarHeard, ExchangeError, Heard, Woken
 
 COMPARE_S = 50.0  # REST is asked at least so often, just before an engine that compares every minute
 GAP_S = 5.0  # and without a trusted stream not more often than this: it weighs much
+_WARM_S = 10.0  # between requests; idle connections are closed after 15 s
 _SOON_S = 0.03  # by when a fill is heard of whose order was answered
 _STEP_S = 0.002
 _log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class Watching:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._account.run()), asyncio.create_task(self._market.run())]
+        runs = (self._account.run(), self._market.run(), self._stay_warm())
+        self._tasks = [asyncio.create_task(run) for run in runs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 
@@ -161,6 +163,13 @@ class Watching:
         )
         mark_at = {bar.ts: bar.close for bar in marks}
         return [(bar, mark_at.get(bar.ts)) for bar in bars]
+
+    async def _stay_warm(self) -> None:
+        """The clock kept right, and a connection open that the next order need not wait for."""
+        while True:
+            await asyncio.sleep(_WARM_S)
+            with contextlib.suppress(ExchangeError):
+                await self._client.set_clock()
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """A stream that failed says so: without it nobody hears of anything."""
