@@ -11,6 +11,7 @@ from a_venue import a_conduct
 from qtlib.domain.account import Account
 from qtlib.domain.orders import Cancel, OrderIntent, OrderStatus, OrderType, Role, Side, Submit, TimeInForce
 from qtlib.domain.state import Filled, OrderChanged
+from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import SimulatedExchange, facts
 from qtlib.exchanges.simulated.served.words import Refusal
 
@@ -83,7 +84,7 @@ def test_the_wire_and_the_engine_agree_order_by_order():
     dice, market = random.Random(11), list(a_market(3))
     engine = SimulatedExchange({s: facts()[s] for s in ("BTCUSDT", "ETHUSDT")}, Decimal(10_000), a_conduct(**CONDUCT))
     engine.advance(a_step(PAST))
-    refused = taken = 0
+    refused = taken = amended = 0
     with served(market, **CONDUCT) as venue:
         for count, step in enumerate(market):
             for asked in list(some_orders(dice, engine.view.quotes["BTCUSDT"].price)):
@@ -101,6 +102,7 @@ def test_the_wire_and_the_engine_agree_order_by_order():
                 elif not algo:
                     filled = sum(e.fill.quantity for e in told if isinstance(e, Filled))
                     assert Decimal(answer["executedQty"]) == filled
+            amended += amend_both(venue, engine, dice)
             if count % 7 == 6:
                 names = list(engine.snapshot().orders)
                 engine.carry_out([Cancel(name, "BTCUSDT") for name in names])
@@ -111,6 +113,24 @@ def test_the_wire_and_the_engine_agree_order_by_order():
             assert venue.step()["lived"] == 1
             agree(venue, engine)
     assert refused > 5 < taken
+    assert amended > 3
+
+
+def amend_both(venue, engine, dice):
+    """One of the limit orders that rest gets another price and quantity, in both; how many were not refused."""
+    resting = [intent for intent in engine.snapshot().orders.values() if intent.type is OrderType.LIMIT]
+    for intent in dice.sample(resting, min(1, len(resting))):
+        price, quantity = intent.price + dice.randrange(-900, 900), Decimal(dice.randrange(0, 40)) / 1000
+        asked = {"symbol": "BTCUSDT", "side": intent.side.value.upper(), "price": price, "quantity": quantity}
+        status, answer = venue.ask("PUT", "/fapi/v1/order", signed=True, origClientOrderId=intent.client_id, **asked)
+        words = ""
+        try:
+            engine.amend(intent.client_id, quantity, price)
+        except Refused as no:
+            words = str(no)
+        assert words == ("" if status == 200 else f"{answer['code']}: {answer['msg']}")
+        return status == 200
+    return 0
 
 
 def all_open(venue):
