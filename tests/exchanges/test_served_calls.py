@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from decimal import Decimal
 
 import aiohttp
 import pytest
-from a_served_venue import KEY, PAST, SECRET, a_step, served
+from a_served_venue import KEY, PAST, SECRET, a_desk, a_step, served
 
+from qtlib.domain.orders import OrderIntent, OrderType, Role, Side
 from qtlib.exchanges.simulated.served.auth import signature
+from qtlib.exchanges.simulated.served.countdowns import Countdowns
+from qtlib.exchanges.simulated.served.words import Asked
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 LIMIT = ORDER | {"type": "LIMIT", "timeInForce": "GTC", "price": "59000.00", "newClientOrderId": "mine"}
@@ -153,6 +157,19 @@ def test_orders_of_who_is_not_heard_of_in_time_are_cancelled_and_conditional_one
             time.sleep(0.05)
         assert ask("GET", "openOrders") == []
         assert len(ask("GET", "openAlgoOrders")) == 1
+
+
+def test_a_countdown_outlives_the_venues_process(tmp_path):
+    desk, at = a_desk(tmp_path), [1_000.0]
+    Countdowns(desk, lambda: at[0]).set(desk, Asked({"symbol": "BTCUSDT", "countdownTime": "5000"}))
+    limit = OrderIntent("mine", "BTCUSDT", Side.BUY, Decimal("0.010"), Role.ENTRY, OrderType.LIMIT, Decimal(59_000))
+    record = desk.submit(limit)
+    another = Countdowns(desk, lambda: at[0])
+    another.run_out()
+    assert record.is_open
+    at[0] += 5
+    another.run_out()
+    assert not record.is_open
 
 
 def test_a_countdown_can_be_ended(venue):

@@ -35,12 +35,17 @@ def test_a_venue_opened_again_is_the_venue_that_was_closed(tmp_path):
     submit(venue, by_mark(sell("net", 0, trigger=90, close_position=True)))
     submit(venue, sell("trail", 1, type=TRAILING, callback_frac=Decimal("0.05"), reduce_only=True))
     venue.set_leverage("BTCUSDT", 7)
+    venue.set_margin_mode("ETHUSDT", "cross")
+    venue.move_margin("BTCUSDT", Decimal(5))
+    venue.amend("limit", Decimal(2), Decimal(96))
     venue.advance(a_step(1, 100, 103, 99, 102, mark=(100, 102, 99, 101), funding=0.0001, nexts=102.5))
     before = everything(venue)
     venue.close()
     again = SimulatedExchange(LISTED, Decimal(1), a_conduct(slippage_noise_frac=0.0002), path)
     assert everything(again) == before
     assert (again.now, again.leverage("BTCUSDT"), again.fallbacks) == (venue.now, 7, venue.fallbacks)
+    assert (again.crossed("ETHUSDT"), again.crossed("BTCUSDT")) == (True, False)
+    assert again.snapshot().orders["limit"].price == 96
 
 
 def test_memory_and_disk_live_the_same_life(tmp_path):
