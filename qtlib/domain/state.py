@@ -554,9 +554,9 @@ def _moved(state: State, event: CashMoved | CashCorrected) -> State:
     moved = state.but(account=state.account.with_cash(event.amount))
     if isinstance(event, CashMoved) and event.reason == INSURANCE_CLEAR:
         return moved
-    return moved.but(  # what was paid in is no profit, and what was taken out is no drawdown
-        peak_equity=max(ZERO, state.peak_equity + event.amount), day_equity=max(ZERO, state.day_equity + event.amount)
-    )
+    # what was paid in is no profit, and what was taken out no drawdown; what is missing unexplained counts as lost
+    amount = max(ZERO, event.amount) if isinstance(event, CashCorrected) else event.amount
+    return moved.but(peak_equity=max(ZERO, state.peak_equity + amount), day_equity=max(ZERO, state.day_equity + amount))
 
 
 def _funded(state: State, event: FundingPaid) -> State:

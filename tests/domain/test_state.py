@@ -11,6 +11,7 @@ from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
 from qtlib.domain.state import (
     BarClosed,
+    CashCorrected,
     CashMoved,
     DecisionMade,
     Filled,
@@ -179,3 +180,11 @@ def test_idle_is_the_time_in_which_nothing_is_held_or_wanted():
     assert fold(state, wish).idle_since is None
     assert fold(state, wish, *quiet[2:]).idle_since == T0 + 2 * HOUR
     assert fold(a_state(a_position(1)), *quiet).idle_since is None
+
+
+def test_what_is_missing_without_an_explanation_counts_as_lost_and_what_is_found_is_no_profit():
+    state = fold(State(), CashMoved(T0, Decimal(1_000), "deposit", "1"), BarClosed(T0, {}))
+    less = fold(state, CashCorrected(T0, Decimal(-40)))
+    assert (less.equity, less.peak_equity, less.day_equity) == (960, 1_000, 1_000)
+    more = fold(state, CashCorrected(T0, Decimal(40)))
+    assert (more.equity, more.peak_equity, more.day_equity) == (1_040, 1_040, 1_040)
