@@ -40,7 +40,7 @@ def _make(folder, packages, overridden):
         for step in steps:
             done = subprocess.run(step, capture_output=True, text=True, check=False)
             if done.returncode:
-                _absent(f"{', '.join(packages)} cannot be installed: {done.stderr.strip()[-400:]}")
+                _absent(f"{', '.join(packages)} cannot be installed: {' '.join(done.stderr.split())[:300]}")
         made.rename(folder)
 
 

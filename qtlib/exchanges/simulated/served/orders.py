@@ -17,23 +17,18 @@ def place(desk: Desk, asked: Asked) -> Document:
 
 
 def query(desk: Desk, asked: Asked) -> Document:
-    return found(desk, _plain_named(desk, asked, Refusal(-2013, "Order does not exist.")))
+    return found(desk, _plain_named(desk, asked, _no_such_order()))
 
 
 def cancel(desk: Desk, asked: Asked) -> Document:
-    unknown = Refusal(-2011, "Unknown order sent.")
-    record = _plain_named(desk, asked, unknown)
-    if not record.is_open:
-        raise unknown
+    record = _open_named(desk, asked, Refusal(-2011, "Unknown order sent."))
     desk.cancel(record)
     return placed(desk, record)
 
 
 def amend(desk: Desk, asked: Asked) -> Document:
     """Another quantity and price for a limit order, which keeps its number and its name."""
-    record = _plain_named(desk, asked, Refusal(-2013, "Order does not exist."))
-    if not record.is_open:
-        raise Refusal(-2013, "Order does not exist.")
+    record = _open_named(desk, asked, _no_such_order())
     if record.plain_type is not OrderType.LIMIT:
         raise Refusal(-5025, "Only limit order is supported.")
     side = side_of(asked)
@@ -49,10 +44,7 @@ def amend(desk: Desk, asked: Asked) -> Document:
 
 
 def query_open(desk: Desk, asked: Asked) -> Document:
-    record = _plain_named(desk, asked, Refusal(-2013, "Order does not exist."))
-    if not record.is_open:
-        raise Refusal(-2013, "Order does not exist.")
-    return found(desk, record)
+    return found(desk, _open_named(desk, asked, _no_such_order()))
 
 
 def open_orders(desk: Desk, asked: Asked) -> list[Document]:
@@ -111,6 +103,17 @@ def first_of(records: list[Record], unknown: Refusal) -> Record:
 
 def _open_plain(desk: Desk, symbol: str | None) -> Iterable[Record]:
     return (record for record in desk.open_records(symbol) if record.is_plain)
+
+
+def _no_such_order() -> Refusal:
+    return Refusal(-2013, "Order does not exist.")
+
+
+def _open_named(desk: Desk, asked: Asked, unknown: Refusal) -> Record:
+    record = _plain_named(desk, asked, unknown)
+    if not record.is_open:
+        raise unknown
+    return record
 
 
 def _plain_named(desk: Desk, asked: Asked, unknown: Refusal) -> Record:
