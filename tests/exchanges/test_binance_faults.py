@@ -22,6 +22,7 @@ from qtlib.exchanges.simulated.faults import KINDS, PLACING, Faults, Place, faul
 
 NOW = T0 + PAST * HOUR
 SETTLE_S = 0.15
+ON_STREAMS = [name for name, kind in KINDS.items() if kind.place in (Place.EVENT, Place.SOCKET)]
 ON_REQUESTS = [name for name, kind in KINDS.items() if kind.place is Place.REQUEST and name != "banned"]
 
 
@@ -200,11 +201,11 @@ def a_market(hours):
         yield a_step(hour, 60_000, 60_500, low, 60_000, next=60_000)
 
 
-@settings(max_examples=12)
-@given(seed=st.integers(0, 1_000_000))
-def test_under_any_faults_each_order_lands_at_most_once_and_all_is_known_in_the_end(seed):
+@settings(max_examples=16)
+@given(seed=st.integers(0, 1_000_000), watched=st.booleans())
+def test_under_any_faults_each_order_lands_at_most_once_and_all_is_known_in_the_end(seed, watched):
     hours = 4
-    faults = schedule(seed, kinds=ON_REQUESTS, longest_s=0.02, within=25)
+    faults = schedule(seed, kinds=ON_REQUESTS + ON_STREAMS * watched, longest_s=0.02, within=25)
     known, fills = {}, {}
 
     def learn(events):
@@ -230,6 +231,8 @@ def test_under_any_faults_each_order_lands_at_most_once_and_all_is_known_in_the_
         raise AssertionError("the faults never ended")
 
     with a_venue(*faults, seed=seed, coming=a_market(hours), deadline_s=0.2) as (venue, ours, at_work):
+        if watched:
+            tried(ours.watch, ["BTCUSDT"], "1h")
         for hour in range(hours):
             intents = [an_entry(10 * hour, "0.01"), a_stop(10 * hour + 1), an_entry(10 * hour + 2, "0.0001")]
             for intent in intents:
@@ -241,6 +244,7 @@ def test_under_any_faults_each_order_lands_at_most_once_and_all_is_known_in_the_
             learn(tried(ours.events, NOW, working()))
         at_work.clear()
         for _ in range(60):
+            tried(ours.snapshot)  # what an engine in doubt asks for first
             learn(tried(ours.events, NOW, working()))
             if not [o for o in working() if o.status is OrderStatus.PENDING]:
                 break

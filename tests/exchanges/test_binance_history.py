@@ -133,6 +133,17 @@ def test_an_order_is_not_over_before_its_trades_were_heard():
         assert set(told) == {OrderStatus.FILLED, OrderStatus.EXPIRED}
 
 
+def test_an_order_that_a_list_forgets_is_not_taken_for_gone():
+    stop = a_stop(2)
+    with (
+        served(times=1000) as venue,
+        lying(venue.url, {("GET", "/fapi/v1/openAlgoOrders"): []}) as url,
+        opened(url) as ours,
+    ):
+        ours.carry_out([Submit(an_entry(1)), Submit(stop)])
+        assert fates(ours.events(NOW, [Order(stop, OrderStatus.OPEN)]), stop) == []
+
+
 def test_a_fee_in_another_coin_leaves_our_wallet_alone():
     trade = {
         "id": 7,

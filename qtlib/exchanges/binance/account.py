@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple
 
 from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
 from qtlib.domain.state import START, Event, ExchangeSnapshot, OrderChanged
@@ -133,13 +134,15 @@ class Account:
 
     async def _asked(self, since: datetime, about: Sequence[Order]) -> list[Told]:
         """What REST says happened, and became of the orders `about`."""
-        now = await self.now()
-        fates, busy = await self._fates(about)
+        now, known = await asyncio.gather(self.now(), self._known(about))
+        unsure = asyncio.gather(*(self._fate(order) for order in known.missing))
         if since == START:  # a journal that knows nothing begins with a snapshot: an account's past is not its own
-            past = await self._history.since(now - OVERLAP, now)
+            past, fates = await asyncio.gather(self._history.since(now - OVERLAP, now), unsure)
             self._before = frozenset(told.event.key for told in past)
-            return fates
-        return [*fates, *await self._history.since(since, now, busy)]
+            past = []
+        else:
+            past, fates = await asyncio.gather(self._history.since(since, now, known.busy), unsure)
+        return [*known.opened, *(one for fate in fates for one in fate), *past]
 
     async def _chain(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
         """One symbol's: orders side by side, but ends and orders in the order they were asked for."""
@@ -159,14 +162,12 @@ class Account:
             word = self._orders.last_word(client_id)
             return _Done([word] if word else [], no)
 
-    async def _fates(self, about: Sequence[Order]) -> tuple[list[Told], set[str]]:
-        """What became of the orders `about`, and the symbols in which something traded that nobody told yet."""
-        if not about:
-            return [], set()
-        plain, algos = await self._open_orders()
-        told: list[Told] = []
+    async def _known(self, about: Sequence[Order]) -> "_Known":
+        """What the lists of open orders say of the orders `about`."""
+        opened: list[Told] = []
         missing: list[Order] = []
         busy: set[str] = set()
+        plain, algos = await self._open_orders() if about else ({}, {})
         for order in about:
             client_id, said = order.intent.client_id, plain.get(order.intent.client_id)
             if said is None and client_id not in algos:
@@ -177,16 +178,14 @@ class Account:
                 busy.add(order.intent.symbol)
             if order.status is OrderStatus.PENDING:
                 ts = ts_of(said["time"] if said is not None else algos[client_id]["createTime"])
-                told.append(Told(ts, -1, 0, OrderChanged(ts, client_id, OrderStatus.OPEN)))
-        for events in await asyncio.gather(*(self._fate(order) for order in missing)):
-            told += events
-        return told, busy
+                opened.append(placed(OrderChanged(ts, client_id, OrderStatus.OPEN)))
+        return _Known(opened, missing, busy)
 
     async def _fate(self, order: Order) -> list[Told]:
         """What became of an order that is not open."""
         intent, was_open = order.intent, order.status is not OrderStatus.PENDING
         events = await self._orders.became(intent.client_id, intent.symbol, intent.type.conditional, was_open)
-        if not events:
+        if events is None:
             events = await self._lost(intent, was_open)
         else:
             self._missed.pop(intent.client_id, None)
@@ -215,16 +214,24 @@ class Account:
         return named, waiting
 
 
-class _Done:
+class _Done(NamedTuple):
     """What followed from one action, and why it failed if it did."""
 
-    def __init__(self, events: list[Event], failed: ExchangeError | None = None) -> None:
-        self.events, self.failed = events, failed
+    events: list[Event]
+    failed: ExchangeError | None = None
 
 
 def _protects(action: Action) -> bool:
     """Whether it can only make a position smaller: such symbols go first."""
     return not isinstance(action, Cancel) and (action.intent.reduce_only or action.intent.close_position)
+
+
+class _Known(NamedTuple):
+    """Of orders that are believed to be working."""
+
+    opened: list[Told]  # those of which it was not known
+    missing: list[Order]  # not among the open ones
+    busy: set[str]  # symbols in which something traded that nobody told yet
 
 
 def _symbol_of(action: Action) -> str:

@@ -64,7 +64,7 @@ class Orders:
         """Ask for an order; Unavailable if it certainly did not reach the venue."""
         conditional = intent.type.conditional
         if intent.client_id in self._asked:
-            return await self.became(intent.client_id, intent.symbol, conditional, was_open=False)
+            return await self.became(intent.client_id, intent.symbol, conditional, was_open=False) or []
         self._asked[intent.client_id] = conditional
         try:
             standing = await self._placed(intent)
@@ -95,12 +95,12 @@ class Orders:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def became(self, client_id: str, symbol: str, conditional: bool, was_open: bool) -> list[Event]:
-        """What became of an order, as far as anybody knows; nothing if nobody does."""
+    async def became(self, client_id: str, symbol: str, conditional: bool, was_open: bool) -> list[Event] | None:
+        """What became of an order, nothing if that is no news; None: nobody knows of it."""
         if client_id in self._last_words:
             return [self._last_words[client_id]]
         standing = await self.standing(client_id, symbol, conditional)
-        return [] if standing is None else await self.told(standing, was_open)
+        return None if standing is None else await self.told(standing, was_open)
 
     async def told(self, standing: Standing, was_open: bool) -> list[Event]:
         """The events that lead to `standing`, as far as its trades are known."""
