@@ -1,6 +1,9 @@
 """One word decides where orders go: contradictions are refused, secrets unseen, and a served mode stays at home."""
 
+import asyncio
+import json
 import logging
+import re
 import sys
 import traceback
 
@@ -11,6 +14,7 @@ from a_served_venue import served
 from qtlib.domain.state import START
 from qtlib.exchanges.binance import modes
 from qtlib.exchanges.binance.adapter import open_exchange
+from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 
@@ -45,6 +49,27 @@ def test_a_real_mode_says_which_key_is_missing(mode):
     with pytest.raises(Untrusted, match="QT_API_SECRET") as no:
         modes.keys(mode, {"QT_API_KEY": "k-4711"})
     assert "4711" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "hosts"),
+    [
+        (Mode.SIM, "http://127.0.0.1:8081", {"127.0.0.1"}),
+        (Mode.PAPER, "http://localhost:8081", {"127.0.0.1"}),
+        (Mode.DEMO, None, {"demo-fapi.binance.com", "fstream.binancefuture.com"}),
+        (Mode.LIVE, None, {"fapi.binance.com", "fstream.binance.com", "api.binance.com"}),
+    ],
+)
+def test_a_mode_knows_the_addresses_that_are_its_own_and_no_others(mode, url, hosts):
+    async def known():
+        client = Client(mode, modes.address(mode, url), modes.Keys("k", "s"))
+        words = json.dumps(client.urls["api"])
+        with pytest.raises(ccxt.NotSupported):
+            client.sign("account", ["dapiPrivate"], "GET", {})
+        await client.end()
+        return set(re.findall(r"//([^/:\"]+)", words))
+
+    assert asyncio.run(known()) == hosts
 
 
 def test_a_secret_is_in_no_text():

@@ -158,7 +158,7 @@ class Binance:
     @property
     def last_event_age_s(self) -> float:
         """Since the venue last said anything, by a stream or in answer to us."""
-        return self._ask(self._age_s())
+        return self._ask(self._age_s(), within_s=1.0)
 
     def close(self) -> None:
         """Let go of connections and thread; what is open at the venue stays open."""

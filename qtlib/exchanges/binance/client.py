@@ -59,13 +59,14 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
                 "enableRateLimit": False,  # one limiter is enough, and this one knows what protects
                 "timeout": int(TIMEOUT_S * 1000),
                 "asyncio_loop": asyncio.get_running_loop(),
-                "session": aiohttp.ClientSession(
-                    connector=connector(mode, MOST_CONNECTIONS), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
-                ),
                 "options": {"fetchCurrencies": False, "timeDifference": 0},
             }
         )
         self.logger = _mute
+        self.own_session = False
+        self.session = aiohttp.ClientSession(
+            connector=connector(mode, MOST_CONNECTIONS, self.cafile), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+        )
         self.urls["demo"] = _sections(mode, address)  # whatever else ccxt has is not to be had
         self.enable_demo_trading(True)
 

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import certifi
 from aiohttp.abc import AbstractResolver
 
 from qtlib.exchanges.port import Untrusted
@@ -90,11 +89,12 @@ def keys(mode: Mode, environment: Mapping[str, str] = os.environ) -> Keys:
     return Keys(*found)
 
 
-def connector(mode: Mode, most: int) -> aiohttp.TCPConnector:
-    """What makes at most so many connections; in a served mode it looks up no name, and stays on this machine."""
+def connector(mode: Mode, most: int, trusted: str) -> aiohttp.TCPConnector:
+    """What makes at most so many connections, to whom the certificates in the file `trusted` vouch for; in a served
+    mode it looks up no name, and stays on this machine."""
     if mode.served:
         return aiohttp.TCPConnector(limit=most, resolver=_NoNames(), socket_factory=_on_this_machine)
-    return aiohttp.TCPConnector(limit=most, ssl=ssl.create_default_context(cafile=certifi.where()))
+    return aiohttp.TCPConnector(limit=most, ssl=ssl.create_default_context(cafile=trusted))
 
 
 # --- below ------------------------------------------------------------------------------------------------
