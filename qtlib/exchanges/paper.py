@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Pace:
     """How long is waited, in seconds."""
 
-    quotes_s: float = 1.0  # between prices that are asked for between bars
+    quotes_s: float = 1.0  # between prices that are asked for between bars: a third of the weight allowed a minute
     laggard_s: float = 10.0  # for the bars of some symbols, when those of others are there
     funding_s: float = 2.0  # after a whole hour, for the venue to publish what it settled
     again_s: float = 1.0  # before what failed is tried again
@@ -53,7 +53,8 @@ class Upstream:
             self.symbols[n : n + SYMBOLS_PER_SOCKET] for n in range(0, len(self.symbols), SYMBOLS_PER_SOCKET)
         ]
         self._lost = {f"stream {n}": "not yet in touch" for n in range(1, len(self._shares) + 1)}
-        self._told: asyncio.Queue[tuple[str, MarketTold]] = asyncio.Queue()
+        self._losses = dict.fromkeys(self._lost, 0)
+        self._told: asyncio.Queue[tuple[str, int, MarketTold]] = asyncio.Queue()
         self._bars: dict[datetime, dict[str, Bar]] = {}  # that closed, and were not lived through
         self._newest: dict[str, datetime] = {}  # close of the newest bar of each symbol
         self._settled: dict[str, datetime] = {}  # the last funding of each
@@ -73,6 +74,7 @@ class Upstream:
         listing, funding = await asyncio.gather(
             self._client.fapiPublicGetExchangeInfo(), self._client.fapiPublicGetFundingInfo()
         )
+        self._client.allowance.allow(listing["rateLimits"])
         listed = {row["symbol"]: row for row in listing["symbols"]}
         hours = {row["symbol"]: int(row["fundingIntervalHours"]) for row in funding}
         if missing := [symbol for symbol in known if listed.get(symbol, {}).get("status") != "TRADING"]:
@@ -127,8 +129,9 @@ class Upstream:
 
     def _hear(self, name: str, told: MarketTold) -> None:
         if isinstance(told, LostTouch):  # at once; that it is back counts when what was missed is lived through
+            self._losses[name] += 1
             self._loses(name, told.why)
-        self._told.put_nowait((name, told))
+        self._told.put_nowait((name, self._losses[name], told))
 
     async def _go_on(self, lived: datetime, live: Callable[[Step], None]) -> None:
         while True:
@@ -140,7 +143,7 @@ class Upstream:
                 heard = []
             while not self._told.empty():
                 heard.append(self._told.get_nowait())
-            for _, told in heard:
+            for _, _, told in heard:
                 if isinstance(told, BarHeard):
                     self._take(told, lived)
                 elif isinstance(told, Alarm):
@@ -152,8 +155,8 @@ class Upstream:
                     await self._insisted(partial(_at_once, live, step))
                     lived = step.ts
                     del self._bars[step.ts]
-            for name, told in heard:
-                if isinstance(told, Restored):
+            for name, losses, told in heard:
+                if isinstance(told, Restored) and losses == self._losses[name]:  # else it was lost again since
                     self._has_again(name)
 
     def _take(self, told: BarHeard, lived: datetime) -> None:

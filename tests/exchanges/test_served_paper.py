@@ -41,6 +41,11 @@ def a_market(hours=12):
         yield a_step(hour, begins, begins + 150, begins - 50, begins + 100, funding=rate, next=begins + 100)
 
 
+def elsewhere(**said):
+    """The other venue; of which more may be asked, as here it is asked all the time."""
+    return served(a_market(), times=1_000, **said)
+
+
 @contextmanager
 def following(other, symbols=SYMBOLS):
     """Our own venue, which follows the market of `other`."""
@@ -100,7 +105,7 @@ def buy(venue):
 
 
 def test_it_lives_through_the_same_bars_marks_and_funding_and_orders_stay_here():
-    with served(a_market()) as other, following(other) as venue:
+    with elsewhere() as other, following(other) as venue:
         same_market(venue, other)
         other.step()
         caught_up(venue, other)
@@ -118,18 +123,21 @@ def test_it_lives_through_the_same_bars_marks_and_funding_and_orders_stay_here()
         assert other.ask("GET", "/fapi/v1/userTrades", signed=True, symbol="BTCUSDT")[1] == []
 
 
-def test_a_cut_stream_is_followed_again_without_a_gap():
+def test_a_cut_stream_is_followed_again_without_a_gap_and_the_market_stood_still_meanwhile(caplog):
     cut = [fault("drop_socket", on="bar", first=2, times=2), fault("silent_socket", on="bar", first=6)]
-    with served(a_market(), faults=Faults(cut)) as other, following(other) as venue:
+    with elsewhere(faults=Faults(cut)) as other, following(other) as venue:
         for _ in range(9):
             other.step()
             time.sleep(0.05)
         caught_up(venue, other)
+        wait_for(lambda: standing(venue)["in_touch"])
         same_market(venue, other)
+    stood = [line for line in caplog.messages if line.startswith("the market stands still: stream 1")]
+    assert len(stood) >= 2
 
 
 def test_while_the_other_is_gone_the_market_stands_and_takes_no_orders():
-    with served(a_market()) as other, following(other) as venue:
+    with elsewhere() as other, following(other) as venue:
         other.step()
         caught_up(venue, other)
         limit = BUY | {"type": "LIMIT", "timeInForce": "GTC", "price": "59000"}
@@ -152,7 +160,7 @@ def test_while_the_other_is_gone_the_market_stands_and_takes_no_orders():
 
 
 def test_prices_between_bars_are_the_others():
-    with served(a_market()) as other, following(other) as venue:
+    with elsewhere() as other, following(other) as venue:
         other.desk.engine.requote({"BTCUSDT": 60_500.0}, {"BTCUSDT": 60_400.0})
         wait_for(lambda: venue.ask("GET", "/fapi/v1/ticker/price", symbol="BTCUSDT")[1]["price"] == "60500.00")
         assert venue.ask("GET", "/fapi/v1/premiumIndex", symbol="BTCUSDT")[1]["markPrice"] == "60400.00000000"
@@ -162,7 +170,7 @@ def test_prices_between_bars_are_the_others():
 
 def test_a_symbol_that_alone_has_no_bar_stands_still_by_itself():
     alone = Faults([fault("settling", on="ETHUSDT", times=3)])
-    with served(a_market(), faults=alone) as other, following(other) as venue:
+    with elsewhere(faults=alone) as other, following(other) as venue:
         for bars in (1, 3):
             other.step(bars)
             caught_up(venue, other)
@@ -172,7 +180,7 @@ def test_a_symbol_that_alone_has_no_bar_stands_still_by_itself():
 
 
 def test_killed_and_started_again_it_lives_through_what_it_missed(tmp_path):
-    with served(a_market()) as other:
+    with elsewhere() as other:
         words = ("--paper", other.url, "--timeframe", "1h", "--state", tmp_path / "venue.db")
         with running(*words) as (process, venue):
             wait_for(lambda: standing(venue)["in_touch"])
@@ -189,7 +197,7 @@ def test_killed_and_started_again_it_lives_through_what_it_missed(tmp_path):
 
 
 def test_filters_are_the_others_and_what_it_does_not_trade_is_refused():
-    with served(a_market(), faults=Faults([fault("filters", on="BTCUSDT", factor=10)])) as other:
+    with elsewhere(faults=Faults([fault("filters", on="BTCUSDT", factor=10)])) as other:
         other.step()
         with following(other) as venue:
             listed = venue.ask("GET", "/fapi/v1/exchangeInfo")[1]["symbols"][0]
@@ -205,7 +213,7 @@ def test_filters_are_the_others_and_what_it_does_not_trade_is_refused():
 
 
 def test_it_goes_on_by_itself_and_not_when_told():
-    with served(a_market()) as other, following(other) as venue:
+    with elsewhere() as other, following(other) as venue:
         assert venue.ask("POST", "/sim/step")[0] == 409
 
 
