@@ -112,12 +112,17 @@ class Account:
     async def cancel(self, intent: OrderIntent) -> list[Event]:
         return await self._orders.cancel(intent.client_id, intent.symbol)
 
-    async def now(self) -> datetime:
-        """The venue's time; of our own venue, the time of its market."""
+    async def time(self) -> datetime:
+        """The venue's time; of our own venue, the time of its market, if it can be asked."""
         if not self._mode.served:
             return START + timedelta(seconds=self._client.venue_time())
+        self.stands_at((await self._client.control("GET", "/sim"))["now"])
+        return self._stood
+
+    async def now(self) -> datetime:
+        """The same, or the last that was heard of it: for stamps, not for going on by."""
         try:
-            self.stands_at((await self._client.control("GET", "/sim"))["now"])
+            return await self.time()
         except Unavailable:
             if self._stood == START:
                 raise

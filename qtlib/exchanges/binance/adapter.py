@@ -119,7 +119,7 @@ class Binance:
     @property
     def now(self) -> datetime:
         """The venue's time; of our own venue, the time of its market."""
-        return self._ask(self._account.now())
+        return self._ask(self._account.time())
 
     def step(self, bars: int = 1) -> int:
         """Let our own venue's market go on by `bars`; how many there were."""
