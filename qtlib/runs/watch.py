@@ -19,6 +19,7 @@ from qtlib.runs.guard import ALIVE
 from qtlib.runs.log import Tail
 
 POLL_S = 0.1
+STILL_S = 15.0  # a process may stand still that long: the system reads a library from a cold disk, say
 SECOND_GRACE_S = 2.0  # after a second Ctrl-C, or where nothing has begun that needs an orderly end
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -119,8 +120,8 @@ class Watch:
             return
         if self.asked_s is not None and self.asked_s > self._patience_s() and (self.signals or not self._resting):
             self._kill(f"killed after a grace of {self._patience_s():g} s")
-        elif max(silent_s, still_s) > self.hung_after_s:
-            self._kill(f"no sign of life for {self.hung_after_s:g} s: the kernel hung, and was killed")
+        elif silent_s > self.hung_after_s or still_s > max(self.hung_after_s, STILL_S):
+            self._kill(f"no sign of life for {max(silent_s, still_s):.0f} s: the kernel hung, and was killed")
 
     def _sign_of_process(self) -> object:
         """What changes each second while a kernel's process runs, whatever it does; None before it begins.
