@@ -14,7 +14,7 @@ from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.history import MOST_ROWS
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.words import fill_of
-from qtlib.exchanges.port import Unavailable
+from qtlib.exchanges.port import Unavailable, Untrusted
 from qtlib.exchanges.simulated.faults import Faults, fault
 
 NOW = T0 + PAST * HOUR
@@ -43,6 +43,28 @@ def test_what_was_before_a_journal_began_is_not_part_of_it():
             assert ours.snapshot().positions["BTCUSDT"].quantity == Decimal("0.02")
             ours.carry_out([Submit(an_entry(2))])  # in the very same instant of the market
             assert fills_of(ours.events(NOW)) == {"2": an_entry(2).client_id}
+
+
+def test_what_happens_after_a_journal_began_is_told_however_often_it_asks():
+    with served(times=1000) as venue, opened(venue.url) as ours, opened(venue.url) as somebody:
+        assert list(ours.events(START)) == []
+        somebody.carry_out([Submit(an_entry(1))])
+        for _ in range(2):
+            assert fills_of(ours.events(START)) == {"1": an_entry(1).client_id}
+
+
+def test_an_answer_that_makes_no_sense_is_not_trusted_and_the_order_is_found_later():
+    entry, stop = an_entry(1), a_stop(2)
+    with (
+        served(times=1000) as venue,
+        lying(venue.url, {("POST", "/fapi/v1/algoOrder"): {"what": "ever"}}) as url,
+        opened(url) as ours,
+    ):
+        with pytest.raises(Untrusted, match="makes no sense"):
+            ours.carry_out([Submit(entry), Submit(stop)])
+        told = ours.events(NOW, [Order(entry), Order(stop)])
+        assert OrderStatus.FILLED in fates(told, entry)
+        assert fates(told, stop) == [OrderStatus.OPEN]
 
 
 def test_after_a_restart_everything_is_told_under_the_same_names():

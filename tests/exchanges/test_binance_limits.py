@@ -47,6 +47,7 @@ def test_what_reduces_ends_or_looks_for_an_order_protects_and_nothing_else():
     assert protects("POST", "algoOrder", {"closePosition": "true"})
     assert protects("DELETE", "order", {})
     assert protects("GET", "algoOrder", {})
+    assert protects("GET", "userTrades", {"orderId": "7"})
     assert not protects("POST", "order", {})
     assert not protects("GET", "income", {})
 

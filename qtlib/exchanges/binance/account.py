@@ -15,8 +15,9 @@ from typing import NamedTuple
 from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
 from qtlib.domain.state import START, Event, ExchangeSnapshot, OrderChanged
 from qtlib.exchanges.binance import words
-from qtlib.exchanges.binance.client import Client
-from qtlib.exchanges.binance.history import OVERLAP, History, Told, placed
+from qtlib.exchanges.binance.client import Client, patience
+from qtlib.exchanges.binance.errors import NONSENSE, nonsense
+from qtlib.exchanges.binance.history import History, Told, placed
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.orders import Orders, Recent
 from qtlib.exchanges.binance.watching import Watching
@@ -33,14 +34,16 @@ class Account:
     """`settle_s` is how long an order that the venue does not know may still turn up."""
 
     def __init__(self, client: Client, mode: Mode, *, deadline_s: float, settle_s: float, in_turn: bool) -> None:
-        self._client, self._mode, self._settle_s, self._in_turn = client, mode, settle_s, in_turn
+        self._client, self._mode, self._in_turn = client, mode, in_turn
+        self._deadline_s, self._settle_s = deadline_s, settle_s
         self._watching: Watching | None = None  # streams, if they are listened to
         self._stood = START  # the last we heard of where a served market stands
         self._orders = Orders(client, self.now, deadline_s)
         self._history = History(client, self._orders)
         self._missed = Recent[str, float]()  # when an order was first looked for in vain, by the loop's clock
         self._abreast = asyncio.Semaphore(ABREAST)
-        self._before = frozenset[str]()  # what happened before anybody listened
+        self._began: datetime | None = None  # when a journal that knew nothing asked first
+        self._before = frozenset[str]()  # what had happened by then
 
     # --- the port ---------------------------------------------------------------------------------------------
 
@@ -141,12 +144,11 @@ class Account:
         """What REST says happened, and became of the orders `about`."""
         now, known = await asyncio.gather(self.now(), self._known(about))
         unsure = asyncio.gather(*(self._fate(order) for order in known.missing))
-        if since == START:  # a journal that knows nothing begins with a snapshot: an account's past is not its own
-            past, fates = await asyncio.gather(self._history.since(now - OVERLAP, now), unsure)
-            self._before = frozenset(told.event.key for told in past)
-            past = []
-        else:
-            past, fates = await asyncio.gather(self._history.since(since, now, known.busy), unsure)
+        if since == START and self._began is None:  # a journal begins with a snapshot: the past is not its own
+            self._began = now
+            self._before = frozenset(told.event.key for told in await self._history.since(now, now))
+        since = self._began or since if since == START else since
+        past, fates = await asyncio.gather(self._history.since(since, now, known.busy), unsure)
         return [*known.opened, *(one for fate in fates for one in fate), *past]
 
     async def _chain(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
@@ -159,13 +161,19 @@ class Account:
     async def _done(self, action: Action) -> "_Done":
         try:
             async with self._abreast:  # a deadline begins when it is one's turn
-                if isinstance(action, Cancel):
-                    return _Done(await self._orders.cancel(action.client_id, action.symbol))
-                return _Done(await self._orders.submit(action.intent))
+                return _Done(await self._followed(action))
         except (Unavailable, Untrusted) as no:
             client_id = action.client_id if isinstance(action, Cancel) else action.intent.client_id
             word = self._orders.last_word(client_id)
             return _Done([word] if word else [], no)
+        except NONSENSE as found:  # what became of it is asked later; the others go on
+            return _Done([], nonsense(found))
+
+    async def _followed(self, action: Action) -> list[Event]:
+        with patience(self._deadline_s):
+            if isinstance(action, Cancel):
+                return await self._orders.cancel(action.client_id, action.symbol)
+            return await self._orders.submit(action.intent)
 
     async def _known(self, about: Sequence[Order]) -> "_Known":
         """What the lists of open orders say of the orders `about`."""

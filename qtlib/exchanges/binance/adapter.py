@@ -19,6 +19,7 @@ from qtlib.domain.state import Event, ExchangeSnapshot
 from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client, patience
+from qtlib.exchanges.binance.errors import NONSENSE, nonsense
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.preflight import STEPS, Wanted
 from qtlib.exchanges.binance.sockets import Patience
@@ -28,6 +29,7 @@ from qtlib.exchanges.port import ExchangeError, Finding, Heard, Unavailable, Unt
 DEADLINE_S = 2.0  # of one order, from asking to knowing
 SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
 ANSWER_S = 8.0  # of a question about the account: longer, and a session would seem to hang
+REACHABLE_S = 3.0
 LONGEST_S = 3 * (PATIENCE_S + TIMEOUT_S)  # of any other
 
 T = TypeVar("T")
@@ -145,7 +147,7 @@ class Binance:
     def reachable(self) -> bool:
         """Whether the venue answers now."""
         try:
-            self._ask(self._client.fapiPublicGetPing())
+            self._ask(self._client.fapiPublicGetPing(), within_s=REACHABLE_S)
         except (Unavailable, Untrusted):
             return False
         return True
@@ -219,8 +221,8 @@ class Binance:
             return answer.result()
         except TimeoutError:
             raise Unavailable(f"{self._address.rest}: no answer within {within_s:.0f} s") from None
-        except (KeyError, ValueError, TypeError, ArithmeticError) as nonsense:
-            raise Untrusted(f"the answer makes no sense: {type(nonsense).__name__} {nonsense}") from nonsense
+        except NONSENSE as found:
+            raise nonsense(found) from found
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -91,6 +91,13 @@ TABLE = (
 )
 
 
+NONSENSE = (KeyError, ValueError, TypeError, ArithmeticError)  # what reading a document that makes no sense raises
+
+
+def nonsense(found: Exception) -> Untrusted:
+    return Untrusted(f"the answer makes no sense: {type(found).__name__} {found}")
+
+
 def judge(status: int, code: int | None, text: str, changes: bool) -> ExchangeError:
     """What an answer that is no success means; `changes` says whether the request would have changed something."""
     said = f"{code}: {text}" if code is not None else f"HTTP {status}: {text or 'no words'}"

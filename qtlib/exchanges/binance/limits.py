@@ -54,9 +54,9 @@ def weight_of(method: str, path: str, params: Mapping[str, Any]) -> int:
 
 
 def protects(method: str, path: str, params: Mapping[str, Any]) -> bool:
-    """Whether a request can only make us safer: it reduces, ends an order, or looks for one."""
+    """Whether a request can only make us safer: it reduces, ends an order, or looks for one and its trades."""
     if path not in PLACING:
-        return False
+        return path == "userTrades"
     return method != "POST" or "reduceOnly" in params or "closePosition" in params
 
 
