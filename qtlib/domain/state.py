@@ -370,6 +370,8 @@ def _bar_closed(state: State, event: BarClosed) -> State:
         changes["peak_equity"] = equity
     if event.ts.date() != state.ts.date():
         changes |= {"day_equity": equity, "day_fees": ZERO}
+    if state.targets and event.ts > state.ts:
+        changes["targets"] = _leaving(state)  # an entry is wished at the price of its bar, and of no later one
     if state.trades:
         trades = {symbol: _seen(trade, event.bars.get(symbol), state) for symbol, trade in state.trades.items()}
         changes["trades"] = trades
@@ -391,9 +393,12 @@ def _decision_made(state: State, event: DecisionMade) -> State:
     idle = None if wanted or state.account.positions else state.idle_since or event.ts
     if not (state.targets or wanted):
         return state.but(decided=decided, idle_since=idle)
-    leaving = {symbol: target for symbol, target in state.targets.items() if not target.quantity}
-    targets = {**leaving, **wanted}  # an entry not renewed lapses
-    return state.but(decided=decided, idle_since=idle, targets=targets)
+    return state.but(decided=decided, idle_since=idle, targets={**_leaving(state), **wanted})
+
+
+def _leaving(state: State) -> dict[str, Target]:
+    """The wishes that stand until they are done; an entry that is not renewed lapses."""
+    return {symbol: target for symbol, target in state.targets.items() if not target.quantity}
 
 
 def _order_requested(state: State, event: OrderRequested) -> State:

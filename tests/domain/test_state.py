@@ -188,3 +188,11 @@ def test_what_is_missing_without_an_explanation_counts_as_lost_and_what_is_found
     assert (less.equity, less.peak_equity, less.day_equity) == (960, 1_000, 1_000)
     more = fold(state, CashCorrected(T0, Decimal(40)))
     assert (more.equity, more.peak_equity, more.day_equity) == (1_040, 1_040, 1_040)
+
+
+def test_an_entry_is_wished_at_the_price_of_its_bar_and_lapses_with_the_next():
+    enter, leave = Target("BTCUSDT", Decimal(1), ts=T0), Target("ETHUSDT", Decimal(0), ts=T0)
+    state = fold(State(ts=T0), DecisionMade(T0, Decision(T0, {"BTCUSDT": enter, "ETHUSDT": leave})))
+    assert {*advance(state, BarClosed(T0, {"BTCUSDT": a_bar()})).targets} == {"BTCUSDT", "ETHUSDT"}
+    later = T0 + HOUR
+    assert {*advance(state, BarClosed(later, {"BTCUSDT": a_bar(later)})).targets} == {"ETHUSDT"}
