@@ -135,7 +135,7 @@ def run(seed, kinds=AT_THE_PORT):
     """A session of 44 bars through the schedule of `seed`, calm at the end; the exchange, and what it was told."""
     venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct(slippage_noise_frac=0.0001))
     faults = Faults(schedule(seed, kinds=kinds, within=12), seed)
-    exchange, journal = FaultyExchange(venue, faults), MemoryJournal()
+    exchange, journal = FaultyExchange(venue, faults), MemoryJournal(now=lambda: T0)
 
     def feed():
         bars = 0

@@ -39,6 +39,11 @@ class FaultyExchange:
         self._owed: list[Event] = []  # told when they can be
         self._heard: set[str] = set()  # keys of events that were told, or are owed
 
+    @property
+    def tells_all(self) -> bool:
+        """Nothing is owed or hidden."""
+        return not (self._owed or self._hidden)
+
     # --- the port ---------------------------------------------------------------------------------------------
 
     def carry_out(self, actions: Sequence[Action]) -> Sequence[Event]:
