@@ -194,8 +194,8 @@ class Binance:
         if self._watching:
             await self._watching.stop()
         now = await self._account.now()
-        patience = Patience(quiet_s=inf) if self.mode.served else Patience()  # our own venue tells once a bar
-        self._watching = Watching(self._client, self._account.now, symbols, timeframe, now, patience)
+        waits = Patience(quiet_s=inf) if self.mode.served else Patience()  # our own venue tells once a bar
+        self._watching = Watching(self._client, self._account.now, symbols, timeframe, now, waits)
         self._account.listen(self._watching)
         self._watching.start()
         return self._watching.heard

@@ -52,6 +52,7 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
         self.allowance = Limits(self.venue_time)
         self.heard_at = 0.0  # wall time of the last answer of any kind
         self.address = address
+        self.commission_rates: dict[str, dict[str, Any]] = {}  # by symbol, as far as they were asked for
         super().__init__(
             {
                 "apiKey": keys.key,

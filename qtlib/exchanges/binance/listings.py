@@ -33,7 +33,7 @@ async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instr
     unfit = {symbol: why for symbol in wanted if (why := _unfit(symbol, listed, rows))}
     if unfit:
         raise Refused("; ".join(unfit.values()))
-    fees = await asyncio.gather(*(client.fapiPrivateGetCommissionRate({"symbol": symbol}) for symbol in wanted))
+    fees = await asyncio.gather(*(_fees(client, symbol) for symbol in wanted))
     return {
         symbol: instrument(listed[symbol], rows[symbol], fee, hours.get(symbol, _USUAL_FUNDING_H))
         for symbol, fee in zip(wanted, fees, strict=True)
@@ -109,6 +109,13 @@ def instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> 
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+async def _fees(client: Client, symbol: str) -> Document:
+    """Asked for once: those of a hundred symbols weigh nearly all that may be asked in a minute."""
+    if symbol not in client.commission_rates:
+        client.commission_rates[symbol] = await client.fapiPrivateGetCommissionRate({"symbol": symbol})
+    return client.commission_rates[symbol]
 
 
 def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, Any]) -> str:
