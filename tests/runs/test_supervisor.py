@@ -16,6 +16,7 @@ from qtlib.runs.children import only_one
 from qtlib.runs.policy import Restarts, next_check, next_rollover
 
 FINISH = "run.finish(metrics={'trades': 3})"
+SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin
 QUICK = ["session.hung_after_s=2", "session.grace_s=5"]
 
 
@@ -27,7 +28,7 @@ def root(tmp_path):
 
 
 def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root):
-    session = Session(root, LOOP, FINISH, settings=QUICK, restarts=Restarts(first_s=0.01, most=9))
+    session = Session(root, SLOW, FINISH, settings=QUICK, restarts=Restarts(first_s=0.01, most=9))
     disturbances = [
         ("kernel", psutil.Process.kill, "the kernel died"),
         ("runner", psutil.Process.kill, "killed by SIGKILL"),
