@@ -1,12 +1,20 @@
 """One limiter for all calls: never beyond the venue's limits, and what protects is the last to be held back."""
 
 import asyncio
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
+from a_served_venue import served
 from hypothesis import given
 from hypothesis import strategies as st
+from test_binance_faults import a_stop, an_entry
 
+from qtlib.domain.orders import Submit
+from qtlib.exchanges.binance.account import ABREAST
+from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.limits import SPARE_FRAC, Limits, protects, weight_of
+from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.port import Unavailable
 
 MINUTE = 1_800_000_000.0 // 60 * 60  # a whole one
@@ -97,3 +105,14 @@ def test_while_it_is_to_be_quiet_nothing_is_sent_and_it_says_why():
     assert limits.wait_s(0, True, urgent=True) == 120
     with pytest.raises(Unavailable, match="bans us"):
         asyncio.run(limits.room(0, places=True, urgent=True, patience_s=2.0))
+
+
+def test_what_protects_goes_first_however_late_it_is_asked_for():
+    entries = [an_entry(number, "0.001") for number in range(80)]
+    others = [replace(entry, symbol="ETHUSDT", quantity=Decimal("0.02")) for entry in entries]
+    with served(times=1000) as venue, open_exchange(Mode.SIM, url=venue.url) as ours:
+        ours.carry_out([Submit(an_entry(100))])
+        ours.carry_out([*map(Submit, others), Submit(a_stop(101))])
+        arrived = [record.client_id for record in venue.desk.records()]
+        assert arrived.index(a_stop(101).client_id) <= ABREAST
+        assert len(arrived) == 82
