@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "journal")]
 
 from bench_journal import figures as journal_figures  # noqa: E402
+from bench_reaction import figures as reaction_figures  # noqa: E402
 
 from qtlib.engine.feeds import lived, replay  # noqa: E402
 from qtlib.engine.session import session  # noqa: E402
@@ -117,6 +118,10 @@ def figures(folder: Path) -> list[Figure]:
         measured("one symbol's beliefs from 200 bars", "ms", strategy_ms),
         measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help")),
         measured("import qtlib, a process", "s", lambda: process_s(python, "-c", "import qtlib"), "< 0.5"),
+    ]
+    found += [
+        Figure(what, unit, value, min(values), max(values), target)
+        for what, unit, value, values, target in reaction_figures()
     ]
     return found + [
         Figure(name, "", value, value, value)

@@ -36,6 +36,8 @@ from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
 
+MOST_CONDITIONAL = 200  # that may wait at once, per account: the venue takes no more
+
 
 def plan(state: State, rules: Rules) -> tuple[Action, ...]:
     """The actions that turn what is into what is wanted."""
@@ -54,7 +56,32 @@ def plan(state: State, rules: Rules) -> tuple[Action, ...]:
             actions += _protect_and_leave(position, orders, state, rules)
         else:
             actions += _clear_and_enter(symbol, orders, state)
-    return tuple(_named(actions, state)) if actions else ()
+    return tuple(_named(_first_things_first(actions, state), state)) if actions else ()
+
+
+def _first_things_first(actions: list[Action], state: State) -> list[Action]:
+    """Stops before all else; and nothing that the venue's book of conditional orders has no room for.
+
+    A place is kept for each position, as a stop that moves is replaced before it goes; of what is left net stops have
+    the first, and targets wait until there is room.
+    """
+    actions.sort(key=_is_no_stop)
+    room = MOST_CONDITIONAL - len(state.account.positions)
+    room -= sum(order.intent.type.conditional for order in state.orders.values())
+    asked = [action.intent for action in actions if isinstance(action, Submit) and action.intent.type.conditional]
+    if len(asked) <= room:
+        return actions
+    by_rank = sorted((intent for intent in asked if intent.role is not Role.STOP_LOSS), key=_is_no_net)
+    without = by_rank[max(0, room - (len(asked) - len(by_rank))) :]
+    return [action for action in actions if not (isinstance(action, Submit) and action.intent in without)]
+
+
+def _is_no_stop(action: Action) -> bool:
+    return not (isinstance(action, Submit) and action.intent.role is Role.STOP_LOSS)
+
+
+def _is_no_net(intent: OrderIntent) -> bool:
+    return intent.role is not Role.NET_STOP
 
 
 def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence[Action]:

@@ -1,5 +1,6 @@
 """A plan closes the gap between what is wanted and what is, and never leaves a position bare on the way."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -33,7 +34,8 @@ from qtlib.domain.state import (
     TradingStatus,
     advance,
 )
-from qtlib.rules.plan import plan
+from qtlib.rules.limits import RiskLimits
+from qtlib.rules.plan import MOST_CONDITIONAL, plan
 from qtlib.rules.tpsl import ExitParams
 
 RULES = some_rules()
@@ -290,3 +292,19 @@ def test_a_position_that_was_bare_for_too_long_is_left_even_where_a_stop_could_s
     state = advance(a_state(a_position(2)), ProtectionOverdue(T0, "BTCUSDT", 3.1))
     roles = [action.intent.role for action in plan(state, RULES) if isinstance(action, Submit)]
     assert roles == [Role.STOP_LOSS, Role.EXIT]
+
+
+@pytest.mark.parametrize("count", [3, 60, 66, 67, 90, 100])
+def test_every_position_has_its_stop_before_any_has_more_and_the_venues_book_never_overflows(count):
+    listed = {f"S{n:03d}USDT": replace(BTC, symbol=f"S{n:03d}USDT") for n in range(count)}
+    wide = RiskLimits(max_positions=count, max_gross_exposure=1e6, max_net_exposure=1e6, max_leverage=100.0)
+    rules = replace(RULES, instruments=listed, limits=wide)
+    state = a_state(*(a_position(1, symbol=symbol) for symbol in listed))
+    first = [action.intent.role for action in plan(state, rules)]
+    assert first[:count] == [Role.STOP_LOSS] * count
+    held = settled(state, rules)
+    roles = Counter(order.intent.role for order in held.orders.values())
+    assert roles[Role.STOP_LOSS] == count
+    assert len(held.orders) + count <= MOST_CONDITIONAL  # each stop can be replaced by a nearer one
+    assert roles[Role.NET_STOP] == min(count, MOST_CONDITIONAL - 2 * count)
+    assert roles[Role.TAKE_PROFIT] == max(0, min(count, MOST_CONDITIONAL - 3 * count))

@@ -1,0 +1,235 @@
+"""How fast a session reacts, over the wire: from a closed bar to its orders, from a fill to its stop, from a start to
+everything protected. The venue is a process of its own on loopback, as in a session."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qtlib.domain.decisions import Moment
+from qtlib.domain.orders import OrderIntent, Role, Side, Submit
+from qtlib.engine.auditor import Unwatched
+from qtlib.engine.live import Subject, streamed
+from qtlib.engine.loop import trade
+from qtlib.exchanges.binance.adapter import open_exchange
+from qtlib.exchanges.binance.modes import Mode
+from qtlib.journal import Journal
+from qtlib.market import Market, Store
+from qtlib.params import resolve
+from qtlib.rules.limits import RiskLimits
+from qtlib.rules.rules import Rules
+from qtlib.rules.sizing import SizingParams
+from qtlib.rules.tpsl import ExitParams
+from qtlib.runs.venue import VenueProcess
+
+SPAN = timedelta(minutes=1)
+NOISE_FRAC = 0.0004  # of price: what a bar moves
+FACTS = "{tick: 0.001, lot: 0.01, min_notional: 5}"
+
+
+def symbols(count):
+    return tuple(f"S{n:03d}USDT" for n in range(count))
+
+
+def settings(folder, names, speed):
+    """A market of `names`, in bars of a minute, that goes at `speed`."""
+    rng = np.random.default_rng(7)
+    index = pd.date_range("2026-01-01", periods=1200, freq="1min", tz="UTC", name="ts")
+    bars = {}
+    for name in names:
+        close = np.round(100 * np.exp(np.cumsum(rng.normal(0, NOISE_FRAC, len(index)))), 3)
+        opened = np.r_[100.0, close[:-1]]
+        spread = {"high": np.maximum(opened, close) + 0.01, "low": np.minimum(opened, close) - 0.01}
+        bars[name] = pd.DataFrame({"open": opened, **spread, "close": close, "volume": 1e6}, index=index)
+    Store(folder / "bars").write(Market.of(bars, "1m"))
+    facts = ", ".join(f"{name}: {FACTS}" for name in names)
+    file = folder / "params.yaml"
+    file.write_text(
+        f"mode: sim\nvenue: {{balance: 10000000, speed: {speed or 'null'}, symbols: {{{facts}}}}}\n"
+        f"data: {{source: files, path: {folder / 'bars'}, timeframe: 1m}}\n"
+        f"universe: {{symbols: [{', '.join(names)}]}}\n"
+    )
+    return resolve(file, [], {}).params
+
+
+@dataclass(frozen=True)
+class Contrary:
+    """Wants to be long after a bar that fell far and short after one that rose: of fifty symbols two, at each bar."""
+
+    lookback: int = 169
+    name: str = "contrary"
+
+    def signals(self, bars):
+        moved = np.r_[0.0, np.diff(np.log(bars["close"].to_numpy()))]
+        score = np.where(np.abs(moved) > 2 * NOISE_FRAC, -np.sign(moved), 0.0)
+        given = {"score": score, "confidence": 0.9, "price": bars["close"].to_numpy(), "volatility_frac": 0.005}
+        return pd.DataFrame(given, index=bars.index)
+
+
+def rules(instruments):
+    free = {"max_positions": 1_000, "max_gross_exposure": 1e7, "max_net_exposure": 1e7, "max_cluster_exposure": 1e7}
+    free |= {"max_day_fees_frac": 0.2, "max_losses_in_row": 10_000, "cooldown_s": 0.0, "max_leverage": 100.0}
+    exits = ExitParams(time_stop_s=120.0)
+    return Rules(instruments, SizingParams(confidence_threshold=0.5), RiskLimits(**free), exits)
+
+
+class Seasoned(VenueProcess):
+    """A venue whose market has a past: strategies need not warm up."""
+
+    def _options(self):
+        words = super()._options()
+        words[words.index("--past") + 1] = "400"
+        return words
+
+
+class Stamps:
+    """When the HTTP request of each order left, and when its answer was there."""
+
+    def __init__(self, client):
+        self.sent, self.answered, self._fetch = {}, {}, client.fetch
+        client.fetch = self.fetch
+
+    async def fetch(self, url, method="GET", headers=None, body=None):
+        name = self.name_in(body) if method == "POST" and "rder" in url else None
+        if name:
+            self.sent[name] = time.perf_counter()
+        answer = await self._fetch(url, method, headers, body)
+        if name:
+            self.answered[name] = time.perf_counter()
+        return answer
+
+    @staticmethod
+    def name_in(body):
+        pairs = dict(pair.split("=", 1) for pair in str(body or "").split("&") if "=" in pair)
+        return pairs.get("newClientOrderId") or pairs.get("clientAlgoId")
+
+
+class Arrivals:
+    """A queue that notes when the last bar was taken from it."""
+
+    def __init__(self, queue):
+        self.queue, self.at = queue, 0.0
+
+    def get(self, timeout):
+        return self._seen(self.queue.get(timeout=timeout))
+
+    def get_nowait(self):
+        return self._seen(self.queue.get_nowait())
+
+    def _seen(self, said):
+        if hasattr(said, "bar"):
+            self.at = time.perf_counter()
+        return said
+
+
+class Ears:
+    """The adapter, whose queue is listened at."""
+
+    def __init__(self, exchange):
+        self.exchange, self.arrivals = exchange, None
+
+    def __getattr__(self, name):
+        return getattr(self.exchange, name)
+
+    def watch(self, symbols, timeframe):
+        self.arrivals = Arrivals(self.exchange.watch(symbols, timeframe))
+        return self.arrivals
+
+
+def reactions(moments=30, count=50, speed=60.0):
+    """Milliseconds from a closed bar to each of its orders, and from each fill to its confirmed stop."""
+    to_order, to_stop = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        params = settings(Path(folder), symbols(count), speed)
+        venue = Seasoned(params, Path(folder))
+        venue.start()
+        try:
+            with open_exchange(Mode.SIM, params.universe.symbols, url=venue.wait_until_ready()) as exchange:
+                ears, stamps = Ears(exchange), Stamps(exchange._client)
+                listed = exchange.instruments(params.universe.symbols)
+                subject = Subject(Contrary(), params.universe.symbols, "1m", SPAN)
+                journal = Journal(Path(folder) / "journal.sqlite")
+                feed = streamed(ears, subject, stale_s=1e9)
+
+                def until():
+                    seen = 0
+                    for moment in feed:
+                        heard = ears.arrivals.at
+                        before = set(stamps.sent)
+                        yield moment
+                        seen += bool(moment.signals)
+                        if seen > 3 and moment.signals:  # connections are warm
+                            asked = {n: t for n, t in stamps.sent.items() if n not in before}
+                            to_order.extend(1e3 * (t - heard) for n, t in asked.items() if _role(n) == "e")
+                            to_stop.extend(_to_stops(stamps, asked))
+                        if seen >= moments:
+                            return
+
+                trade(until(), rules(listed), exchange, journal, Unwatched())
+                journal.close()
+        finally:
+            venue.end()
+    return to_order, to_stop
+
+
+def _to_stops(stamps, asked):
+    entries = {n.split("-")[1]: n for n in asked if _role(n) == "e" and n in stamps.answered}
+    stops = {n.split("-")[1]: n for n in asked if _role(n) == "s" and n in stamps.answered}
+    return [1e3 * (stamps.answered[stops[s]] - stamps.answered[n]) for s, n in entries.items() if s in stops]
+
+
+def _role(name):
+    return name.split("-")[2][:1]
+
+
+def recovery_s(count=100):
+    """Seconds from the start of a session that knows nothing to `count` positions with confirmed stops."""
+    with tempfile.TemporaryDirectory() as folder:
+        params = settings(Path(folder), symbols(count), None)
+        venue = Seasoned(params, Path(folder))
+        venue.start()
+        try:
+            with open_exchange(Mode.SIM, params.universe.symbols, url=venue.wait_until_ready()) as exchange:
+                listed = exchange.instruments(params.universe.symbols)
+                for first in range(0, count, 25):
+                    names = params.universe.symbols[first : first + 25]
+                    by_hand = [OrderIntent(f"web-{n}", n, Side.BUY, listed[n].lot * 100, Role.FOREIGN) for n in names]
+                    exchange.carry_out([Submit(intent) for intent in by_hand])
+                time.sleep(10.5)  # the venue counts orders in ten seconds
+                begun = time.perf_counter()
+                done = []
+
+                class Until(Unwatched):
+                    def look(self, state):
+                        bare = [t for t in state.trades.values() if t.naked_since is not None]
+                        if len(state.trades) == count and not bare and not done:
+                            done.append(time.perf_counter() - begun)
+
+                journal = Journal(Path(folder) / "journal.sqlite")
+                trade([Moment(exchange.now, {})], rules(listed), exchange, journal, Until())
+                journal.close()
+        finally:
+            venue.end()
+    return done[0]
+
+
+def quantile(values, share):
+    return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
+
+
+def figures():
+    """What a session on fifty symbols waits for, in milliseconds; and a recovery, in seconds."""
+    orders, stops = reactions()
+    for what, values, targets in (
+        ("closed bar to order sent, 50 symbols", orders, ("< 15", "< 60")),
+        ("fill to stop confirmed, 50 symbols", stops, ("< 25", "< 150")),
+    ):
+        for share, target in zip((0.5, 0.99), targets, strict=True):
+            yield f"{what}, p{share * 100:.0f} of {len(values)}", "ms", quantile(values, share), values, target
+    seconds = [recovery_s() for _ in range(3)]
+    yield "start to 100 found positions with confirmed stops", "s", statistics.median(seconds), seconds, "< 3"
