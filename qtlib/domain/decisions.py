@@ -5,6 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from math import inf
 from typing import NamedTuple
 
 from qtlib.domain.market import Bar
@@ -34,6 +35,7 @@ class Moment(NamedTuple):
     marks: Mapping[str, float] = {}  # mark prices at `ts`, where the venue has one of its own
     doubt: str = ""  # why something may have been missed: then the venue's whole word is asked for first
     past: bool = False  # its bars closed long ago: they are learned, and not acted on
+    holds_s: float = inf  # for how long its signals may be acted on, should the exchange be away just then
 
 
 @value

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import repeat
-from math import ceil
+from math import ceil, inf
 from queue import Empty
 
 import numpy as np
@@ -88,7 +88,7 @@ def streamed(
     heartbeat every `heartbeat_s`. Beliefs about bars that closed more than `stale_s` ago open nothing.
     """
     heard = data.watch(subject.symbols, subject.timeframe)  # first, so that nothing falls between it and the past
-    windows = _Windows(subject)
+    windows = _Windows(subject, holds_s=stale_s)
     yield from _patiently(windows, lambda: windows.fill(data))
     yield from _patiently(windows, lambda: _closed(data, windows, after, data.now, stale_s) or [_heartbeat(after)])
     gathering, due_s = _Gathering(subject), clock() + reconcile_s
@@ -129,8 +129,8 @@ class _Windows:
     row of each is what it would be by itself. With fewer bars there is no belief yet.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, holds_s: float = inf) -> None:
+        self.subject, self.holds_s = subject, holds_s
         self.last = START  # close of the newest bar taken in
         self._lookback = subject.strategy.lookback
         self._length = self._lookback + subject.before
@@ -166,7 +166,7 @@ class _Windows:
         marks = {symbol: said.mark for symbol, said in closed.items() if said.mark is not None}
         if past:
             return Moment(ts, bars, (), marks, past=True)
-        return Moment(ts, bars, tuple(self._signals(ts, closed, stale)), marks)
+        return Moment(ts, bars, tuple(self._signals(ts, closed, stale)), marks, holds_s=self.holds_s)
 
     def _take(self, place: int, bar: Bar) -> None:
         times, values = self._times[place], self._values[place]
@@ -220,7 +220,7 @@ class _Gathering:
 
 
 def _closed(
-    data: MarketData, windows: _Windows, after: datetime, now: datetime, stale_s: float = float("inf")
+    data: MarketData, windows: _Windows, after: datetime, now: datetime, stale_s: float = inf
 ) -> Sequence[Moment]:
     """The moments of the bars that closed after `after`: the newest to act on, those before only to know of.
 

@@ -6,6 +6,7 @@ exchange cannot be reached nothing is decided; the moment it can be again, what 
 """
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -77,22 +78,21 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     Knowing comes before acting: what the last run left undone is made good at the first moment, which a feed begins
     with at once. A moment is one entry in the journal, so that no restart can decide on half of one.
     """
-    state, agreed = journal.state(), False  # with the exchange
-    missed: list[Moment] = []  # bars that closed while nobody looked, or nobody answered: learned, and not acted on
-    for moment in feed:
-        if moment.past:
-            missed.append(moment)
+    state, agreed, missed = journal.state(), False, _Missed()
+    for told in feed:
+        if told.past:
+            missed.moments.append(told)
             continue
+        moment = missed.newest(told, journal)
         try:
             if moment.doubt or not agreed:
                 state, agreed = recover(state, rules, exchange, journal), True
             heard = exchange.events(state.ts, state.orders.values())
-            for passed in missed:
-                moment_passed = passed._replace(signals=())
-                learned = partial(conclusions, moment=moment_passed, rules=rules, watch=watch)
+            for passed in missed.moments:
+                learned = partial(conclusions, moment=passed._replace(signals=()), rules=rules, watch=watch)
                 state = journal.absorb(state, heard, then=learned)
                 heard = ()
-            missed.clear()
+            missed.moments.clear()
             concluded = partial(conclusions, moment=moment, rules=rules, watch=watch, journal=journal)
             state = journal.absorb(state, heard, then=concluded)
             watch.look(state)
@@ -100,13 +100,35 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
             watch.look(state)
         except ExchangeError as why:
             watch.trouble(why)
+            missed.keep(moment, journal)
             state, agreed = journal.state(), False  # what was written before it failed counts
             asked = partial(answers, journal=journal)
             state = journal.absorb(state, [], then=asked)  # people need not wait for an exchange
-            missed += [moment] if moment.bars else []
             if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
     return state
+
+
+@dataclass(slots=True)
+class _Missed:
+    """Bars that closed while nobody looked, or nobody answered: they are learned, and not acted on."""
+
+    moments: list[Moment] = field(default_factory=list)
+    since: dict[datetime, datetime] = field(default_factory=dict)  # wall time, by the close of the one that failed
+
+    def newest(self, told: Moment, journal: Journal) -> Moment:
+        """`told`; or the last of these, where no bar has closed since and its signals still hold."""
+        if not self.moments or told.bars:
+            return told
+        since = self.since.get(self.moments[-1].ts)
+        if since is None or (journal.now() - since).total_seconds() >= self.moments[-1].holds_s:
+            return told
+        return self.moments.pop()._replace(doubt=told.doubt)
+
+    def keep(self, moment: Moment, journal: Journal) -> None:
+        if moment.bars:
+            self.since = {moment.ts: self.since.get(moment.ts, journal.now())}
+            self.moments.append(moment)
 
 
 def answers(state: State, journal: Journal) -> Conclusions:

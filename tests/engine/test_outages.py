@@ -1,15 +1,19 @@
 """The exchange goes away, and comes back: nothing is decided meanwhile, nothing is forgotten, nobody is left bare."""
 
 from decimal import Decimal
+from math import inf
 
 import pytest
-from builders import BTC, ETH, T0, a_position, a_state, make_bars, some_rules
+from a_live_market import LiveMarket
+from builders import BTC, ETH, HOUR, T0, a_position, a_state, make_bars, some_rules
 
 from qtlib.domain.commands import Command, Verb
+from qtlib.domain.decisions import Moment
 from qtlib.domain.orders import OrderStatus, Role
-from qtlib.domain.state import BarClosed, DecisionMade, OrderChanged, ProtectionOverdue, TradingStatus, advance
+from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderChanged, ProtectionOverdue, TradingStatus, advance
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay
+from qtlib.engine.live import Subject, stepped
 from qtlib.engine.session import session
 from qtlib.exchanges.port import Unavailable
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
@@ -82,6 +86,34 @@ def test_nothing_is_decided_on_what_was_not_heard():
     calm = [event.ts for _, event in run()[2].events() if isinstance(event, DecisionMade)]
     assert 0 < len(calm) - len(decided) <= OUTAGE
     assert set(decided) < set(calm)
+
+
+def lockstep(first, holds_s=inf):
+    """A session that the exchange leaves in the lurch from call `first` on, in a market that waits for it."""
+    venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct(slippage_noise_frac=0.0001))
+    shaky, journal = Shaky(venue, first, after=False), MemoryJournal()
+    market = LiveMarket(venue, HISTORY.bars)
+    subject = Subject(STRATEGY, ("BTCUSDT", "ETHUSDT"), "1h", HOUR)
+
+    def feed():
+        for moment in stepped(market, subject):
+            yield moment._replace(holds_s=holds_s)
+            for _ in range(OUTAGE):  # as if time went on
+                yield Moment(moment.ts, {})
+
+    session(feed(), RULES, shaky, journal, watch=Patient())
+    fills = [event.fill for _, event in journal.events() if isinstance(event, Filled)]
+    decided = [event.ts for _, event in journal.events() if isinstance(event, DecisionMade)]
+    return [(f.ts, f.symbol, f.quantity, f.price) for f in fills], decided
+
+
+def test_a_decision_that_an_outage_held_up_is_made_while_it_holds():
+    calm, decided = lockstep(0)
+    assert len(calm) > 10
+    for first in range(1, 400, 17):
+        assert lockstep(first) == (calm, decided), first
+    lost = [len(decided) - len(lockstep(first, holds_s=0.0)[1]) for first in range(150, 160)]
+    assert max(lost) == 1  # what does not hold is not decided on later
 
 
 # --- by the wall clock ------------------------------------------------------------------------------------
