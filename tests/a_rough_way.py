@@ -9,7 +9,7 @@ from collections.abc import Callable
 from a_trial import Trial
 
 from qtlib.domain.commands import Command, Verb
-from qtlib.domain.orders import Submit
+from qtlib.domain.orders import Role, Submit
 from qtlib.domain.state import State
 from qtlib.engine.auditor import Auditor
 from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown
@@ -56,7 +56,7 @@ class Line:
 
     def __init__(self, venue, trouble: Trouble, arrive: Callable[[Submit], object]) -> None:
         self._venue, self._trouble, self._arrive = venue, trouble, arrive
-        self._asked = 0  # orders
+        self._asked = self._entries = 0  # orders
         self._coming: list[tuple[int, Submit]] = []  # at which call they arrive
 
     @property
@@ -108,8 +108,9 @@ class Line:
     def _is_late(self, action) -> bool:
         if not isinstance(action, Submit):
             return False
-        self._asked += 1
-        calls = self._trouble.trial.late.get(self._asked)
+        its, entry = self._trouble.trial, action.intent.role is Role.ENTRY
+        self._asked, self._entries = self._asked + 1, self._entries + entry
+        calls = its.late.get(self._asked) or (its.late_entries.get(self._entries) if entry else None)
         if calls is None or self._trouble.calm:
             return False
         self._trouble.note(f"{action.intent.client_id} will be {calls} calls late")

@@ -81,13 +81,13 @@ class Served:
 
 
 @contextmanager
-def served(coming=(), speed=None, wall=time.time, faults=None, times=1, **said):
+def served(coming=(), speed=None, wall=time.time, faults=None, times=1, make=a_desk, **said):
     """A venue behind open doors, made and used in a thread of its own; `coming` is what its market will do."""
     loop, opened, closing = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     found = []
 
     async def stay_open():
-        desk = a_desk(**said)
+        desk = make(**said)
         doors = Doors(desk, iter(coming), Credentials(KEY, SECRET), speed, wall, faults, times)
         async with serve(doors) as port:
             found.append(Served(doors, desk, port))

@@ -50,6 +50,7 @@ class Trial:
     faults: tuple[Fault, ...]
     outages: tuple[tuple[int, int, bool], ...]  # from which call, for how many; whether what was asked for happens
     late: dict[int, int]  # which of the orders asked for, and after how many calls it arrives
+    late_entries: dict[int, int]  # the same, of entries alone
     deaths: dict[int, bool]  # at which call of venue or journal; whether after it was done
     turned_over: tuple[int, ...]  # bars after which somebody else turns a position over
     beats: int  # moments between two bars
@@ -79,6 +80,7 @@ def trial(seed: int, wire: bool = False) -> Trial:
         faults=schedule(seed, kinds=ON_THE_WIRE if wire else AT_THE_PORT, within=40, longest_s=0.02),
         outages=tuple((dice.randint(1, calls), dice.randint(1, 12), dice.random() < 0.5) for _ in some(2, 0.4)),
         late={} if wire else {dice.randint(1, 60): dice.randint(1, 20) for _ in some(3, 0.4)},
+        late_entries={} if wire else {dice.randint(1, 20): dice.randint(1, 20) for _ in some(4, 0.3)},
         deaths={dice.randint(1, 2 * calls): dice.random() < 0.5 for _ in some(2, 0.5)},
         turned_over=() if wire else tuple(dice.randint(2, bars - CALM - 1) for _ in some(2, 0.15)),
         beats=dice.choice((0, 0, 1, 3)),

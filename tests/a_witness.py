@@ -16,7 +16,7 @@ from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
 from qtlib.domain.market import Instrument
 from qtlib.domain.naming import PREFIX, role_of
-from qtlib.domain.orders import Role, Side
+from qtlib.domain.orders import ExitReason, OrderIntent, OrderStatus, Role, Side
 from qtlib.domain.state import (
     START,
     BarClosed,
@@ -27,7 +27,6 @@ from qtlib.domain.state import (
     FundingPaid,
     OrderChanged,
     OrderRequested,
-    OrderStatus,
     PositionAdopted,
     State,
 )
@@ -36,6 +35,7 @@ from qtlib.exchanges.simulated.book import Resting
 from qtlib.rules.limits import RiskLimits
 
 CENT = Decimal("0.01")
+STOPPED = (ExitReason.STOP_LOSS, ExitReason.TRAILING)
 FOREIGN = ("web-", "autoclose-", "adl_")
 
 
@@ -51,6 +51,9 @@ class Witness:
         self._account = Account()
         self._stops: dict[str, Decimal] = {}  # the nearest trigger in the life of each position
         self._late: set[str] = set()  # orders that arrived when the price was another, since the last bar
+        self._placed: dict[str, OrderIntent] = {}  # stops, by the venue's name for them
+        self._over = False  # an entry was late, and not all was settled since
+        self._turned: set[str] = set()  # symbols, since the last bar
         self._left: set[str] = set()  # symbols with an exit at the venue since then
         self._bare: Counter[str] = Counter()  # bars without a stop, in a row
         self._bare_since: dict[tuple[str, str], int] = {}  # symbol and trade, and the call at which it was seen so
@@ -62,6 +65,11 @@ class Witness:
     def arrives_late(self, name: str) -> None:
         """This order may find another price than the one it was made for: what is too much of it is cut back later."""
         self._late.add(name)
+        self._over |= role_of(name) is Role.ENTRY
+
+    def turned_over(self, symbol: str) -> None:
+        """Somebody else did that, at this bar's price: it is protected anew, as no stop of it can be passed yet."""
+        self._turned.add(symbol)
 
     def hears(self, venue: "Watched", event) -> None:
         match event:
@@ -71,6 +79,12 @@ class Witness:
                 self._fills(venue, event)
             case OrderChanged(status=OrderStatus.OPEN):
                 self._lands(venue, event)
+            case OrderChanged(status=OrderStatus.CANCELED, reason="") if event.client_id in self._placed:
+                stop = self._placed[event.client_id]
+                position = self._account.positions.get(stop.symbol)
+                covered = position and closes(stop.side, position) and stop.quantity >= abs(position.quantity)
+                if covered and not self._is_covered(venue, stop.symbol):
+                    self._breaks(venue, f"{stop.symbol} is held, and its last stop was taken away by us")
 
     def _fills(self, venue: "Watched", event: Filled) -> None:
         fill, name = event.fill, self.name(event.fill.client_id)
@@ -83,7 +97,7 @@ class Witness:
         if after and (abs(after) > abs(before) or before * after < 0):
             if role_of(name) is not Role.ENTRY and not name.startswith(FOREIGN):
                 self._breaks(venue, f"{name} took {fill.symbol} from {before} to {after}, and is no entry")
-            if not self._late:
+            if not self._over:
                 self._caps(venue, f"after {name}")
 
     def _caps(self, venue: "Watched", when: str) -> None:
@@ -112,7 +126,11 @@ class Witness:
             self._breaks(venue, f"{name} was sent before it was written down")
         if role is Role.EXIT:
             self._left.add(intent.symbol)
+            if intent.symbol in self._turned and name not in self._late and intent.reason in STOPPED:
+                self._breaks(venue, f"{name} leaves {intent.symbol} by a stop of what it was turned over from")
         position = self._account.positions.get(intent.symbol)
+        if role is Role.STOP_LOSS:
+            self._placed[event.client_id] = intent
         in_time = role is Role.STOP_LOSS and name not in self._late
         if in_time and position and intent.trigger is not None and closes(intent.side, position):
             self._tightens(venue, intent.symbol, -intent.side.sign, intent.trigger)
@@ -171,8 +189,10 @@ class Witness:
                     self._is_protected(venue, position, orders)
         if quiet and not self._left:
             self._caps(venue, "when all was settled")
+            self._over = False
         self._left.clear()
         self._late.clear()
+        self._turned.clear()
 
     def _agrees(self, venue: "Watched", symbol: str, orders: Sequence[Resting], state: State) -> None:
         ours, theirs = state.account.position(symbol).quantity, venue.account.position(symbol).quantity

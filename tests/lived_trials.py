@@ -120,4 +120,6 @@ class _InProcess:
         for symbol, position in sorted(self.venue.account.positions.items())[:1]:
             quantity = abs(position.quantity) * 3 / 2 // INSTRUMENTS[symbol].lot * INSTRUMENTS[symbol].lot
             hand = OrderIntent(f"web-{number}", symbol, Side.of(-position.quantity), quantity, Role.FOREIGN)
+            self.trouble.note(f"{symbol} is turned over by hand")
+            self.witness.turned_over(symbol)
             self.venue.carry_out([Submit(hand)])
