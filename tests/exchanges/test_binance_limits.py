@@ -116,3 +116,12 @@ def test_what_protects_goes_first_however_late_it_is_asked_for():
         arrived = [record.client_id for record in venue.desk.records()]
         assert arrived.index(a_stop(101).client_id) <= ABREAST
         assert len(arrived) == 82
+
+
+def test_an_adapter_that_begins_anew_asks_what_is_allowed_before_it_waits_for_it():
+    with served(times=1_000) as venue:
+        while int(venue.last_headers.get("X-MBX-USED-WEIGHT-1M", 0)) < Limits().weight.most:
+            venue.ask("GET", "/fapi/v1/ticker/24hr")
+        with open_exchange(Mode.SIM, url=venue.url) as ours:
+            assert ours.used_weight > Limits().weight.most  # and it was not made to wait for the next minute
+            assert ours._client.allowance.weight.most > ours.used_weight

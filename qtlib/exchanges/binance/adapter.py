@@ -183,8 +183,10 @@ class Binance:
     async def _opened(self, keys: modes.Keys) -> tuple[Client, Account]:
         client = Client(self.mode, self._address, keys)
         try:
+            client.allowance.allow(
+                (await client.fapiPublicGetExchangeInfo())["rateLimits"]
+            )  # first: it bounds all else
             await client.set_clock()
-            client.allowance.allow((await client.fapiPublicGetExchangeInfo())["rateLimits"])
         except BaseException:
             await client.end()
             raise
