@@ -1,10 +1,10 @@
-# make live · test · lab · bench · check: each sets up what it needs on first use, in .venv, from the lock.
+# make live · test · lab · bench · prove · check: each sets up what it needs on first use, in .venv, from the lock.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: live test lab bench check lock strip
+.PHONY: live test lab bench prove check lock strip
 
 live: .venv/ready  ## a session on the simulated market, through papermill, in a few minutes
 	@$(BIN)/qt live --params params/sim.yaml
@@ -17,6 +17,9 @@ lab: .venv/ready  ## JupyterLab, on the tour
 
 bench: .venv/ready  ## how fast it is, as a table and as JSON under runs/
 	@$(BIN)/python -m tests.bench
+
+prove: .venv/ready  ## sessions through 10,000 seeded trials, and some hundreds over the wire; goes on where it was
+	@$(BIN)/python -m tests.prove
 
 check: .venv/ready  ## format, lint, types
 	@$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy

@@ -65,7 +65,7 @@ class Trial:
 def trial(seed: int, wire: bool = False) -> Trial:
     """The trial of `seed`, in process or over the wire."""
     dice = random.Random(f"trial:{seed}")
-    bars = 16 if wire else dice.randint(25, BARS)
+    bars = 26 if wire else dice.randint(25, BARS)
     calls = bars * 4
 
     def some(most: int, chance: float) -> range:

@@ -14,6 +14,11 @@ def test_a_session_keeps_every_law_whatever_goes_wrong(first):
         assert life.broken == [], f"python -m tests.prove --seed {seed}"
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_session_keeps_every_law_over_the_wire_too(seed):
+    assert live(trial(seed, wire=True)).broken == [], f"python -m tests.prove --seed {seed} --wire"
+
+
 def test_a_seed_is_the_same_trial_and_the_same_life_each_time():
     for seed in range(5):
         assert trial(seed) == trial(seed)
