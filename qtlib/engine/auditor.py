@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from qtlib.domain.orders import OrderStatus
 from qtlib.domain.state import ProtectionOverdue, State
 from qtlib.exchanges.port import ExchangeError
 
@@ -51,6 +52,12 @@ class Auditor:
         """The longest stretch that each trade was seen without a confirmed stop."""
         with self._lock:
             return dict(self._longest_s)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the exchange has answered, and it is known of every order what became of it."""
+        orders = self._state.orders.values() if self._state else ()
+        return self._gone_since_s is None and all(order.status is not OrderStatus.PENDING for order in orders)
 
     def look(self, state: State) -> None:
         """The state is now this, and the exchange has answered."""

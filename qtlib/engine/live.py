@@ -50,8 +50,13 @@ class Subject:
     before: int = 0  # how many bars before the lookback `fit` reads
 
 
-def stepped(data: WaitingMarket, subject: Subject, after: datetime = START) -> Iterator[Moment]:
-    """A market that goes on a bar whenever the last one has been dealt with, until it ends."""
+def stepped(
+    data: WaitingMarket, subject: Subject, after: datetime = START, settled: Callable[[], bool] = lambda: True
+) -> Iterator[Moment]:
+    """A market that goes on a bar whenever the last one has been dealt with, until it ends.
+
+    Until it is `settled` there are heartbeats: an answer is missing, or it is not known what became of an order.
+    """
     windows, at, begun = _Windows(subject), after, False
     yield from _patiently(windows, lambda: windows.fill(data))
     while True:
@@ -60,6 +65,9 @@ def stepped(data: WaitingMarket, subject: Subject, after: datetime = START) -> I
             if (now := data.now) > at:
                 moments = _closed(data, windows, at, now)
                 at = now
+            elif begun and not settled():
+                time.sleep(PAUSE_S)
+                begun = False
             elif begun and not data.step():
                 return
         except ExchangeError:

@@ -18,7 +18,7 @@ from qtlib.engine.auditor import PERIOD_S, Auditor
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.health import Link
 from qtlib.engine.live import Subject, stepped, streamed
-from qtlib.exchanges.binance.adapter import Binance, open_exchange
+from qtlib.exchanges.binance.adapter import SETTLE_S, Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.market.quality import OUTAGE, fit
 from qtlib.market.timeframes import length_of
@@ -31,6 +31,7 @@ from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 from qtlib.runs.venue import opened
 
+SERVED_SETTLE_S = 1.0  # after which our own venue has certainly not taken an order that it does not know
 STALE_BARS = 0.5  # beliefs about a bar that closed longer ago than this part of its length open nothing
 
 
@@ -38,7 +39,8 @@ def exchange(params: Params, root: Path | None = None) -> Binance:
     """The exchange of the session's mode, through the venue's own protocol: of `sim` and `paper` our own venue's."""
     mode = Mode(params.mode)
     url = opened(params, root) if mode.served else None
-    return open_exchange(mode, params.universe.symbols, url=url, in_turn=_waits(params))
+    settle_s = SERVED_SETTLE_S if mode.served else SETTLE_S
+    return open_exchange(mode, params.universe.symbols, url=url, settle_s=settle_s, in_turn=_waits(params))
 
 
 def symbols(params: Params, start: State) -> list[str]:
@@ -46,14 +48,14 @@ def symbols(params: Params, start: State) -> list[str]:
     return sorted({*params.universe.symbols, *start.account.positions})
 
 
-def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime) -> Iterator[Moment]:
+def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime, auditor: Auditor) -> Iterator[Moment]:
     """What is known at each close of a bar after `after`, as the session's venue tells it."""
     timeframe = run.params.data.timeframe
     may_trade = partial(fit, timeframe=timeframe, refill=strategy.lookback)
     span, symbols = length_of(timeframe), run.params.universe.symbols
     subject = Subject(strategy, symbols, timeframe, span, may_trade, before=OUTAGE - 1)
     if _waits(run.params):
-        return stepped(exchange, subject, after)
+        return stepped(exchange, subject, after, lambda: auditor.settled)
     stale_s = STALE_BARS * subject.span.total_seconds()
     return streamed(exchange, subject, after, stale_s=stale_s)
 
