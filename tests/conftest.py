@@ -5,6 +5,8 @@ import decimal
 import pytest
 from hypothesis import settings
 
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # there is no doctest in them, and four have one name
+
 settings.register_profile("patient", parent=settings(), deadline=None)
 settings.load_profile("patient")
 

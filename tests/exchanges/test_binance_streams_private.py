@@ -333,6 +333,7 @@ def test_a_socket_is_replaced_before_its_time_and_nothing_is_missed_or_heard_twi
                     names.append(f"order-{len(names)}")
                     side = ("BUY", "SELL")[len(names) % 2]
                     await account.order(names[-1], **BUY | {"side": side, "quantity": "0.001"})
+                    await asyncio.sleep(0.04)  # the venue takes 300 in ten seconds
             await account.told.until(Filled, len(names))
             assert account.stream.trusted
             return account.told, names

@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 from supervision import left_of
 
-from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderRequested
+from qtlib.domain.orders import OrderStatus
+from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderChanged, OrderRequested
 from qtlib.journal import Journal
 from qtlib.params import Params, resolve
 from qtlib.runs import atomic, wiring
@@ -41,6 +42,13 @@ class Blow:
     how: str
     bar: int
     later_s: float = 0.0
+
+
+def _entries(events):
+    """Entries that reached the venue: one that certainly did not is asked for again, by another name."""
+    asked = {e.intent.client_id for e in events if isinstance(e, OrderRequested) and e.intent.role.name == "ENTRY"}
+    lost = {e.client_id for e in events if isinstance(e, OrderChanged) and e.status is OrderStatus.LOST}
+    return len(asked - lost)
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ class Life:
         return {
             "account": state.account,
             "venue": theirs,
-            "trades": state.trades,
+            "trades": {symbol: trade.but(trade_id="") for symbol, trade in state.trades.items()},
             "targets": state.targets,
             "open orders": sorted(
                 (o.intent.symbol, o.intent.role.name, o.intent.trigger) for o in state.orders.values()
@@ -102,7 +110,7 @@ class Life:
             "fills": [(f.ts, f.symbol, f.side, f.quantity, f.price, f.fee) for f in fills],
             "bars": sum(isinstance(event, BarClosed) for event in events),
             "decisions": sum(isinstance(event, DecisionMade) for event in events),
-            "entries": sum(isinstance(e, OrderRequested) and e.intent.role.name == "ENTRY" for e in events),
+            "entries": _entries(events),
         }
 
     # --- below --------------------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
-"""The parts of a real session struck once each, in one life: it ends as the life that was left in peace.
-
-The venue has a drill of its own (test_venue_process.py): a step whose answer died with it is not yet asked for safely.
-"""
+"""The parts of a real session struck once each, in one life: it ends as the life that was left in peace."""
 
 import pytest
 from death_drill import until
-from kill_matrix import BUSY, KERNEL, KILL, RUNNER, STOP, SUPERVISOR, Blow, Life
+from kill_matrix import BUSY, KERNEL, KILL, RUNNER, STOP, SUPERVISOR, VENUE, Blow, Life
 from supervision import left_of
 
 SETTINGS = (*BUSY, "data.bars=120")
@@ -13,7 +10,8 @@ EACH_ONCE = [
     Blow(KERNEL, KILL, 20, 0.05),
     Blow(RUNNER, KILL, 45),
     Blow(SUPERVISOR, KILL, 70),
-    Blow(KERNEL, STOP, 95),
+    Blow(KERNEL, STOP, 85),
+    Blow(VENUE, KILL, 100),
 ]
 
 

@@ -17,7 +17,7 @@ from qtlib.runs.policy import Restarts, next_check, next_rollover
 
 FINISH = "run.finish(metrics={'trades': 3})"
 SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin
-QUICK = ["session.hung_after_s=2", "session.grace_s=5"]
+QUICK = ["session.hung_after_s=4", "session.grace_s=15"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root
     disturbances = [
         ("kernel", psutil.Process.kill, "the kernel died"),
         ("runner", psutil.Process.kill, "killed by SIGKILL"),
-        ("kernel", psutil.Process.suspend, "no sign of life for 2 s: the kernel hung"),
+        ("kernel", psutil.Process.suspend, "no sign of life for 4 s: the kernel hung"),
         ("runner", psutil.Process.suspend, "no sign of life from the runner"),
     ]
     for segment, (who, happens, told) in enumerate(disturbances):
