@@ -513,7 +513,10 @@ def _resolved(file: Path, overrides: list[str] | None) -> "Resolved":
 
 
 def _market_words(resolved: "Resolved") -> str:
-    given = resolved.params.data
+    given, mode = resolved.params.data, resolved.params.mode
+    if mode in ("paper", "demo"):
+        market = "real public prices, simulated venue" if mode == "paper" else "the venue's demo market"
+        return f"{market}: no real money"
     if given.source == "simulated":
         return f"SIMULATED market (seed {given.seed}), simulated venue: no real prices, no real money"
     return f"bars from {given.path}, simulated venue: no real money"

@@ -249,6 +249,7 @@ class Learning(Section):
 
 class Session(Section):
     account: str = Field("main", pattern=r"^[a-z][a-z0-9_]{0,31}$", description="whose journal; one session at a time")
+    armed: bool = Field(False, description="mode live trades real money: true says that it is meant")
     max_bars: int | None = Field(
         None, ge=0, description="the session ends by itself after so many [bars]; 0: it recovers, settles and ends"
     )
@@ -658,9 +659,21 @@ def _validated(values: dict[str, Any], sources: Mapping[str, str], default_sourc
         lines = list(dict.fromkeys(_sentence(error, sources, default_source) for error in causes))
         more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
         raise SettingsError("; ".join(lines[:3]) + more) from None
-    if params.mode != "sim":
-        raise NotInThisVersion(f"mode {params.mode} is not in this version; only sim, on the simulated venue, is")
+    _check_mode(params)
     return params
+
+
+def _check_mode(params: Params) -> None:
+    """One word decides which world it is; what contradicts it is refused."""
+    if params.mode == "live" and not params.session.armed:
+        raise SettingsError("mode live trades real money: say that you mean it (-p session.armed=true)")
+    if params.mode == "live":
+        raise NotInThisVersion(
+            "mode live trades what a promoted model believes, and no model can be promoted in this version; paper "
+            "trades real prices without money, and demo is the venue's own playground"
+        )
+    if params.mode != "sim" and params.venue.speed is not None:
+        raise SettingsError(f"venue.speed is of the simulated market, and mode {params.mode} has the real one's time")
 
 
 def _common(a: ErrorDetails, b: ErrorDetails) -> int:

@@ -211,9 +211,18 @@ def test_a_key_is_a_name_and_nothing_that_runs(tmp_path):
     assert "is no name" in refused(file=file)
 
 
+def test_real_money_is_not_traded_by_accident():
+    assert "-p session.armed=true" in refused("mode=live")
+
+
+@pytest.mark.parametrize("mode", ["paper", "demo"])
+def test_a_real_market_has_its_own_time(mode):
+    assert resolve(overrides=[f"mode={mode}"], environ={}).params.mode == mode
+    assert "has the real one's time" in refused(f"mode={mode}", "venue.speed=60")
+
+
 def test_what_is_not_there_yet_says_so():
-    for mode in ("paper", "demo", "live"):
-        assert f"mode {mode} is not in this version" in refused(f"mode={mode}", kind=NotInThisVersion)
+    assert "no model can be promoted" in refused("mode=live", "session.armed=true", kind=NotInThisVersion)
     assert "learning is not in this version" in refused("learning.enabled=true")
     for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN"):
         assert "is not in this version" in refused(environ={name: "50"}, kind=NotInThisVersion)

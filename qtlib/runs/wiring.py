@@ -130,9 +130,18 @@ def name(run: Run) -> Name:
 def prices_of(params: Params) -> str:
     """Whose prices an account trades by: sessions that resume one another name the same."""
     data = params.data
+    if params.mode != "sim":
+        return f"{_MARKETS[params.mode]}, {data.timeframe} bars"
     if data.source == "files":
         return f"bars of {data.timeframe} on disk"
     return f"the simulated market of {data.timeframe} bars with seed {data.seed} and edge {data.edge:g}"
+
+
+_MARKETS = {
+    "paper": "the real venue's public prices",
+    "demo": "the venue's demo market",
+    "live": "the real venue",
+}
 
 
 def narrator(run: Run, rules: Rules) -> Callable[[State, Event, State], None]:
