@@ -63,7 +63,7 @@ def stepped(
         moments: Sequence[Moment] = ()
         try:
             if (now := data.now) > at:
-                moments = _closed(data, windows, at, now)
+                moments = _closed(data, windows, at, now) or [_heartbeat(at)]
                 at = now
             elif begun and not settled():
                 time.sleep(PAUSE_S)
