@@ -7,7 +7,7 @@ venue that cannot be reached makes heartbeats, never an end.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import repeat
@@ -125,6 +125,14 @@ def streamed(
             except ExchangeError:
                 stale = True
             yield windows.moment(ts, closed, past=not newest, stale=stale)
+
+
+def single_pass(feed: Iterable[Moment]) -> Iterator[Moment]:
+    """The moments up to the first to act on: what a session that is started by a clock needs of a market."""
+    for moment in feed:
+        yield moment
+        if not moment.past:
+            return
 
 
 # --- below ------------------------------------------------------------------------------------------------

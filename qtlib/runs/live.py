@@ -5,7 +5,7 @@ Apart from `wiring`, because the adapter's client library takes a second to load
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from qtlib.domain.state import State
 from qtlib.engine.auditor import PERIOD_S, Auditor
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.health import Link
-from qtlib.engine.live import Subject, stepped, streamed
+from qtlib.engine.live import Subject, single_pass, stepped, streamed
 from qtlib.exchanges.binance.adapter import SETTLE_S, Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.market.quality import OUTAGE, fit
@@ -31,6 +31,7 @@ from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 from qtlib.runs.venue import opened
 
+PRIVATE_S = 20.0  # without trust in the account's stream REST is asked, and the page says so after three of these
 SERVED_SETTLE_S = 1.0  # after which our own venue has certainly not taken an order that it does not know
 STALE_BARS = 0.5  # beliefs about a bar that closed longer ago than this part of its length open nothing
 
@@ -48,16 +49,30 @@ def symbols(params: Params, start: State) -> list[str]:
     return sorted({*params.universe.symbols, *start.account.positions})
 
 
-def moments(run: Run, exchange: Binance, strategy: Strategy, after: datetime, auditor: Auditor) -> Iterator[Moment]:
+def moments(
+    run: Run, exchange: Binance, strategy: Strategy, after: datetime, auditor: Auditor, health: Health
+) -> Iterator[Moment]:
     """What is known at each close of a bar after `after`, as the session's venue tells it."""
-    timeframe = run.params.data.timeframe
-    may_trade = partial(fit, timeframe=timeframe, refill=strategy.lookback)
-    span, symbols = length_of(timeframe), run.params.universe.symbols
-    subject = Subject(strategy, symbols, timeframe, span, may_trade, before=OUTAGE - 1)
-    if _waits(run.params):
+    params = run.params
+    timeframe, names = params.data.timeframe, params.universe.symbols
+    span, may_trade = length_of(timeframe), partial(fit, timeframe=timeframe, refill=strategy.lookback)
+    subject = Subject(strategy, names, timeframe, span, may_trade, before=OUTAGE - 1)
+    if _waits(params):
         return stepped(exchange, subject, after, lambda: auditor.settled)
-    stale_s = STALE_BARS * subject.span.total_seconds()
-    return streamed(exchange, subject, after, stale_s=stale_s)
+    feed = streamed(exchange, subject, after, stale_s=STALE_BARS * span.total_seconds())
+    return _heard(single_pass(feed) if params.session.once else feed, exchange, health, span)
+
+
+def _heard(feed: Iterator[Moment], exchange: Binance, health: Health, span: timedelta) -> Iterator[Moment]:
+    """`feed`, with signs of life of both streams on the health page."""
+    health.expect("market", span.total_seconds())
+    health.expect("private", PRIVATE_S)
+    for moment in feed:
+        if moment.bars:
+            health.beat("market")
+        if exchange.trusted:
+            health.beat("private")
+        yield moment
 
 
 def health(run: Run, exchange: Binance, rules: Rules) -> Health:

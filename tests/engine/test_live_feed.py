@@ -10,7 +10,7 @@ from qtlib.domain.decisions import Moment
 from qtlib.domain.state import Filled
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.feeds import Past, lived, replay
-from qtlib.engine.live import Subject, stepped, streamed
+from qtlib.engine.live import Subject, single_pass, stepped, streamed
 from qtlib.engine.session import session
 from qtlib.exchanges.port import BarHeard, Unavailable, Woken
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
@@ -188,3 +188,12 @@ def test_what_is_believed_of_many_symbols_at_once_is_what_is_believed_of_each():
     there = [moment for _, moment in replay(Past(BARS), STRATEGY, windowed=True)]
     assert [m.signals for m in found] == [m.signals for m in there]
     assert sum(not s.fault for m in found for s in m.signals) > 60
+
+
+def test_a_single_pass_ends_with_the_newest_bar_or_with_nothing_new():
+    market = LiveMarket(a_venue(), BARS)
+    for _ in range(9):
+        market.step()
+    found = list(single_pass(streamed(market, SUBJECT, market.now - 5 * HOUR, stale_s=1e9)))
+    assert [m.past for m in found] == [True] * 4 + [False]
+    assert [m.bars for m in single_pass(streamed(market, SUBJECT, market.now))] == [{}]
