@@ -6,7 +6,7 @@ others a position may be bare until the next quiet one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,7 +14,6 @@ from a_rough_way import PATIENCE
 
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
-from qtlib.domain.market import Instrument
 from qtlib.domain.naming import PREFIX, role_of
 from qtlib.domain.orders import ExitReason, OrderIntent, OrderStatus, Role, Side
 from qtlib.domain.state import (
@@ -126,7 +125,8 @@ class Witness:
             self._breaks(venue, f"{name} was sent before it was written down")
         if role is Role.EXIT:
             self._left.add(intent.symbol)
-            if intent.symbol in self._turned and name not in self._late and intent.reason in STOPPED:
+            stopped = name not in self._late and intent.reason in STOPPED and venue.is_as_listed(intent.symbol)
+            if stopped and intent.symbol in self._turned:
                 self._breaks(venue, f"{name} leaves {intent.symbol} by a stop of what it was turned over from")
         position = self._account.positions.get(intent.symbol)
         if role is Role.STOP_LOSS:
@@ -156,7 +156,7 @@ class Witness:
         self._bare_since = {one: self._bare_since.get(one, calls) for one in bare}
         waited = {one: calls - since for one, since in self._bare_since.items()}
         self._at_most("calls that a position was bare", max(waited.values(), default=0))
-        late = [one for one, calls in waited.items() if calls > PATIENCE and one[0] not in venue.view.suspended]
+        late = [one for one, calls in waited.items() if calls > PATIENCE and venue.is_as_listed(one[0])]
         self._overdue, self._overdue_after = ({}, 0) if acted else (dict(late), troubles)
         self.figures["left as overdue"] += len(self._overdue)
 
@@ -172,16 +172,15 @@ class Witness:
 
     # --- when a bar is over -------------------------------------------------------------------------------------
 
-    def bar_ends(self, venue: "Watched", state: State, quiet: bool, listed: Mapping[str, Instrument]) -> None:
+    def bar_ends(self, venue: "Watched", state: State, quiet: bool) -> None:
         """The market is about to go on, and the session believes `state`."""
         self.figures["bars"] += 1
         self.figures["quiet bars"] += quiet
-        for symbol, instrument in listed.items():
+        for symbol in venue.instruments:
             position = venue.account.positions.get(symbol)
             orders = [o for o in venue.view.orders(symbol) if self.name(o.intent.client_id).startswith(PREFIX)]
             self._count_bare(symbol, bool(position) and not self._is_covered(venue, symbol))
-            tradable = symbol not in venue.view.suspended and venue.instruments[symbol] == instrument
-            if quiet and tradable:
+            if quiet and venue.is_as_listed(symbol):
                 self._agrees(venue, symbol, orders, state)
                 if not position and orders:
                     self._breaks(venue, f"{symbol} is flat, and {self.name(orders[0].intent.client_id)} is left of it")
@@ -295,6 +294,11 @@ class Watched(SimulatedExchange):
     def __init__(self, *said, witness: Witness, lingering: bool = False, **named) -> None:
         self._witness, self._lingering = witness, lingering
         super().__init__(*said, **named)
+        self._listed = dict(self.instruments)
+
+    def is_as_listed(self, symbol: str) -> bool:
+        """Whether orders are taken there, by the steps and sizes that the session knows of."""
+        return symbol not in self.view.suspended and self.instruments[symbol] == self._listed[symbol]
 
     def _tell(self, event) -> None:
         super()._tell(event)

@@ -93,7 +93,7 @@ class _Lived:
     def bar_ends(self, number: int, still: bool) -> None:
         """All settled: the venue is looked over, and whoever put a brake on is asked to let go."""
         mark = (len(self.trouble.told), self.wrongs())
-        self.witness.bar_ends(self.venue, self.state, still and mark == self.mark, INSTRUMENTS)
+        self.witness.bar_ends(self.venue, self.state, still and mark == self.mark)
         self.mark = mark
         if number >= self.trial.bars - CALM:
             self.faults.clear()
