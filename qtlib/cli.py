@@ -345,6 +345,49 @@ def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = Fal
         raise typer.Exit(3)
 
 
+@app.command(epilog="Example: qt drill --minutes 10 --seed 8")
+def drill(
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Strike again and again for so long; else with each strike once.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the market, and of the order in which it is struck.")] = 7,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Strike a session on the simulated exchange on purpose (kills, cuts, faults), and report what survived.
+
+    It trades an account of its own in a folder of its own, under runs/drill. Exit 1 if something did not survive.
+    """
+    from qtlib.runs.drill import drill as struck
+
+    out = _console(stderr=True)
+
+    def tell(line: str) -> None:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    report = struck(_resolved(params or Path("params/sim.yaml"), p), minutes, seed, tell=tell)
+    rows = [
+        {
+            "strike": one.what,
+            "what happened": one.happened,
+            "trading again [s]": "not" if one.again_s is None else f"{one.again_s:.1f}",
+            "without a stop [s]": f"{one.bare_s:.1f}",
+        }
+        for one in report.struck
+    ]
+    title = f"{report.left.orders} orders, {report.left.fills} fills in {report.seconds:.0f} s; {report.folder}"
+
+    def show(console: "Console") -> None:
+        _table(console, title, rows)
+        console.print(report.verdict, highlight=False, markup=False, soft_wrap=True)
+
+    _answer(report.document, as_json, show)
+    if not report.survived:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: qt exchange --port 8080 --speed 3600 --state runs/venue.db")
 def exchange(
     port: Annotated[

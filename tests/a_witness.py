@@ -96,7 +96,7 @@ class Witness:
         if after and (abs(after) > abs(before) or before * after < 0):
             if role_of(name) is not Role.ENTRY and not name.startswith(FOREIGN):
                 self._breaks(venue, f"{name} took {fill.symbol} from {before} to {after}, and is no entry")
-            if not self._over:
+            if not self._over and not self._turned:  # what others did may not be told yet
                 self._caps(venue, f"after {name}")
 
     def _caps(self, venue: "Watched", when: str) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from qtlib.cli import app
 
 COMMANDS = ["live", "backtest", "data list", "data check", "data simulate", "runs list", "runs show", "runs clean"]
-COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm"]
+COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 
 
@@ -39,7 +39,7 @@ def test_help_names_the_commands_there_are_and_no_others():
     text = CliRunner().invoke(app, ["--help"]).output
     for name in ("live", "backtest", "data", "runs", "lab", "status", "doctor", "exchange"):
         assert f"  {name} " in text
-    for later in ("retrain", "sweep", "schedule", "drill", "panel"):
+    for later in ("retrain", "sweep", "schedule", "panel"):
         assert f"  {later} " not in text
 
 

@@ -422,7 +422,8 @@ def _order_changed(state: State, event: OrderChanged) -> State:
     if intent.role is Role.ENTRY and event.status is not OrderStatus.LOST:
         state = _content(state, intent.symbol)
     trade = state.trades.get(intent.symbol)
-    if trade and intent.role.protects and event.status is OrderStatus.REJECTED:
+    protects = intent.role.protects and intent.side.sign * state.account.position(intent.symbol).quantity < 0
+    if trade and protects and event.status is OrderStatus.REJECTED:
         state = _tracking(state, trade.but(refused=(*trade.refused, intent.role)))
     elif trade and intent.role is Role.TAKE_PROFIT and order.filled:
         state = _tracking(state, trade.but(partial_taken=True))  # as much of it as there was to have

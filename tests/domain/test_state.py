@@ -196,3 +196,10 @@ def test_an_entry_is_wished_at_the_price_of_its_bar_and_lapses_with_the_next():
     assert {*advance(state, BarClosed(T0, {"BTCUSDT": a_bar()})).targets} == {"BTCUSDT", "ETHUSDT"}
     later = T0 + HOUR
     assert {*advance(state, BarClosed(later, {"BTCUSDT": a_bar(later)})).targets} == {"ETHUSDT"}
+
+
+def test_a_refused_stop_of_a_position_that_was_turned_over_says_nothing_of_the_new_one():
+    stop = an_order("s1", Side.SELL, "1", Role.STOP_LOSS, type=OrderType.STOP_MARKET, trigger=Decimal(98))
+    refused = [OrderRequested(T0, stop), OrderChanged(T0, "s1", OrderStatus.REJECTED, "-2022")]
+    assert fold(a_state(a_position(1)), *refused).trades["BTCUSDT"].refused == (Role.STOP_LOSS,)
+    assert fold(a_state(a_position(-1)), *refused).trades["BTCUSDT"].refused == ()
