@@ -14,7 +14,7 @@ from decimal import Decimal
 from math import inf
 
 from qtlib.domain.decisions import Target
-from qtlib.domain.orders import Role
+from qtlib.domain.orders import OrderIntent, Role, Side
 from qtlib.domain.state import State, StatusSet, TradingStatus, strictness
 
 
@@ -51,7 +51,7 @@ def committed(state: State) -> Book:
         intent = order.intent
         grows = intent.role is Role.FOREIGN and not (intent.reduce_only or intent.close_position)
         if intent.role is Role.ENTRY or grows:
-            price = intent.price or intent.trigger or intent.expected
+            price = _dearest(intent)
             worth = float(order.remaining * price) if price else inf
             book[intent.symbol] = book.get(intent.symbol, 0.0) + intent.side.sign * worth
     for target in state.targets.values():
@@ -159,6 +159,15 @@ def guard(state: State, limits: RiskLimits) -> StatusSet | None:
     if errors >= limits.max_order_errors and in_force < strictness(TradingStatus.REDUCING):
         return StatusSet(state.ts, TradingStatus.REDUCING, f"{errors} entries and exits in a row were refused or lost")
     return None
+
+
+def _dearest(intent: OrderIntent) -> Decimal | None:
+    """The price at which `intent` commits the most. A short sold well is the larger for it: it is counted as far above
+    the price it was asked at as its limit lies below."""
+    price = intent.price or intent.trigger or intent.expected
+    if price and intent.side is Side.SELL and intent.expected:
+        return max(price, 2 * intent.expected - price)
+    return price
 
 
 def drawdown_frac(state: State) -> float:

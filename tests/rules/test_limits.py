@@ -1,5 +1,6 @@
 """A limit is a cap: whatever is thrown at it, it can only shrink, and never blocks a way out."""
 
+from dataclasses import replace
 from decimal import Decimal
 from math import inf
 
@@ -225,3 +226,11 @@ def test_a_wish_counts_at_the_dearest_it_may_turn_out():
     wish = Target("ETHUSDT", Decimal(-2), Decimal(99), Decimal(101), ts=T0)
     state = advance(a_state(), DecisionMade(T0, Decision(T0, {"ETHUSDT": wish})))
     assert limits.committed(state) == {"ETHUSDT": -202.0}
+
+
+def test_a_short_in_flight_counts_as_much_above_the_price_as_its_limit_lies_below():
+    entry = OrderIntent("qt-1", "ETHUSDT", Side.SELL, Decimal(2), Role.ENTRY, OrderType.LIMIT, Decimal(99))
+    asked = a_state().but(ts=T0)
+    assert limits.committed(advance(asked, OrderRequested(T0, entry))) == {"ETHUSDT": -198.0}
+    dear = replace(entry, expected=Decimal(100))
+    assert limits.committed(advance(asked, OrderRequested(T0, dear))) == {"ETHUSDT": -202.0}
