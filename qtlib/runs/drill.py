@@ -20,10 +20,12 @@ from typing import Any
 
 import psutil
 
+from qtlib.domain.commands import Verb
 from qtlib.domain.state import START
 from qtlib.exchanges.simulated.faults import PLACING
 from qtlib.params import Params, Resolved, SettingsError, dump_yaml, resolve
 from qtlib.runs import atomic
+from qtlib.runs.commands import ask
 from qtlib.runs.drill_eye import Eye, Left, control, what_is_left
 from qtlib.runs.folder import runs, runs_root
 from qtlib.runs.venue import URL
@@ -194,7 +196,10 @@ class _Scene:
         return Struck(what, happened, again_s, round(self.eye.longest_s, 1))
 
     def end(self) -> None:
-        """In order, as by Ctrl-C."""
+        """In order: everything is closed, so that the market, which goes on, changes nothing; then as by Ctrl-C."""
+        ask(ACCOUNT, Verb.FLATTEN, wait_s=AGAIN_S, root=self.root)
+        if not self._waited(lambda: self.eye.sees_nothing, AGAIN_S):
+            raise _GaveUp(f"not everything was closed within {AGAIN_S:.0f} s: {self.heard()}")
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(ENDING_S)

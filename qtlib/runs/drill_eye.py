@@ -47,6 +47,7 @@ class Eye:
     def __init__(self) -> None:
         self.url = ""
         self.longest_s = 0.0  # since `reset`
+        self.sees_nothing = False  # neither a position nor a conditional order
         self._since: dict[str, float] = {}  # bare symbols
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="eye", daemon=True)
@@ -82,6 +83,7 @@ class Eye:
         except (OSError, ValueError):
             held, stops = {}, None
         if stops is not None:
+            self.sees_nothing = not stops and not any(held.values())
             bare = {
                 symbol for symbol, quantity in held.items() if quantity and not _is_covered(symbol, quantity, stops)
             }
@@ -115,6 +117,7 @@ def what_is_left(params: Params, root: Path) -> Left:
     try:
         ledger = Ledger(store.with_name(store.name + ".orders"))
         names = {str(entry.number): entry.client_id for entry in ledger.entries()}
+        ledger.close()
         venue = wiring.venue(params, wiring.instruments(params), store)
     except ExchangeError as why:
         return Left((str(why),))
