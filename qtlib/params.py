@@ -249,6 +249,9 @@ class Learning(Section):
 
 class Session(Section):
     account: str = Field("main", pattern=r"^[a-z][a-z0-9_]{0,31}$", description="whose journal; one session at a time")
+    strangers: Literal["adopt", "reduce", "halt"] = Field(
+        "adopt", description="when somebody else trades on the account: go on, let nothing grow, or close everything"
+    )
     armed: bool = Field(False, description="mode live trades real money: true says that it is meant")
     max_bars: int | None = Field(
         None, ge=0, description="the session ends by itself after so many [bars]; 0: it recovers, settles and ends"

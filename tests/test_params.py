@@ -21,8 +21,10 @@ from qtlib.params import (
     validate,
 )
 from qtlib.rules.limits import RiskLimits
+from qtlib.rules.rules import Strangers
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
+from qtlib.runs import wiring
 
 SHIPPED = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
 TWINS = {"sizing": SizingParams, "limits": RiskLimits, "exits": ExitParams}
@@ -209,6 +211,13 @@ def test_a_key_is_a_name_and_nothing_that_runs(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text('"limits; import os": {}\n')
     assert "is no name" in refused(file=file)
+
+
+@pytest.mark.parametrize("word", [policy.value for policy in Strangers])
+def test_what_follows_when_somebody_else_trades_is_a_setting(word):
+    params = resolve(overrides=[f"session.strangers={word}"], environ={}).params
+    assert wiring.rules(params, wiring.instruments(params)).strangers is Strangers(word)
+    assert "strangers" in refused("session.strangers=ignore")
 
 
 def test_real_money_is_not_traded_by_accident():

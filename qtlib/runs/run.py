@@ -20,7 +20,7 @@ import psutil
 
 from qtlib.params import Params, Resolved, resolve, validate
 from qtlib.runs import atomic, guard
-from qtlib.runs.folder import HOME, OK, RunFolder, create, final_record, first_record, journal_location, venue_location
+from qtlib.runs.folder import HOME, OK, RunFolder, create, final_record, first_record, journal_location
 from qtlib.runs.log import Log
 
 
@@ -73,11 +73,6 @@ class Run:
     def journal(self) -> str | Path:
         """Where the account's journal lies."""
         return journal_location(self.params.session.account, self.folder.root)
-
-    @property
-    def venue_store(self) -> Path:
-        """Where the simulated venue keeps what it knows."""
-        return venue_location(self.params.session.account, self.folder.root)
 
     def stop_requested(self) -> str | None:
         """Why the loop should end in order now; None while it may go on. Cheap: asked at every bar."""

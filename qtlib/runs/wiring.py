@@ -24,7 +24,7 @@ from qtlib.market.simulated import LISTINGS, SimulatedMarket, simulate
 from qtlib.market.timeframes import micros_at, micros_of
 from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
-from qtlib.rules.rules import Rules
+from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import Costs
 from qtlib.runs.commands import actor
 from qtlib.runs.health import Health
@@ -96,7 +96,8 @@ def rules(params: Params, listed: Mapping[str, Instrument]) -> Rules:
     """Every number that decisions depend on."""
     dearest = max(float(instrument.taker_fee_frac) for instrument in listed.values())
     costs = Costs(taker_fee_frac=dearest, slippage_frac=params.venue.slippage_frac)
-    return Rules(listed, params.sizing, params.limits, params.exits, costs)
+    strangers = Strangers(params.session.strangers)
+    return Rules(listed, params.sizing, params.limits, params.exits, costs, strangers)
 
 
 def venue(params: Params, listed: Mapping[str, Instrument], store: Path | None = None) -> SimulatedExchange:
