@@ -1,0 +1,5 @@
+"""`python -m qtlib.cli` is `qt`."""
+
+from qtlib.cli import main
+
+main()

@@ -1,0 +1,164 @@
+"""Commands that run a notebook into a run folder, and open JupyterLab."""
+# ruff: noqa: PLC0415  measured cold start: the docstring of the package says why
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qtlib.cli.app import AsJson, Debug, Overrides, ParamsFile, app
+from qtlib.cli.saying import cell, console, fall_silent, say
+from qtlib.cli.settings import market_words, settings_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@app.command(epilog="Example: qt live --params params/sim.yaml -p limits.max_positions=2")
+def live(
+    once: Annotated[
+        bool, typer.Option("--once", help="One pass: recover, decide on the newest bar, settle, end.")
+    ] = False,
+    every: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="A pass each so many seconds, each in a fresh process.")
+    ] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Trade: run notebooks/live.ipynb into run folders, from the journal of the account, until it is told to end.
+
+    What dies is started again, and each day the session goes on in a fresh kernel and folder.
+    """
+    if once and every is not None:
+        raise typer.BadParameter("--once is one pass and --every many: give one of them")
+    words = ["session.once=true", "session.max_bars=1"] if once else []
+    words += [] if every is None else ["session.event_driven=false", f"session.check_interval_s={every}"]
+    run("live", params or Path("params/sim.yaml"), [*(p or []), *words], as_json, debug)
+
+
+@app.command(epilog="Example: qt backtest -p data.seed=8 --json")
+def backtest(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """The same session over past or simulated bars, all in memory: run notebooks/backtest.ipynb."""
+    run("backtest", params or Path("params/backtest.yaml"), p, as_json, debug)
+
+
+@app.command(epilog="Example: qt lab --port 8890 --no-browser")
+def lab(
+    port: Annotated[int, typer.Option(help="On the loopback interface; the next free one if it is taken.")] = 8888,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Name the command that would run, and stop.")] = False,
+    debug: Debug = False,
+) -> None:
+    """JupyterLab, on the tour; it runs until Ctrl-C."""
+    from qtlib.runs.folder import HOME
+
+    tour = HOME / "notebooks" / "tour.ipynb"
+    words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME}", "--ServerApp.ip=127.0.0.1"]
+    words += [f"--ServerApp.port={port}", *([] if browser else ["--no-browser"])]
+    words += [f"--LabApp.default_url=/lab/tree/notebooks/{tour.name}"] if tour.exists() else []
+    words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container has nobody else
+    if as_json:
+        print(json.dumps({"command": words}))
+        return
+    os.execv(sys.executable, words)
+
+
+def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug: bool) -> None:
+    """Check the settings, run the notebook, show how it ended."""
+    resolved = settings_of(file, overrides)
+
+    from qtlib.runs.preflight import preflight
+
+    settings = resolved.params
+    preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
+
+    from qtlib.runs.ends import sentence
+    from qtlib.runs.folder import HOME
+    from qtlib.runs.progress import Watching
+
+    out = console(stderr=as_json)
+    out.print(
+        f"{kind} · mode {settings.mode} · {market_words(resolved)} · settings {resolved.hash[:12]}", highlight=False
+    )
+    for line in resolved.lines():
+        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
+    notebook = HOME / "notebooks" / f"{kind}.ipynb"
+    outcome = None
+    try:
+        with Watching(out) as watching:
+            if kind == "live":
+                from qtlib.runs.supervisor import supervise
+
+                ours = settings.mode in ("sim", "paper")  # the venue: a process beside the session
+                outcome = supervise(notebook, resolved, venue=ours, on_line=watching.line, on_beat=watching.beat)
+            else:
+                from qtlib.runs.runner import run_notebook
+                from qtlib.runs.segment import page
+
+                outcome = run_notebook(
+                    kind, notebook, resolved, export=page(settings), on_line=watching.line, on_beat=watching.beat
+                )
+        error = outcome.record["error"]
+        if outcome.folder is None:  # it ended before there was anything to show
+            say(error["message"] if error else "interrupted")
+            raise typer.Exit(outcome.exit_code)
+        if as_json:
+            print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False), flush=True)
+        else:
+            summary(out, outcome.folder.path, outcome.record)
+            if outcome.record["status"] == "ok" and not (outcome.record["metrics"] or {}).get("bars"):
+                out.print("no bar was traded: the account's journal stands at the end of them already")
+        if outcome.exit_code:
+            say(sentence(outcome.record["status"], error))
+            if debug and error:
+                say(error.get("traceback", ""))
+    except OSError as e:
+        if outcome is None or e.errno not in (errno.EIO, errno.EPIPE):
+            raise
+        fall_silent()  # the terminal was closed meanwhile: the exit code still says how the run ended
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+_SHOWN = {
+    "trades": "trades",
+    "win_rate_frac": "win rate (frac)",
+    "net_pnl_quote": "net P&L (quote)",
+    "fees_quote": "fees (quote)",
+    "funding_quote": "funding (quote)",
+    "final_equity_quote": "final equity (quote)",
+    "max_drawdown_frac": "max drawdown (frac)",
+    "sharpe": "Sharpe ratio (annual)",
+    "max_open_positions": "most positions at once",
+    "naked_seconds_max": "longest without a stop (s)",
+    "bars": "bars",
+}
+
+
+def summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    figures = record.get("metrics") or {}
+    traded = record.get("data") or {}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, words in _SHOWN.items():
+        if name in figures:
+            value = figures[name]
+            table.add_row(words, f"{value:,.4f}" if isinstance(value, float) else cell(value))
+    out.print(f"\n{record['run_id']}: {record['status']}", highlight=False)
+    if traded:
+        out.print(f"market: {traded.get('source')}{' (simulated)' if traded.get('simulated') else ''}", highlight=False)
+    if figures:
+        out.print(table)
+    for what, name in (record.get("files") or {}).items():
+        if name and what in ("notebook", "report"):
+            out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
