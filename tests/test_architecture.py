@@ -7,12 +7,13 @@ import pytest
 
 MAY_IMPORT = {
     "domain": set(),
-    "rules": {"domain"},
+    "compiler": set(),
+    "rules": {"domain", "compiler"},  # the compiler's decorator, where a formula is made known to compiled code
     "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
     "market": {"domain"},
     "journal": {"domain"},
-    "learning": {"domain", "rules", "market"},
-    "engine": {"domain", "rules", "exchanges", "journal"},
+    "learning": {"domain", "rules", "market", "compiler"},
+    "engine": {"domain", "rules", "exchanges", "journal", "compiler"},
     "report": {"domain", "journal"},
     "params": {"rules", "learning", "exchanges"},
     "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"},
