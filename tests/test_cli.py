@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from qtlib.cli import app
 
 COMMANDS = ["live", "backtest", "data list", "data check", "data simulate", "runs list", "runs show", "runs clean"]
+COMMANDS += ["close", "tighten", "limits", "stop"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 

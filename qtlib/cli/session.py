@@ -68,6 +68,77 @@ def kill(
     ask_session("kill", wait, params, p, as_json)
 
 
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Of the position, as BTCUSDT.")]
+
+
+@app.command(epilog="Example: qt close BTCUSDT --json")
+def close(
+    symbol: Symbol,
+    wait: Wait = 5.0,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Close one position at market now; trading goes on, after the symbol's cooldown there too."""
+    ask_session("close", wait, params, p, as_json, symbol=symbol.upper())
+
+
+@app.command(epilog="Example: qt tighten BTCUSDT 61250.50")
+def tighten(
+    symbol: Symbol,
+    stop: Annotated[str, typer.Argument(metavar="PRICE", help="Where the stop should rest [quote].")],
+    wait: Wait = 5.0,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Move a position's stop nearer to the price; it is never moved away again."""
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        price = Decimal(stop)
+    except InvalidOperation as why:
+        raise typer.BadParameter(f"{stop!r} is no price") from why
+    ask_session("tighten", wait, params, p, as_json, symbol=symbol.upper(), price=price)
+
+
+@app.command(epilog="Example: qt limits max_positions=2 max_notional_per_trade=100")
+def limits(
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="None: only show what is in force.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, where a limit is loosened.")] = "",
+    wait: Wait = 5.0,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show the limits in force; tighten them at once, or loosen them from the next UTC day on, with a reason."""
+    from qtlib.params import resolve
+    from qtlib.runs.overview import limits_in_force
+
+    account = settings_of(params or Path("params/sim.yaml"), p).params.session.account
+    if changes:
+        checked = resolve(overrides=[f"limits.{change}" for change in changes]).params.limits  # units and ranges
+        names = [change.partition("=")[0] for change in changes]
+        asked = {name: getattr(checked, name) for name in names}
+        ask_session("limits", wait, params, p, as_json, limits=asked, reason=reason)
+        return
+    rows = limits_in_force(account)
+    respond({"account": account, "limits": rows}, as_json, lambda out: table(out, f"limits of account {account}", rows))
+
+
+@app.command(epilog="Example: qt stop --json")
+def stop(
+    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """End the account's session in order; what is open stays protected at the venue."""
+    ask_session("stop", wait, params, p, as_json)
+
+
 @app.command(epilog="Example: qt rearm --confirm 3fa9c1")
 def rearm(
     confirm: Annotated[
@@ -81,7 +152,7 @@ def rearm(
 ) -> None:
     """Show what holds trading back, and the code that ends it; with --confirm CODE, end it."""
     if confirm is not None:
-        ask_session("rearm", wait, params, p, as_json, confirm)
+        ask_session("rearm", wait, params, p, as_json, code=confirm)
         return
     from qtlib.runs.commands import brake
 
@@ -105,15 +176,13 @@ def recover(
     respond(answer, as_json, lambda out: _show_recovery(out, answer))
 
 
-def ask_session(
-    verb: str, wait_s: float, params: Path | None, p: list[str] | None, as_json: bool, code: str = ""
-) -> None:
+def ask_session(verb: str, wait_s: float, params: Path | None, p: list[str] | None, as_json: bool, **what: Any) -> None:
     """Leave a command for the session, show its answer; exit 3 if it was refused, 1 if nobody answered in time."""
     from qtlib.domain.commands import Outcome, Verb
     from qtlib.runs.commands import ask
 
     account = settings_of(params or Path("params/sim.yaml"), p).params.session.account
-    told = ask(account, Verb(verb), code=code, wait_s=wait_s)
+    told = ask(account, Verb(verb), wait_s=wait_s, **what)
     took = "" if told["seconds"] is None else f" after {told['seconds']:.2f} s"
     line = f"{verb} of account {account}: {told['outcome']}{took}: {told['words']}"
     respond(told, as_json, lambda out: out.print(line, highlight=False, markup=False, soft_wrap=True))

@@ -7,7 +7,7 @@ event has a `key`; the journal keeps one event per key, so hearing a thing twice
 A state holds what the next decision needs and nothing else: it does not grow with history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,8 +18,8 @@ from typing import Any
 from qtlib.domain.account import Account, Position
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Decision, Target
-from qtlib.domain.market import Bar
-from qtlib.domain.orders import ZERO, ExitPlan, Fill, Order, OrderIntent, OrderStatus, Role
+from qtlib.domain.market import Bar, Instrument
+from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, Fill, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.values import changed, value
 
 START = datetime(1970, 1, 1, tzinfo=UTC)  # before the first event
@@ -52,6 +52,20 @@ class SessionOpened:
     @property
     def key(self) -> str:
         return f"session:{self.run_id}"
+
+
+@value
+class FactsRead:
+    """What a session knows of what it trades: the venue's own listing, and the leverage that was read back there."""
+
+    ts: datetime
+    run_id: str
+    instruments: Mapping[str, Instrument]
+    leverage: Mapping[str, int]
+
+    @property
+    def key(self) -> str:
+        return f"facts:{self.run_id}"
 
 
 @value
@@ -202,22 +216,6 @@ class StatusSet:
         return f"status:{self.ts.isoformat()}:{self.status.value}:{self.by}"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandAnswered:
-    """What became of a command. One that was done sets the status, in this same event."""
-
-    ts: datetime
-    command: Command
-    outcome: Outcome
-    words: str  # why; of one that was done the status's cause
-    answered: datetime  # wall time
-    status: TradingStatus | None = None  # None: it stays as it is
-
-    @property
-    def key(self) -> str:
-        return self.command.key
-
-
 PlainLimits = Mapping[str, float | tuple[tuple[float, float], ...] | Mapping[str, str]]  # by the limit's name
 
 
@@ -232,15 +230,34 @@ class LimitsSet:
     asked_at: datetime  # wall time
     by: str
     reason: str = ""  # for what was loosened
+    settings: PlainLimits = field(default_factory=dict)  # what the session's settings ask: people may ask otherwise
 
     @property
     def key(self) -> str:
         return f"limits:{self.run_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """What became of a command. What one that was done changes, it changes in this same event."""
+
+    ts: datetime
+    command: Command
+    outcome: Outcome
+    words: str  # why; of one that was done the status's cause
+    answered: datetime  # wall time
+    status: TradingStatus | None = None  # None: it stays as it is
+    limits: LimitsSet | None = None  # of LIMITS: those from now on
+
+    @property
+    def key(self) -> str:
+        return self.command.key
+
+
 Event = (
     SessionOpened
     | SessionClosed
+    | FactsRead
     | CashMoved
     | FundingPaid
     | BarClosed
@@ -276,6 +293,7 @@ class Trade:
     funding: Decimal = ZERO  # received on what is open, in quote; paid, it is margin that is gone
     net: Decimal = ZERO  # realized, less fees, plus funding, so far, in quote
     recovered: bool = False
+    tightened: Decimal | None = None  # where a person wants the stop at least [quote]
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
     overdue: bool = False  # it was naked for too long
     refused: tuple[Role, ...] = ()  # orders that the venue would not take: done at market, or done without
@@ -331,6 +349,8 @@ class State:
     cause: str = ""  # of the status
     brake: Brake | None = None  # outlasts a halt for want of data
     limits: LimitsSet | None = None  # the last
+    facts: FactsRead | None = None  # the last
+    ending: str = ""  # who asked this session to end; empty: nobody
     market: str = ""  # whose prices were traded by, in words; empty: no session said
 
     @cached_property
@@ -585,13 +605,35 @@ def _status_set(state: State, event: StatusSet) -> State:
 
 
 def _command_answered(state: State, event: CommandAnswered) -> State:
+    command = event.command
+    if event.outcome is Outcome.DONE and command.verb in _DOES:
+        return _DOES[command.verb](state, event)
     if event.status is None:
         return state
-    command = event.command
     state = _braked(state, Brake(event.status, event.words, command.by, event.answered, state.equity, command.verb))
     if command.verb is Verb.REARM:  # somebody looked at it: what they start again from is what there is
         state = state.but(peak_equity=state.equity, order_errors=0)
     return state
+
+
+def _close(state: State, event: CommandAnswered) -> State:
+    if event.command.symbol not in state.trades:
+        return state
+    leaving = Target(event.command.symbol, ZERO, reason=ExitReason.FLATTEN, ts=state.ts)
+    return state.but(targets={**state.targets, leaving.symbol: leaving})
+
+
+def _tightened(state: State, event: CommandAnswered) -> State:
+    trade = state.trades.get(event.command.symbol)
+    return state if trade is None else _tracking(state, trade.but(tightened=event.command.price))
+
+
+_DOES: dict[Verb, Callable[[State, CommandAnswered], State]] = {
+    Verb.CLOSE: _close,
+    Verb.TIGHTEN: _tightened,
+    Verb.LIMITS: lambda state, event: state.but(limits=event.limits or state.limits),
+    Verb.STOP: lambda state, event: state.but(ending=event.command.by),
+}
 
 
 def _braked(state: State, brake: Brake) -> State:
@@ -603,8 +645,13 @@ def _limits_set(state: State, event: LimitsSet) -> State:
     return state.but(limits=event)
 
 
+def _facts_read(state: State, event: FactsRead) -> State:
+    return state.but(facts=event)
+
+
 def _session_opened(state: State, event: SessionOpened) -> State:
-    return state.but(market=event.market) if event.market else state
+    opened = state.but(ending="") if state.ending else state
+    return opened.but(market=event.market) if event.market else opened
 
 
 def _unchanged(state: State, event: SessionClosed) -> State:
@@ -614,6 +661,7 @@ def _unchanged(state: State, event: SessionClosed) -> State:
 _ADVANCE: dict[type, Any] = {
     SessionOpened: _session_opened,
     SessionClosed: _unchanged,
+    FactsRead: _facts_read,
     CashMoved: _moved,
     CashCorrected: _moved,
     FundingPaid: _funded,

@@ -6,7 +6,7 @@ exchange cannot be reached nothing is decided; the moment it can be again, what 
 """
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -19,6 +19,7 @@ from qtlib.domain.state import (
     BarClosed,
     DecisionMade,
     Event,
+    LimitsSet,
     OrderRequested,
     State,
     StatusSet,
@@ -26,6 +27,7 @@ from qtlib.domain.state import (
 )
 from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable, Unknown
 from qtlib.rules.decide import decide
+from qtlib.rules.in_force import limits_of
 from qtlib.rules.limits import guard
 from qtlib.rules.plan import plan
 from qtlib.rules.recovery import reconcile
@@ -94,7 +96,9 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
                 heard = ()
             missed.moments.clear()
             concluded = partial(conclusions, moment=moment, rules=rules, watch=watch, journal=journal)
+            limits = state.limits
             state = journal.absorb(state, heard, then=concluded)
+            rules = _limited(rules, limits, state)
             watch.look(state)
             state = settle(state, rules, exchange, journal)
             watch.look(state)
@@ -102,11 +106,21 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
             watch.trouble(why)
             missed.keep(moment, journal)
             state, agreed = journal.state(), False  # what was written before it failed counts
-            asked = partial(answers, journal=journal)
+            asked, limits = partial(answers, journal=journal), state.limits
             state = journal.absorb(state, [], then=asked)  # people need not wait for an exchange
+            rules = _limited(rules, limits, state)
             if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
+        if state.ending:
+            break
     return state
+
+
+def _limited(rules: Rules, before: LimitsSet | None, state: State) -> Rules:
+    """`rules` with the limits of `state`, where somebody has set them since they were `before`."""
+    if state.limits is None or state.limits is before:
+        return rules
+    return replace(rules, limits=limits_of(state.limits.in_force, rules.limits))
 
 
 @dataclass(slots=True)
@@ -143,7 +157,9 @@ def conclusions(
 ) -> Conclusions:
     """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed."""
     if journal:
+        limits = state.limits
         state = yield from answers(state, journal)
+        rules = _limited(rules, limits, state)
     if overdue := watch.overdue(state):
         state = yield overdue
     if moment.bars:  # else only time has passed

@@ -15,6 +15,8 @@ from qtlib.domain.decisions import Moment
 from qtlib.domain.state import (
     END_OF_DATA,
     START_UP,
+    Event,
+    FactsRead,
     LimitsSet,
     SessionClosed,
     SessionOpened,
@@ -25,7 +27,7 @@ from qtlib.domain.state import (
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
-from qtlib.rules.in_force import in_force, loosened, plain
+from qtlib.rules.in_force import asked_for, in_force, loosened, plain
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
 
@@ -71,14 +73,19 @@ def session(
     now = journal.now()
     limits = limits_set(state, rules.limits, name, now)
     opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
-    rules = replace(rules, limits=in_force(rules.limits, state.limits, now))
-    state = journal.absorb(state, [opened] if limits is None else [opened, limits])
+    rules = replace(rules, limits=in_force(asked_for(rules.limits, state.limits), state.limits, now))
+    facts = FactsRead(state.ts, name.run_id, rules.instruments, dict.fromkeys(rules.instruments, rules.sizing.leverage))
+    known = state.facts is not None and replace(facts, run_id=state.facts.run_id, ts=state.facts.ts) == state.facts
+    begun: list[Event] = [opened, *([] if known else [facts]), *([] if limits is None else [limits])]
+    state = journal.absorb(state, begun)
     journal.absorb(state, _readiness(state, name, misgivings))
 
     stretch = _Stretch(feed, beat, stop, max_bars)
     with _seldom_collecting():
         state = trade(stretch, rules, exchange, journal, watch)
-    if close_at_end and not stretch.stopped:
+    if state.ending:
+        stretch.ended_by = f"{state.ending} asked for it"
+    elif close_at_end and not stretch.stopped:
         if state.status is not TradingStatus.HALTED:
             state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
         state = settle(state, rules, exchange, journal)
@@ -104,19 +111,20 @@ def insist_on_market(state: State, market: str) -> None:
         )
 
 
-def limits_set(state: State, asked: RiskLimits, name: Name, now: datetime) -> LimitsSet | None:
-    """The limits of a session that asks for `asked` at `now` [wall time]; None if the journal has just these."""
-    last, holding = state.limits, in_force(asked, state.limits, now)
+def limits_set(state: State, settings: RiskLimits, name: Name, now: datetime) -> LimitsSet | None:
+    """The limits of a session with these settings at `now` [wall time]; None if the journal has just these."""
+    last, asked = state.limits, asked_for(settings, state.limits)
+    holding = in_force(asked, last, now)
     if looser := loosened(asked, last):
         words = ", ".join(f"{limit} from {before} to {after}" for limit, (before, after) in looser.items())
         if not name.reason:
             raise Loosened(
                 f"this would loosen {words}: say why (-p session.reason=TEXT); it holds from the next UTC day on"
             )
-    if last and (last.in_force, last.asked) == (plain(holding), plain(asked)):
+    if last and (last.in_force, last.asked, last.settings) == (plain(holding), plain(asked), plain(settings)):
         return None
     reason = name.reason if looser or last is None else last.reason
-    return LimitsSet(state.ts, name.run_id, plain(holding), plain(asked), now, name.by, reason)
+    return LimitsSet(state.ts, name.run_id, plain(holding), plain(asked), now, name.by, reason, plain(settings))
 
 
 @contextmanager

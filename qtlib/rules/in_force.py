@@ -8,6 +8,7 @@ a person who has to sleep on it.
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from qtlib.domain.state import LimitsSet, PlainLimits
@@ -17,10 +18,48 @@ _LARGER_IS_TIGHTER = {"cooldown_s"}
 
 Ladder = tuple[tuple[float, float], ...]
 
+SETTABLE = tuple(f.name for f in fields(RiskLimits) if isinstance(getattr(RiskLimits(), f.name), int | float))
+
 
 def in_force(asked: RiskLimits, recorded: LimitsSet | None, now: datetime) -> RiskLimits:
     """The limits that hold at `now` [wall time] for a session that asks for `asked`, after what is recorded."""
     return asked if recorded is None else tighter(asked, _standing(asked, recorded, now))
+
+
+def asked_for(settings: RiskLimits, recorded: LimitsSet | None) -> RiskLimits:
+    """What a session with these settings asks for: where people asked otherwise, it is their word that counts.
+
+    Until the settings say something else than they did then: the later word counts, whoever says it.
+    """
+    if recorded is None:
+        return settings
+    said = recorded.settings
+    kept = {name: recorded.asked[name] for name, now in plain(settings).items() if name in said and said[name] == now}
+    return limits_of(kept, settings)
+
+
+def reset(recorded: LimitsSet, changes: Mapping[str, float], by: str, reason: str, now: datetime) -> LimitsSet:
+    """What is recorded, after `by` asked for `changes` at `now`: stricter at once, looser from the next UTC day on."""
+    asked = limits_of({**recorded.asked, **changes}, RiskLimits())
+    why = reason if loosened(asked, recorded) else recorded.reason
+    holding = plain(in_force(asked, recorded, now))
+    return replace(recorded, in_force=holding, asked=plain(asked), asked_at=now, by=by, reason=why)
+
+
+def unfit(changes: Mapping[str, float]) -> str:
+    """Why no limit may be set like this, in a sentence; empty: they may."""
+    if not changes:
+        return "no limit was named: " + ", ".join(SETTABLE)
+    for name, value in changes.items():
+        if name not in SETTABLE:
+            return f"there is no limit {name!r} to set; there are {', '.join(SETTABLE)}"
+        if not isfinite(value) or value < 0:
+            return f"{name} = {value} must be a number, and not below 0"
+        if name.endswith("_frac") and value > 1:
+            return f"{name} = {value} must be at most 1: 1 % is 0.01"
+        if isinstance(getattr(RiskLimits(), name), int) and value != int(value):
+            return f"{name} = {value} must be a whole number"
+    return ""
 
 
 def loosened(asked: RiskLimits, recorded: LimitsSet | None) -> dict[str, tuple[Any, Any]]:

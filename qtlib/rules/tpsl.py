@@ -135,7 +135,7 @@ def _room_frac(trade: Trade, position: Position, instrument: Instrument, leverag
 
 
 def stop_price(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> Decimal:
-    """Where the working stop belongs: the initial level, or as near as the ratchet and breakeven have brought it."""
+    """Where the working stop belongs: the initial level, or as near as ratchet, breakeven or a person brought it."""
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
     sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
     trail = plan.trail_frac if plan.trail_from_start or trade.partial_taken else None
@@ -149,7 +149,10 @@ def stop_price(trade: Trade, position: Position, instrument: Instrument, leverag
         nan if trail is None else trail,
         nan if breakeven is None else breakeven,
     )
-    return instrument.price(stop, _toward(sign))
+    belongs = instrument.price(stop, _toward(sign))
+    if trade.tightened is None:
+        return belongs
+    return tighten(belongs, instrument.price(float(trade.tightened), _toward(sign)), sign)
 
 
 def target_price(trade: Trade, position: Position, instrument: Instrument, params: ExitParams) -> Decimal | None:

@@ -24,16 +24,18 @@ LOOK_S = 0.05  # between two looks for the answer
 WAITING = "waiting"
 
 
-def ask(account: str, verb: Verb, *, code: str = "", wait_s: float = 5.0, root: Path | None = None) -> dict[str, Any]:
+def ask(account: str, verb: Verb, *, wait_s: float = 5.0, root: Path | None = None, **what: Any) -> dict[str, Any]:
     """Leave `verb` for the session of `account`; its answer if there is one within `wait_s`, else that it waits.
 
-    Without a session nobody answers, so nobody is waited for.
+    `what` more the command says: code, symbol, price, limits, reason. Without a session nobody answers, so nobody is
+    waited for.
     """
     with _journal(account, root) as journal:
-        asked = datetime.now(UTC)
-        command = Command(secrets.token_hex(8), verb, actor(), asked, expiry(verb, asked), code)
-        journal.command(command)
+        command = commanded(verb, **what)
         session, until = journal.writer(), time.monotonic() + wait_s
+        if verb is Verb.STOP and session is None:
+            raise RunsError(f"no session runs for account {account}, so there is none to stop")
+        journal.command(command)
         answer = journal.answer(command)
         while answer is None and session and time.monotonic() < until:
             time.sleep(LOOK_S)
@@ -43,14 +45,20 @@ def ask(account: str, verb: Verb, *, code: str = "", wait_s: float = 5.0, root: 
         "command_id": command.command_id,
         "command": verb.value,
         "by": command.by,
-        "asked": asked.isoformat(),
+        "asked": command.asked.isoformat(),
         "expires": command.expires.isoformat() if command.expires else None,
         "session": session.owner if session else None,
     }
     if answer is None:
         return told | {"outcome": WAITING, "seconds": None, "words": _waiting(command, told["session"], wait_s)}
-    seconds = round((answer.answered - asked).total_seconds(), 3)
+    seconds = round((answer.answered - command.asked).total_seconds(), 3)
     return told | {"outcome": answer.outcome.value, "seconds": seconds, "words": answer.words}
+
+
+def commanded(verb: Verb, **what: Any) -> Command:
+    """A command under a name of its own, asked by who runs this, now."""
+    asked = datetime.now(UTC)
+    return Command(secrets.token_hex(8), verb, actor(), asked, expiry(verb, asked), **what)
 
 
 def brake(account: str, root: Path | None = None) -> dict[str, Any] | None:

@@ -26,6 +26,22 @@ def overview(account: str, root: Path | None = None) -> dict[str, Any]:
     }
 
 
+def limits_in_force(account: str, root: Path | None = None) -> list[dict[str, Any]]:
+    """Each limit of the account by name: what holds now, and what holds from the next UTC day on."""
+    where = journal_location(account, root)
+    if isinstance(where, Path) and not where.exists():
+        return []
+    with Journal(where, account) as journal:
+        limits = journal.state().limits
+    if limits is None:
+        return []
+    return [
+        {"limit": name, "now": value, "then": limits.asked.get(name)}
+        for name, value in limits.in_force.items()
+        if isinstance(value, int | float)
+    ]
+
+
 def _journal(where: str | Path, account: str) -> dict[str, Any] | None:
     if isinstance(where, Path) and not where.exists():
         return None  # opening it would make one

@@ -23,7 +23,9 @@ def keep(run: Run, books: Tables, data: Mapping[str, Any]) -> Metrics:
     for name in ("trades", "equity", "decisions"):
         run.write_table(name, getattr(books, name))
     figures = metrics(books)
-    run.finish(metrics=figures, counters=_counters(books), data={**data, **_period(books)})
+    ending = books.state.ending
+    stopped = f"{ending} asked for it" if ending else None
+    run.finish(metrics=figures, counters=_counters(books), data={**data, **_period(books)}, stopped=stopped)
     return figures
 
 

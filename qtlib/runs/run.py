@@ -111,9 +111,11 @@ class Run:
         counters: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         model: Mapping[str, Any] | None = None,
+        stopped: str | None = None,
     ) -> None:
         """Hand what the notebook knows to the record. What is not a number is null there, never 0."""
-        given = {"metrics": metrics, "counters": counters, "data": data, "model": model, "stopped": self._stopped}
+        ended_by = self._stopped or stopped
+        given = {"metrics": metrics, "counters": counters, "data": data, "model": model, "stopped": ended_by}
         told = {k: _plain(v) for k, v in given.items() if v is not None}
         if self._adhoc:
             record = atomic.read_json(self.folder / "record.json") or {}

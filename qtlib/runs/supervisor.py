@@ -240,7 +240,8 @@ class _Session:
             return None  # it heard them, or was over before it could
         if outcome.exit_code == 0:
             rolled_over = asked is not None and outcome.record.get("stopped") == asked
-            if bars_left == 0 or not (rolled_over or self._scheduled) or self._no_more_bars(outcome):
+            told_to = outcome.record.get("stopped") is not None and not rolled_over  # by a command, or by hand
+            if bars_left == 0 or told_to or not (rolled_over or self._scheduled) or self._no_more_bars(outcome):
                 return None
             if not rolled_over:
                 return next_check(self._begun, now, settings.check_interval_s) - now

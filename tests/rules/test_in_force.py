@@ -11,7 +11,7 @@ from test_limits import SYMBOLS, risk_limits, states
 
 from qtlib.domain.state import LimitsSet
 from qtlib.rules import limits
-from qtlib.rules.in_force import in_force, limits_of, loosened, plain, tighter
+from qtlib.rules.in_force import asked_for, in_force, limits_of, loosened, plain, tighter
 from qtlib.rules.limits import RULES, RiskLimits
 
 DAY = timedelta(days=1)
@@ -107,3 +107,14 @@ def test_a_limit_that_an_older_journal_does_not_know_is_as_asked():
     kept = {name: value for name, value in plain(RiskLimits(max_positions=2)).items() if name != "max_order_errors"}
     asked = RiskLimits(max_positions=3, max_order_errors=7)
     assert limits_of({**kept, "gone": 1.0}, asked) == replace(RiskLimits(max_positions=2), max_order_errors=7)
+
+
+@given(settings=risk_limits, later=risk_limits, people=risk_limits)
+def test_what_people_asked_outlasts_a_session_until_its_settings_say_something_new(settings, later, people):
+    kept = LimitsSet(T0, "r1", plain(people), plain(people), T0, "eva@desk", settings=plain(settings))
+    assert asked_for(settings, kept) == people
+    new = asked_for(later, kept)
+    for f in fields(RiskLimits):
+        said_again = getattr(later, f.name) == getattr(settings, f.name)
+        assert getattr(new, f.name) == getattr(people if said_again else later, f.name)
+    assert asked_for(settings, None) == settings

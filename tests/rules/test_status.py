@@ -1,17 +1,32 @@
 """A command makes trading stricter at any time, and never looser than what holds it back allows."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import T0, a_state
+from builders import BTC, INSTRUMENTS, T0, a_position, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.commands import Command, Outcome, Verb
-from qtlib.domain.state import END_OF_DATA, START, BarClosed, CommandAnswered, StatusSet, TradingStatus, advance
+from qtlib.domain.orders import ExitReason, Order, OrderIntent, OrderStatus, Role, Side, Submit
+from qtlib.domain.state import (
+    END_OF_DATA,
+    START,
+    BarClosed,
+    CommandAnswered,
+    LimitsSet,
+    SessionOpened,
+    StatusSet,
+    TradingStatus,
+    advance,
+)
+from qtlib.rules.in_force import SETTABLE, in_force, limits_of, plain, tighter
 from qtlib.rules.limits import RiskLimits, guard
+from qtlib.rules.plan import plan
 from qtlib.rules.status import CODE_HOLDS, PATIENCE, answer, code, expiry
+from qtlib.rules.tpsl import ExitParams, stop_price
 
 ACTIVE, REDUCING, HALTED = TradingStatus
 STRICTER = {ACTIVE: 0, REDUCING: 1, HALTED: 2}
@@ -145,3 +160,78 @@ def test_a_person_who_is_early_is_answered():
     """Before the first bar there is a state, and no time."""
     assert outcome(a_state().but(ts=START), Verb.KILL) == (Outcome.DONE, HALTED)
     assert advance(after(a_state(), Verb.KILL), BarClosed(T0, {})).status is HALTED
+
+
+def protected(*positions, stops, **more):
+    """`positions`, each with a confirmed stop of its full size at its price in `stops`."""
+    orders = {}
+    for position, stop in zip(positions, stops, strict=True):
+        side = Side.SELL if position.quantity > 0 else Side.BUY
+        intent = OrderIntent(
+            f"s-{position.symbol}", position.symbol, side, abs(position.quantity), Role.STOP_LOSS, trigger=stop
+        )
+        orders[intent.client_id] = Order(intent, OrderStatus.OPEN)
+    return a_state(*positions, orders=orders, **more)
+
+
+def told(state, verb, now=T0, **what):
+    event = answer(state, replace(asked(verb, at=now), **what), now)
+    return event, advance(state, event)
+
+
+prices = st.decimals(min_value=1, max_value=400, places=2)
+
+
+@given(sign=st.sampled_from([1, -1]), stop=prices, wanted=prices, price=prices, tried=st.sampled_from([*INSTRUMENTS]))
+def test_a_stop_that_a_person_moves_only_comes_nearer_and_stays_this_side_of_the_price(
+    sign, stop, wanted, price, tried
+):
+    state = protected(a_position(sign * 2), stops=[stop], prices={"BTCUSDT": float(price)})
+    event, after_it = told(state, Verb.TIGHTEN, symbol=tried, price=wanted)
+    nearer = sign * (wanted - stop) > 0
+    waits = sign * (float(price) - float(wanted)) > 0
+    assert (event.outcome is Outcome.DONE) == (nearer and waits and tried == "BTCUSDT")
+    for trade in after_it.trades.values():
+        moved = stop_price(trade, a_position(sign * 2), BTC, 5, ExitParams())
+        before = stop_price(state.trades["BTCUSDT"], a_position(sign * 2), BTC, 5, ExitParams())
+        assert sign * (moved - before) >= 0
+        if event.outcome is Outcome.DONE:
+            assert sign * (moved - wanted) >= 0
+
+
+def test_a_position_that_a_person_closes_goes_at_market_and_trading_goes_on():
+    state = protected(a_position(2), a_position(-3, symbol="ETHUSDT"), stops=[Decimal(90), Decimal(110)])
+    event, after_it = told(state, Verb.CLOSE, symbol="ETHUSDT")
+    orders = [action.intent for action in plan(after_it, some_rules()) if isinstance(action, Submit)]
+    (leaving,) = [order for order in orders if order.role is Role.EXIT]
+    assert (leaving.symbol, leaving.quantity, leaving.reason) == ("ETHUSDT", 3, ExitReason.FLATTEN)
+    assert leaving.reduce_only
+    assert (event.outcome, after_it.status, after_it.brake) == (Outcome.DONE, ACTIVE, None)
+    refused, same = told(state, Verb.CLOSE, symbol="XRPUSDT")
+    assert (refused.outcome, same) == (Outcome.REFUSED, state)
+
+
+def test_who_asks_the_session_to_end_is_remembered_until_the_next_one_opens():
+    event, after_it = told(a_state(), Verb.STOP)
+    assert (event.outcome, after_it.ending, after_it.status) == (Outcome.DONE, "eva@desk", ACTIVE)
+    assert advance(after_it, SessionOpened(T0, "main", "r2", "sim", "")).ending == ""
+
+
+names = st.sampled_from([*SETTABLE, "max_levrage", "clusters"])
+changes = st.dictionaries(names, st.floats(-1, 2_000) | st.just(float("nan")) | st.integers(0, 5), max_size=3)
+
+
+@given(changes=changes, reason=st.sampled_from(["", "eva slept on it"]), hours=st.integers(0, 60))
+def test_a_person_tightens_limits_at_once_and_loosens_them_only_for_the_next_day_with_a_reason(changes, reason, hours):
+    limits, now = RiskLimits(), T0 + timedelta(hours=hours)
+    recorded = LimitsSet(T0, "r1", plain(limits), plain(limits), T0, "eva@desk", settings=plain(limits))
+    event, after_it = told(a_state(limits=recorded), Verb.LIMITS, now, limits=changes, reason=reason)
+    holding = limits_of(after_it.limits.in_force, limits)
+    assert tighter(holding, limits) == holding  # nothing is looser than it was
+    if event.outcome is Outcome.REFUSED:
+        assert after_it.limits == recorded
+        return
+    asked_for_ = limits_of({**recorded.asked, **changes}, limits)
+    assert holding == tighter(limits, asked_for_)  # and all that is stricter holds
+    assert reason or holding == asked_for_
+    assert in_force(asked_for_, after_it.limits, now + timedelta(days=1)) == asked_for_

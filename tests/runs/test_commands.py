@@ -72,6 +72,20 @@ def trading(root, venue, bars=40):
     assert not failed
 
 
+def settled(true, seconds=2):
+    """Wait until `true()`; what a command brings about has two seconds for it."""
+    until = time.monotonic() + seconds
+    while not true() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert true()
+
+
+def stops_of(venue):
+    """The working stop that rests at the venue, by symbol."""
+    orders = [order.intent for order in venue.view.book.orders.values()]
+    return {i.symbol: i.trigger for i in orders if role_of(i.client_id) is Role.STOP_LOSS}
+
+
 def entries(root, after=0):
     """The number of the newest event, and how many entries were filled beyond `after`."""
     with Journal(journal_location("main", root), "main") as journal:
@@ -149,3 +163,50 @@ def test_on_the_command_line_re_arming_takes_two_steps(tmp_path, venue, monkeypa
         code = first.partition("--confirm ")[2].split()[0]
         done = qt.invoke(app, ["rearm", "--confirm", code])
         assert (done.exit_code, held(tmp_path)["status"]) == (0, "active")
+
+
+def test_a_stop_is_moved_nearer_a_position_closed_and_trading_goes_on(tmp_path, venue):
+    with trading(tmp_path, venue):
+        row = held(tmp_path)["positions"][0]
+        symbol, sign = row["symbol"], 1 if row["side"] == "long" else -1
+        stop = stops_of(venue)[symbol]
+        nearer = (stop + (Decimal(str(row["price"])) - stop) / 2).quantize(Decimal("0.01"))
+        told = ask("main", Verb.TIGHTEN, symbol=symbol, price=nearer, root=tmp_path)
+        assert (told["outcome"], told["seconds"] < 2) == ("done", True)
+        settled(lambda: stops_of(venue)[symbol] == nearer)
+        back = ask("main", Verb.TIGHTEN, symbol=symbol, price=stop, root=tmp_path)
+        assert (back["outcome"], stops_of(venue)[symbol]) == ("refused", nearer)
+        assert sign * (nearer - stop) > 0
+        others = set(venue.account.positions) - {symbol}
+        assert ask("main", Verb.CLOSE, symbol=symbol, root=tmp_path)["outcome"] == "done"
+        settled(lambda: set(venue.account.positions) == others)
+        assert held(tmp_path)["status"] == "active"
+
+
+def test_a_limit_that_is_tightened_makes_the_next_order_smaller_and_outlasts_the_session(tmp_path, venue):
+    def dearest_entry(after):
+        with Journal(journal_location("main", tmp_path), "main") as journal:
+            fills = [e.fill for _, e in journal.events(after) if isinstance(e, Filled)]
+            worth = [f.quantity * f.price for f in fills if role_of(f.client_id) is Role.ENTRY]
+            return journal.last, max(worth, default=Decimal(0))
+
+    with trading(tmp_path, venue, bars=100):
+        last, dearest = dearest_entry(0)
+        assert dearest > 60
+        told = ask("main", Verb.LIMITS, limits={"max_notional_per_trade": 60.0}, root=tmp_path)
+        assert told["outcome"] == "done"
+        loosened = ask("main", Verb.LIMITS, limits={"max_notional_per_trade": 90.0}, root=tmp_path)
+        assert (loosened["outcome"], "say why" in loosened["words"]) == ("refused", True)
+    with trading(tmp_path, venue, bars=200):
+        assert 0 < dearest_entry(last)[1] <= 60
+
+
+def test_a_session_that_is_told_to_stop_ends_in_order(tmp_path, venue):
+    with trading(tmp_path, venue):
+        open_now = dict(venue.account.positions)
+        assert ask("main", Verb.STOP, root=tmp_path)["outcome"] == "done"
+        settled(lambda: held(tmp_path)["session"] is None)
+    assert venue.account.positions == open_now
+    assert set(stops_of(venue)) == set(open_now)
+    with pytest.raises(RunsError, match="none to stop"):
+        ask("main", Verb.STOP, root=tmp_path)
