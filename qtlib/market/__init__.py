@@ -2,6 +2,7 @@
 
 from qtlib.market.market import BadData, Market, aggregate
 from qtlib.market.quality import Finding, Severity, check
-from qtlib.market.store import Store, read
+from qtlib.market.reading import read
+from qtlib.market.store import Store
 
 __all__ = ["BadData", "Finding", "Market", "Severity", "Store", "aggregate", "check", "read"]

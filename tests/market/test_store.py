@@ -2,6 +2,7 @@
 
 import resource
 from contextlib import contextmanager
+from shutil import rmtree
 
 import numpy as np
 import pandas as pd
@@ -68,8 +69,9 @@ def test_simulated_files_do_not_mix_with_real_ones(store, made):
     store.write(a_market())
     other = Store(store.folder.parent / "other")
     other.write(a_market(simulated=True))
-    (other.folder / f"{made}.parquet").replace(store.folder / f"{made}.parquet")
-    with pytest.raises(BadData, match=f"{made}.parquet is simulated and BTCUSDT-1h.parquet is not"):
+    rmtree(store.folder / made)
+    (other.folder / made).rename(store.folder / made)
+    with pytest.raises(BadData, match=f"{made} is simulated and BTCUSDT-1h is not"):
         read(store.folder, ["BTCUSDT", "ETHUSDT"], "1h")
 
 
@@ -242,7 +244,7 @@ def test_the_list_shows_what_is_there_and_what_is_wrong_with_it(store):
 def test_finer_bars_add_up_to_those_they_are_inside_of(store):
     hourly = simulate(SimulatedMarket(timeframe="5m", symbols=("BTCUSDT", "ETHUSDT")), bars=12 * 50).coarser("1h")
     store.write(hourly)
-    (store.folder / "ETHUSDT-5m.parquet").unlink()
+    rmtree(store.folder / "ETHUSDT-5m")
     market = read(store.folder, hourly.symbols, "1h", finer_timeframe="5m")
     assert market.finer.symbols == ("BTCUSDT",)
     pd.testing.assert_frame_equal(aggregate(market.finer.bars["BTCUSDT"], "1h"), market.bars["BTCUSDT"])
