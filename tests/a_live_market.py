@@ -2,19 +2,8 @@
 
 from queue import SimpleQueue
 
-from qtlib.engine.feeds import Past, replay
+from qtlib.engine.feeds import Past, steps
 from qtlib.exchanges.port import BarHeard
-
-
-class Believer:
-    """Believes nothing: a venue needs only the steps."""
-
-    lookback, name = 1, "silent"
-
-    def signals(self, bars):
-        from pandas import DataFrame
-
-        return DataFrame(0.0, index=bars.index, columns=["score", "confidence", "price", "volatility_frac"])
 
 
 class LiveMarket:
@@ -22,7 +11,7 @@ class LiveMarket:
 
     def __init__(self, venue, bars):
         self.venue, self.frames = venue, bars
-        self.coming = [step for step, _ in replay(Past(bars), Believer()) if step.ts > venue.now]
+        self.coming = list(steps(Past(bars), after=venue.now))
         self.heard = SimpleQueue()
         if not self.lived():
             self.step()
@@ -53,6 +42,9 @@ class LiveMarket:
         return {symbol: of(self.frames[symbol]) for symbol in symbols if symbol in self.frames}
 
     def marks(self, symbols, timeframe, count):
+        return {}
+
+    def funding(self, symbols, since):
         return {}
 
     def watch(self, symbols, timeframe):

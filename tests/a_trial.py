@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import pandas as pd
-from builders import INSTRUMENTS, make_bars
+from builders import INSTRUMENTS, beliefs, make_bars
 
 from qtlib.domain.decisions import Moment
 from qtlib.domain.market import Step
+from qtlib.domain.panel import Beliefs, Panel
 from qtlib.engine.feeds import Past, replay
 from qtlib.exchanges.simulated.faults import KINDS, Fault, Place, schedule
 from qtlib.exchanges.simulated.faulty import AT_THE_PORT
@@ -93,10 +93,9 @@ class Coin:
 
     lookback, name = 1, "coin"
 
-    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
-        digits = (bars["close"] * 1e4 % 1_000).to_numpy()
-        believed = {"score": np.where(digits < 500, 0.9, -0.9), "confidence": 0.45 + digits % 97 / 200}
-        return pd.DataFrame({**believed, "price": bars["close"], "volatility_frac": 0.012}, index=bars.index)
+    def signals(self, panel: Panel) -> Beliefs:
+        digits = panel.close * 1e4 % 1_000
+        return beliefs(panel, np.where(digits < 500, 0.9, -0.9), 0.45 + digits % 97 / 200, 0.012)
 
 
 @cache

@@ -26,7 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE / "journal")]
 from bench_journal import figures as journal_figures  # noqa: E402
 from bench_reaction import figures as reaction_figures  # noqa: E402
 
-from qtlib.engine.feeds import lived, replay  # noqa: E402
+from qtlib.engine.feeds import lived, panel_of, replay  # noqa: E402
 from qtlib.engine.session import session  # noqa: E402
 from qtlib.journal import Journal, MemoryJournal  # noqa: E402
 from qtlib.learning.strategies import Trend  # noqa: E402
@@ -90,9 +90,9 @@ def read_ms(folder: Path) -> Callable[[], float]:
 
 
 def strategy_ms() -> float:
-    bars = simulate(SimulatedMarket(symbols=("BTCUSDT",)), bars=200).bars["BTCUSDT"]
+    panel = panel_of(simulate(SimulatedMarket(symbols=("BTCUSDT",)), bars=200))
     trend = Trend()
-    return seconds(lambda: [trend.signals(bars) for _ in range(100)]) * 10
+    return seconds(lambda: [trend.signals(panel) for _ in range(100)]) * 10
 
 
 def process_s(*command: str) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from builders import beliefs
 
 from qtlib.domain.decisions import Moment
 from qtlib.domain.orders import OrderIntent, Role, Side, Submit
@@ -64,11 +65,9 @@ class Contrary:
     lookback: int = 169
     name: str = "contrary"
 
-    def signals(self, bars):
-        moved = np.r_[0.0, np.diff(np.log(bars["close"].to_numpy()))]
-        score = np.where(np.abs(moved) > 2 * NOISE_FRAC, -np.sign(moved), 0.0)
-        given = {"score": score, "confidence": 0.9, "price": bars["close"].to_numpy(), "volatility_frac": 0.005}
-        return pd.DataFrame(given, index=bars.index)
+    def signals(self, panel):
+        moved = np.diff(np.log(panel.close), axis=-1, prepend=np.nan)
+        return beliefs(panel, np.where(np.abs(moved) > 2 * NOISE_FRAC, -np.sign(moved), 0.0), 0.9, 0.005)
 
 
 def rules(instruments):

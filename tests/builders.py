@@ -11,7 +11,9 @@ from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Signal
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import ExitPlan
+from qtlib.domain.panel import Beliefs
 from qtlib.domain.state import State, Trade
+from qtlib.engine.feeds import Past, panel_of
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, stop_price, target_price
 
@@ -88,3 +90,14 @@ def protective(trade, position, instrument, leverage, params):
         target_price(trade, position, instrument, params),
         net_price(trade, position, instrument, leverage, params),
     )
+
+
+def a_panel(frame, **more):
+    """A panel of one frame of bars, or of several by symbol."""
+    return panel_of(Past({"BTCUSDT": frame, **more}))
+
+
+def beliefs(panel, score, confidence=0.9, volatility_frac=0.01):
+    """What is believed wherever there are bars: numbers, or arrays of the panel's shape."""
+    there = np.where(np.isnan(panel.close), np.nan, 1.0)
+    return Beliefs(there * score, there * confidence, there * volatility_frac)

@@ -17,7 +17,19 @@ MAY_IMPORT = {
     "report": {"domain", "journal"},
     "params": {"rules", "learning", "exchanges"},
     "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"},
-    "cli": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params", "runs"},
+    "cli": {
+        "domain",
+        "compiler",
+        "rules",
+        "exchanges",
+        "market",
+        "journal",
+        "learning",
+        "engine",
+        "report",
+        "params",
+        "runs",
+    },
     "__init__": set(),
 }
 PURE = ("domain", "rules")  # no clock, no dice, no disk, no network

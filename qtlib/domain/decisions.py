@@ -5,7 +5,7 @@ from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from math import inf
+from math import inf, nan
 from typing import NamedTuple
 
 from qtlib.domain.market import Bar
@@ -24,6 +24,10 @@ class Signal(NamedTuple):  # a tuple, because one is made for every bar of every
     volatility_frac: float  # average true range of a bar, as a fraction of price
     model_version: str = ""  # empty: a rule of thumb, not a model
     fault: str = ""  # why this belief must not open anything: warming up, stale bars, a degraded model
+    stop_frac: float = nan  # the exits that a model proposes, as fractions of price; nan: it proposes none
+    take_profit_frac: float = nan
+    trail_frac: float = nan
+    exits_doubt: str = ""  # why it proposes none
 
 
 class Moment(NamedTuple):

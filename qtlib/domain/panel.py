@@ -5,6 +5,7 @@ Whatever reads a panel and is called live reads its last `lookback` columns, and
 column as over the whole past. Arrays are never written to after they were put here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +54,33 @@ class Beliefs(NamedTuple):
     take_profit_frac: Array | None = None  # and those of the profile hold
     trail_frac: Array | None = None
     doubt: npt.NDArray[np.int8] | None = None  # why it proposes none: an index into `DOUBTS`
+    version: str = ""  # of the model that believes this; empty: a rule of thumb
+
+    def at(self, where: tuple[Places, Places]) -> "Beliefs":
+        """Those at some places (of symbols, of closes), as flat columns."""
+        return Beliefs(*(c[where] if isinstance(c, np.ndarray) else c for c in self))  # type: ignore[arg-type]
 
 
 DOUBTS = ("", "no proposal", "not finite", "out of domain")
+_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def side_by_side(bars: Mapping[str, tuple[Times, Array]], funding: Mapping[str, tuple[Times, Array]]) -> Panel:
+    """One panel of each symbol's closes with its bars (a row each of open, high, low, close, volume), and of the times
+    of settlements, ascending, with their rates.
+
+    A rate is known from the first close *after* its settlement: at the very close it may not be published yet.
+    """
+    symbols = tuple(sorted(bars))
+    times = np.unique(np.concatenate([closes for closes, _ in bars.values()])) if bars else np.empty(0, np.int64)
+    values = np.full((len(_FIELDS), len(symbols), len(times)), np.nan)
+    rates = np.full((len(symbols), len(times)), np.nan)
+    for place, symbol in enumerate(symbols):
+        closes, columns = bars[symbol]
+        values[:, place, np.searchsorted(times, closes)] = columns
+        if symbol in funding and len(funding[symbol][0]):
+            settled, rate = funding[symbol]
+            newest = np.searchsorted(settled, times, side="left") - 1
+            rates[place] = np.where(newest >= 0, rate[newest], np.nan)
+    opened, high, low, close, volume = values
+    return Panel(symbols, times, opened, high, low, close, volume, rates)

@@ -16,16 +16,16 @@ import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
 from qtlib.domain.market import Bar, Step
+from qtlib.domain.panel import DOUBTS, Array, Beliefs, Panel, Times, side_by_side
 from qtlib.domain.state import START
 
 OHLCV = ["open", "high", "low", "close", "volume"]
-BELIEF = ["score", "confidence", "price", "volatility_frac"]
 
 Frames = Mapping[str, pd.DataFrame]
 
 
 _Row = tuple[Bar, Bar | None, float | None]  # a bar, its mark prices, and the first price after it
-_Mind = Callable[[datetime], Signal | None]  # what is believed at a bar's close
+_Mind = Callable[[datetime], list[Signal]]  # what is believed at a close
 
 
 class Strategy(Protocol):
@@ -33,13 +33,13 @@ class Strategy(Protocol):
 
     @property
     def lookback(self) -> int:
-        """The last row of `signals` depends on no more than this many bars."""
+        """The last column of `signals` depends on no more than this many closes."""
 
     @property
     def name(self) -> str: ...
 
-    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """A row of score, confidence, price and volatility_frac for every row of `bars`, from it and those before."""
+    def signals(self, panel: Panel) -> Beliefs:
+        """What is believed at every close of `panel`, from it and those before."""
 
 
 class Venue(Protocol):
@@ -93,8 +93,14 @@ def replay(
     `windowed` reads beliefs as live trading does, from the last `lookback` bars at each close; else they are read
     once over the whole past. Both are the same, row by row: strategies are held to that.
     """
-    mind = _window if windowed else _whole
-    minds = [mind(s, bars, history.usable.get(s), strategy) for s, bars in sorted(history.bars.items())]
+    believed = (_window if windowed else _whole)(panel_of(history), history, strategy)
+    for step in steps(history, after=after):
+        valued = {symbol: mark.close for symbol, mark in step.marks.items()}
+        yield step, Moment(step.ts, step.bars, tuple(believed(step.ts)), valued)
+
+
+def steps(history: History, *, after: datetime = START) -> Iterator[Step]:
+    """What a venue lives through in `history` after `after`."""
     lived_through = history.finer or history
     tapes = [(s, _tape(bars, lived_through.marks.get(s))) for s, bars in sorted(lived_through.bars.items())]
     timeline = sorted(set[datetime]().union(*(tape for _, tape in tapes)))
@@ -103,7 +109,6 @@ def replay(
     for ts in timeline[bisect_right(timeline, after) :]:
         bars: dict[str, Bar] = {}
         marks: dict[str, Bar] = {}
-        valued: dict[str, float] = {}
         nexts: dict[str, float] = {}
         for symbol, tape in tapes:
             row = tape.get(ts)
@@ -111,11 +116,10 @@ def replay(
                 continue
             bars[symbol], mark, coming = row
             if mark is not None:
-                marks[symbol], valued[symbol] = mark, mark.close
+                marks[symbol] = mark
             if coming is not None:
                 nexts[symbol] = coming
-        signals = tuple([signal for believed in minds if (signal := believed(ts)) is not None])
-        yield Step(ts, bars, marks, funding.get(ts, nothing), nexts), Moment(ts, bars, signals, valued)
+        yield Step(ts, bars, marks, funding.get(ts, nothing), nexts)
 
 
 def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment]:
@@ -135,6 +139,42 @@ def lived(venue: Venue, pairs: Iterable[tuple[Step, Moment]]) -> Iterator[Moment
         yield Moment(venue.now, {})
 
 
+def panel_of(history: History) -> Panel:
+    """The bars of `history` side by side, with the funding rates that were known at each close."""
+    return side_by_side(
+        {s: (micros(frame.index), frame[OHLCV].to_numpy(np.float64).T) for s, frame in history.bars.items()},
+        {s: (micros(rates.index), np.asarray(rates, np.float64)) for s, rates in history.funding.items()},
+    )
+
+
+def micros(index: pd.Index) -> Times:
+    """Instants as microseconds since 1970, UTC."""
+    return pd.DatetimeIndex(index).as_unit("us").asi8
+
+
+def signals_of(
+    symbols: Sequence[str],
+    times: Iterable[datetime],
+    price: Array,
+    beliefs: Beliefs,
+    fit: Sequence[bool] | None = None,
+) -> list[Signal]:
+    """One signal for each place of flat `beliefs`, each with the fault for which it must not open anything."""
+    told = ~np.isnan(beliefs.score + beliefs.confidence + beliefs.volatility_frac)
+    columns = [np.where(told, column, 0.0).tolist() for column in beliefs[:2]]
+    columns += [price.tolist(), np.where(told, beliefs.volatility_frac, 0.0).tolist()]
+    may = [True] * len(told) if fit is None else fit
+    faults = [
+        ("" if ok else "bars not usable") if known else "warming up"
+        for known, ok in zip(told.tolist(), may, strict=True)
+    ]
+    if beliefs.stop_frac is None or beliefs.take_profit_frac is None or beliefs.trail_frac is None:
+        return list(map(Signal, symbols, times, *columns, repeat(beliefs.version), faults))
+    levels = [level.tolist() for level in (beliefs.stop_frac, beliefs.take_profit_frac, beliefs.trail_frac)]
+    doubts = repeat("") if beliefs.doubt is None else [DOUBTS[doubt] for doubt in beliefs.doubt.tolist()]
+    return list(map(Signal, symbols, times, *columns, repeat(beliefs.version), faults, *levels, doubts))
+
+
 def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Row]:
     """One symbol's bars as plain values, by their close."""
     times = _times(frame.index)
@@ -144,41 +184,52 @@ def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Ro
     return dict(zip(times, zip(bars, map(marked.get, times), nexts, strict=True), strict=True))
 
 
-def _whole(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
-    """One symbol's beliefs, read once over the whole past."""
-    times = _times(frame.index)
-    fit = None if usable is None else usable.to_numpy(dtype=bool).tolist()
-    return dict(zip(times, signals_of(repeat(symbol), times, strategy.signals(frame), fit), strict=True)).get
+def _whole(panel: Panel, history: History, strategy: Strategy) -> _Mind:
+    """What is believed, read once over the whole past."""
+    beliefs = strategy.signals(panel)
+    said: list[list[Signal]] = [[] for _ in range(len(panel))]
+    for place, symbol in enumerate(panel.symbols):
+        columns = np.flatnonzero(~np.isnan(panel.close[place]))
+        where = (np.full_like(columns, place), columns)
+        times = _times(history.bars[symbol].index)
+        signals = signals_of(
+            [symbol] * len(columns), times, panel.close[where], beliefs.at(where), _fit(history, symbol)
+        )
+        for column, signal in zip(columns.tolist(), signals, strict=True):
+            said[column].append(signal)
+    by_close = dict(zip(_instants(panel), said, strict=True))
+    return lambda ts: by_close.get(ts, [])
 
 
-def _window(symbol: str, frame: pd.DataFrame, usable: "pd.Series[bool] | None", strategy: Strategy) -> _Mind:
-    """One symbol's beliefs, read from the last `lookback` bars at each close."""
-    rows = {ts: row for row, ts in enumerate(_times(frame.index))}
+def _window(panel: Panel, history: History, strategy: Strategy) -> _Mind:
+    """What is believed, read from the last `lookback` closes at each."""
+    columns = {ts: column for column, ts in enumerate(_instants(panel))}
+    fit = {
+        symbol: dict(zip(_times(frame.index), _fit(history, symbol), strict=True))
+        for symbol, frame in history.bars.items()
+    }
 
-    def believed(ts: datetime) -> Signal | None:
-        row = rows.get(ts)
-        if row is None:
-            return None
-        beliefs = strategy.signals(frame.iloc[max(0, row + 1 - strategy.lookback) : row + 1])
-        fit = None if usable is None else [bool(usable.iloc[row])]
-        return signals_of([symbol], [ts], beliefs.iloc[-1:], fit)[0]
+    def believed(ts: datetime) -> list[Signal]:
+        if ts not in columns:
+            return []
+        seen = panel.between(max(0, columns[ts] + 1 - strategy.lookback), columns[ts] + 1)
+        places = np.flatnonzero(~np.isnan(seen.close[:, -1]))
+        where = (places, np.full_like(places, len(seen) - 1))
+        symbols = [panel.symbols[place] for place in places]
+        may = [fit[symbol][ts] for symbol in symbols]
+        return signals_of(symbols, repeat(ts), seen.close[where], strategy.signals(seen).at(where), may)
 
     return believed
 
 
-def signals_of(
-    symbols: Iterable[str], times: Iterable[datetime], beliefs: pd.DataFrame, usable: Sequence[bool] | None = None
-) -> list[Signal]:
-    """Rows of `beliefs` as signals, whole columns at once, each with the fault for which it must not open anything."""
-    score, confidence, price, volatility = beliefs[BELIEF].to_numpy(dtype=float).T
-    told = ~np.isnan(score + confidence + volatility)
-    fit = [True] * len(beliefs) if usable is None else usable
-    columns = [np.where(told, score, 0.0), np.where(told, confidence, 0.0), price, np.where(told, volatility, 0.0)]
-    faults = [
-        ("" if ok else "bars not usable") if known else "warming up"
-        for known, ok in zip(told.tolist(), fit, strict=True)
-    ]
-    return list(map(Signal, symbols, times, *(column.tolist() for column in columns), repeat(""), faults))
+def _fit(history: History, symbol: str) -> list[bool]:
+    """Which of a symbol's bars may be traded on."""
+    usable = history.usable.get(symbol)
+    return [True] * len(history.bars[symbol]) if usable is None else usable.to_numpy(dtype=bool).tolist()
+
+
+def _instants(panel: Panel) -> list[datetime]:
+    return _times(pd.to_datetime(panel.times, unit="us", utc=True))
 
 
 def _bars(frame: pd.DataFrame, times: Sequence[datetime]) -> list[Bar]:

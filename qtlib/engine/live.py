@@ -8,34 +8,40 @@ venue that cannot be reached makes heartbeats, never an end.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import repeat
-from math import ceil, inf
+from math import ceil, inf, nan
+from operator import itemgetter
 from queue import Empty
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
 from qtlib.domain.market import Bar
+from qtlib.domain.panel import Array, Panel, Times
 from qtlib.domain.state import START
 from qtlib.engine.feeds import OHLCV, Strategy, signals_of
 from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData, RunningMarket, WaitingMarket
 
 PAUSE_S = 0.2  # before a market that could not be asked is asked again
 MOST_MISSED = 1_500  # bars: of a longer absence only the end is learned
+SETTLED_S = 5.0  # after which a venue has published what it settled at the full hour
 
-_COLUMNS, _VOLUME = pd.Index(OHLCV), OHLCV.index("volume")
+_VOLUME = OHLCV.index("volume")
+_NEVER = np.iinfo(np.int64).min
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_LONGEST = timedelta(hours=24)  # between two settlements
 
-Times = npt.NDArray[np.datetime64]  # closes, UTC: a row a symbol, a column a bar
-Volumes = npt.NDArray[np.float64]  # base, likewise
-Fit = Callable[[Times, Volumes], npt.NDArray[np.bool_]]  # of which symbols the last bar may be traded on
+Fit = Callable[
+    [Times, Array], npt.NDArray[np.bool_]
+]  # closes and volumes -> of which symbols the last may be traded on
 
 
-def _all_fit(times: Times, volumes: Volumes) -> npt.NDArray[np.bool_]:
-    return np.ones(len(times), dtype=np.bool_)
+def _all_fit(times: Times, volume: Array) -> npt.NDArray[np.bool_]:
+    return np.ones(len(volume), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Subject:
     span: timedelta  # of a bar
     fit: Fit = _all_fit
     before: int = 0  # how many bars before the lookback `fit` reads
+    reads_funding: bool = False  # whether the strategy does
 
 
 def stepped(
@@ -63,6 +70,7 @@ def stepped(
         moments: Sequence[Moment] = ()
         try:
             if (now := data.now) > at:
+                windows.look_up(data, now)
                 moments = _closed(data, windows, at, now) or [_heartbeat(at)]
                 at = now
             elif begun and not settled():
@@ -117,6 +125,8 @@ def streamed(
             doubt, due_s = doubt or "it is time to compare", clock() + reconcile_s
         ready = gathering.ready(clock() - patience_s)
         if not ready or woken or doubt:
+            with suppress(ExchangeError):  # then at the next heartbeat
+                windows.look_up(data, data.now)
             yield _heartbeat(windows.last, doubt)
         for ts, closed in ready:
             newest = not gathering.bars and ts == ready[-1][0]
@@ -139,36 +149,45 @@ def single_pass(feed: Iterable[Moment]) -> Iterator[Moment]:
 
 
 class _Windows:
-    """The last `lookback` bars of each symbol, and what the strategy makes of them.
+    """The newest closes of the universe, with what was heard of each, and what the strategy makes of them.
 
-    Full windows are read in one go, one under the other: a belief reads no more than `lookback` rows, so that the last
-    row of each is what it would be by itself. With fewer bars there is no belief yet.
+    A panel of fixed length that moves on with each close. What comes late goes to its own close.
     """
 
     def __init__(self, subject: Subject, holds_s: float = inf) -> None:
         self.subject, self.holds_s = subject, holds_s
         self.last = START  # close of the newest bar taken in
-        self._lookback = subject.strategy.lookback
-        self._length = self._lookback + subject.before
-        shape = (len(subject.symbols), self._length)
-        self._places = {symbol: place for place, symbol in enumerate(subject.symbols)}
-        self._counts = np.zeros(len(subject.symbols), dtype=int)
-        self._times = np.zeros(shape, dtype="datetime64[us]")
-        self._values = np.zeros((*shape, len(OHLCV)))
+        self._symbols = tuple(sorted(subject.symbols))
+        self._places = {symbol: place for place, symbol in enumerate(self._symbols)}
+        length = subject.strategy.lookback + subject.before
+        self._times = np.full(length, _NEVER)
+        self._values = np.full((len(OHLCV) + 1, len(self._symbols), length), np.nan)  # the bars, and funding rates
+        self._newest = np.full(len(self._symbols), _NEVER)
+        self._funding = _Funding(self._symbols)
 
     def fill(self, data: MarketData) -> Sequence[Moment]:
         """Read what there is of the past; no moments come of it."""
-        s = self.subject
-        self._counts[:] = 0
-        for symbol, bars in data.bars(s.symbols, s.timeframe, self._length).items():
-            for bar in bars:
-                self._take(self._places[symbol], bar)
+        s, length = self.subject, len(self._times)
+        self._times[:], self._values[:], self._newest[:] = _NEVER, np.nan, _NEVER
+        if s.reads_funding:
+            now = data.now
+            self._funding.learn(data, now - length * s.span - _LONGEST, now)
+        past = [
+            (bar.ts, symbol, bar) for symbol, bars in data.bars(s.symbols, s.timeframe, length).items() for bar in bars
+        ]
+        for _, symbol, bar in sorted(past, key=itemgetter(0)):
+            self._take(self._places[symbol], bar)
         return ()
+
+    def look_up(self, data: MarketData, now: datetime) -> None:
+        """Ask which funding rates were settled, if the strategy reads them and a full hour has passed since."""
+        if self.subject.reads_funding and self._funding.due(now):
+            self._funding.learn(data, self._funding.asked - _LONGEST, now)
 
     def is_news(self, said: BarHeard) -> bool:
         """Whether a bar of this symbol that closed later is not known yet."""
         place = self._places.get(said.symbol)
-        return place is not None and (not self._counts[place] or _instant(said.bar.ts) > self._times[place, -1])
+        return place is not None and _micros(said.bar.ts) > self._newest[place]
 
     def moment(
         self, ts: datetime, closed: Mapping[str, BarHeard], *, past: bool = False, stale: bool = False
@@ -182,34 +201,57 @@ class _Windows:
         marks = {symbol: said.mark for symbol, said in closed.items() if said.mark is not None}
         if past:
             return Moment(ts, bars, (), marks, past=True)
-        return Moment(ts, bars, tuple(self._signals(ts, closed, stale)), marks, holds_s=self.holds_s)
+        return Moment(ts, bars, tuple(self._signals(ts, sorted(closed), stale)), marks, holds_s=self.holds_s)
 
     def _take(self, place: int, bar: Bar) -> None:
-        times, values = self._times[place], self._values[place]
-        times[:-1], values[:-1] = times[1:], values[1:]
-        times[-1], values[-1] = _instant(bar.ts), bar[1:]
-        self._counts[place] += 1
+        ts = _micros(bar.ts)
+        column = int(np.searchsorted(self._times, ts))
+        if column == len(self._times) or self._times[column] != ts:
+            if column == 0:
+                return  # older than all that is looked at
+            column -= 1  # what is older moves on by one
+            self._times[:column] = self._times[1 : column + 1]
+            self._values[..., :column] = self._values[..., 1 : column + 1]
+            self._times[column], self._values[..., column] = ts, np.nan
+            self._values[-1, :, column] = self._funding.before(ts)
+        self._values[:-1, place, column] = bar[1:]
+        self._newest[place] = ts
 
-    def _signals(self, ts: datetime, closed: Mapping[str, BarHeard], stale: bool) -> list[Signal]:
-        symbols = sorted(closed)
-        full = [symbol for symbol in symbols if self._counts[self._places[symbol]] >= self._lookback]
-        believed = {signal.symbol: signal for signal in self._believed(ts, full)}
-        signals = [
-            believed.get(symbol) or Signal(symbol, ts, 0.0, 0.0, closed[symbol].bar.close, 0.0, "", "warming up")
-            for symbol in symbols
-        ]
+    def _signals(self, ts: datetime, symbols: Sequence[str], stale: bool) -> list[Signal]:
+        here = int(np.searchsorted(self._times, _micros(ts)))
+        begun = int(np.searchsorted(self._times, _NEVER, side="right"))
+        panel = Panel(self._symbols, self._times, *self._values).between(begun, here + 1)
+        places = np.array([self._places[symbol] for symbol in symbols], dtype=np.int64)
+        fit = self.subject.fit(self._times, self._values[_VOLUME])[places]
+        seen = panel.last(self.subject.strategy.lookback)
+        where = (places, np.full_like(places, len(seen) - 1))
+        beliefs = self.subject.strategy.signals(seen).at(where)
+        signals = signals_of(symbols, repeat(ts), seen.close[where], beliefs, fit.tolist())
         return [s._replace(fault="bars too old") if stale and not s.fault else s for s in signals]
 
-    def _believed(self, ts: datetime, symbols: Sequence[str]) -> list[Signal]:
-        if not symbols:
-            return []
-        places = [self._places[symbol] for symbol in symbols]
-        times, values = self._times[places], self._values[places]
-        index = pd.DatetimeIndex(times.reshape(-1), name="ts").tz_localize("UTC")
-        frame = pd.DataFrame(values.reshape(-1, len(OHLCV)), index=index, columns=_COLUMNS, copy=False)
-        beliefs = self.subject.strategy.signals(frame).iloc[self._length - 1 :: self._length]
-        fit = self.subject.fit(times, values[:, :, _VOLUME])
-        return signals_of(symbols, repeat(ts), beliefs, fit.tolist())
+
+class _Funding:
+    """The rates that were settled, as far back as is looked. Venues settle at full hours."""
+
+    def __init__(self, symbols: tuple[str, ...]) -> None:
+        self.asked = START
+        self._rates: dict[str, dict[datetime, float]] = {symbol: {} for symbol in symbols}
+
+    def due(self, now: datetime) -> bool:
+        return _hour(now) > _hour(self.asked)
+
+    def learn(self, data: MarketData, since: datetime, now: datetime) -> None:
+        for symbol, settled in data.funding(tuple(self._rates), since).items():
+            self._rates[symbol].update({rate.ts: rate.rate_frac for rate in settled})
+        self.asked = now
+
+    def before(self, micros: int) -> Array:
+        """What each symbol's newest rate was just before an instant."""
+        newest = (
+            next((r for ts, r in reversed(rates.items()) if _micros(ts) < micros), nan)
+            for rates in self._rates.values()
+        )
+        return np.fromiter(newest, dtype=float)
 
 
 class _Gathering:
@@ -277,5 +319,10 @@ def _heartbeat(ts: datetime, doubt: str = "") -> Moment:
     return Moment(ts, {}, doubt=doubt)
 
 
-def _instant(ts: datetime) -> "np.datetime64":
-    return np.datetime64(ts.replace(tzinfo=None), "us")
+def _micros(ts: datetime) -> int:
+    return (ts - _EPOCH) // _MICROSECOND
+
+
+def _hour(ts: datetime) -> int:
+    """The full hours whose settlements are published at `ts`."""
+    return int((ts.timestamp() - SETTLED_S) // 3600.0)

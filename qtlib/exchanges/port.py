@@ -58,6 +58,13 @@ class Woken(NamedTuple):
 Heard = BarHeard | Woken
 
 
+class Settled(NamedTuple):
+    """A funding rate that was settled."""
+
+    ts: datetime
+    rate_frac: float  # of notional; positive: longs pay
+
+
 class MarketData(Protocol):
     """What trading needs to know of the market: bars that have closed, from the venue that is traded on."""
 
@@ -70,6 +77,9 @@ class MarketData(Protocol):
 
     def marks(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, Sequence[Bar]]:
         """The same of mark prices."""
+
+    def funding(self, symbols: Iterable[str], since: datetime) -> Mapping[str, Sequence[Settled]]:
+        """The funding rates of each symbol that were settled at or after `since`, oldest first."""
 
 
 class WaitingMarket(MarketData, Protocol):

@@ -1,7 +1,7 @@
 """Features: named numbers that say something about the bars so far.
 
-A feature is a function of the columns of a frame. Its value at a bar reads that bar and the `lookback - 1` before it,
-nothing else, and is NaN where there are not so many. The same bits come out whether it is given the whole past or those
+A feature is a function of a panel. Its value at a close reads that close and the `lookback - 1` before it, nothing
+else, and is NaN where there are not so many. The same bits come out whether it is given the whole past or those
 bars alone, because live and backtest must decide alike. So everything here is made of + - * / and square roots (IEEE
 754 rounds them in one way only, on every machine, in vectors or one by one), a window is summed in an order that
 depends on its length alone, and nothing accumulates. All are pure numbers: prices times ten change nothing.
@@ -10,41 +10,24 @@ depends on its length alone, and nothing accumulates. All are pure numbers: pric
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-Array = npt.NDArray[np.float64]
-
-
-class Columns(NamedTuple):
-    """A frame's columns as arrays."""
-
-    open: Array
-    high: Array
-    low: Array
-    close: Array
-    volume: Array
-
-
-def columns(bars: pd.DataFrame) -> Columns:
-    return Columns(*(bars[name].to_numpy(np.float64) for name in Columns._fields))
+from qtlib.domain.panel import Array, Panel
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
     name: str
-    lookback: int  # bars that the last value depends on
-    of: Callable[[Columns], Array]
+    lookback: int  # closes that the last value depends on
+    of: Callable[[Panel], Array]  # of shape (symbols, bars)
 
 
-def changes(c: Columns) -> Array:
+def changes(p: Panel) -> Array:
     """The change of the close over each bar, as a fraction of the close before."""
-    out = np.full_like(c.close, np.nan)
-    np.divide(c.close[1:], c.close[:-1], out=out[1:])
-    out[1:] -= 1.0
+    out = np.full_like(p.close, np.nan)
+    np.divide(p.close[..., 1:], p.close[..., :-1], out=out[..., 1:])
+    out[..., 1:] -= 1.0
     return out
 
 
@@ -64,63 +47,65 @@ def momentum(change: Array, horizon: int, typical: Array) -> Array:
         return windowed(np.add, change, horizon) / (typical * math.sqrt(horizon))
 
 
-def true_range_frac(c: Columns, span: int) -> Array:
+def true_range_frac(p: Panel, span: int) -> Array:
     """Average true range as a fraction of the close (Wilder 1978), as a plain mean over `span` bars."""
-    spread = np.full_like(c.close, np.nan)
-    np.subtract(np.maximum(c.high[1:], c.close[:-1]), np.minimum(c.low[1:], c.close[:-1]), out=spread[1:])
-    return windowed(np.add, spread, span) / span / c.close
+    spread = np.full_like(p.close, np.nan)
+    before = p.close[..., :-1]
+    np.subtract(np.maximum(p.high[..., 1:], before), np.minimum(p.low[..., 1:], before), out=spread[..., 1:])
+    return windowed(np.add, spread, span) / span / p.close
 
 
-def channel(c: Columns, span: int) -> Array:
+def channel(p: Panel, span: int) -> Array:
     """Where the close lies between the lowest low (-1) and the highest high (+1) of `span` bars (Donchian)."""
-    top, bottom = windowed(np.maximum, c.high, span), windowed(np.minimum, c.low, span)
+    top, bottom = windowed(np.maximum, p.high, span), windowed(np.minimum, p.low, span)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return ((c.close - bottom) - (top - c.close)) / (top - bottom)
+        return ((p.close - bottom) - (top - p.close)) / (top - bottom)
 
 
-def volume_ratio(c: Columns, short: int, long: int) -> Array:
+def volume_ratio(p: Panel, short: int, long: int) -> Array:
     """Mean volume of `short` bars over that of `long` bars."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (windowed(np.add, c.volume, short) / short) / (windowed(np.add, c.volume, long) / long)
+        return (windowed(np.add, p.volume, short) / short) / (windowed(np.add, p.volume, long) / long)
 
 
-def volatility_ratio(c: Columns, short: int, long: int) -> Array:
+def volatility_ratio(p: Panel, short: int, long: int) -> Array:
     """Volatility of `short` bars over that of `long` bars: above one, the market wakes up."""
-    change = changes(c)
+    change = changes(p)
     with np.errstate(invalid="ignore", divide="ignore"):
         return volatility(change, short) / volatility(change, long)
 
 
 def windowed(join: np.ufunc, values: Array, span: int) -> Array:
-    """`join` (an add, a maximum) over the last `span` values, NaN before; the order of joining depends on `span` alone.
+    """`join` (an add, a maximum) over the last `span` values along the last axis, NaN before.
 
-    Windows of 2, 4, 8 … are each made of two halves, and the window asked for is put together from those.
+    The order of joining depends on `span` alone:
+    windows of 2, 4, 8 … are each made of two halves, and the window asked for is put together from those.
 
     >>> windowed(np.add, np.array([1.0, 2.0, 4.0, 8.0]), 3).tolist()
     [nan, nan, 7.0, 14.0]
     """
-    size = len(values)
-    out = np.full(size, np.nan)
+    size = values.shape[-1]
+    out = np.full_like(values, np.nan)
     if span > size:
         return out
-    block, length = values, 1  # block[i] joins values[i : i + length]
-    total, done = None, 0  # total[i] joins values[i : i + done]
+    block, length = values, 1  # block[..., i] joins values[..., i : i + length]
+    total, done = None, 0  # total[..., i] joins values[..., i : i + done]
     while True:
         if span & length:
-            total = block if total is None else join(total[: size - done - length + 1], block[done:])
+            total = block if total is None else join(total[..., : size - done - length + 1], block[..., done:])
             done += length
         if done == span:
             break
-        block = join(block[:-length], block[length:])
+        block = join(block[..., :-length], block[..., length:])
         length *= 2
     assert total is not None
-    out[span - 1 :] = total
+    out[..., span - 1 :] = total
     return out
 
 
 def _momentum(horizon: int, span: int) -> Feature:
-    def of(c: Columns) -> Array:
-        change = changes(c)
+    def of(p: Panel) -> Array:
+        change = changes(p)
         return momentum(change, horizon, volatility(change, span))
 
     return Feature(f"momentum_{horizon}", max(horizon, span) + 1, of)
@@ -130,11 +115,11 @@ _ALL = (
     _momentum(24, 168),
     _momentum(72, 168),
     _momentum(168, 168),
-    Feature("volatility_168", 169, lambda c: volatility(changes(c), 168)),
-    Feature("volatility_ratio_24_168", 169, lambda c: volatility_ratio(c, 24, 168)),
-    Feature("true_range_frac_14", 15, lambda c: true_range_frac(c, 14)),
-    Feature("channel_48", 48, lambda c: channel(c, 48)),
-    Feature("volume_ratio_24_168", 168, lambda c: volume_ratio(c, 24, 168)),
+    Feature("volatility_168", 169, lambda p: volatility(changes(p), 168)),
+    Feature("volatility_ratio_24_168", 169, lambda p: volatility_ratio(p, 24, 168)),
+    Feature("true_range_frac_14", 15, lambda p: true_range_frac(p, 14)),
+    Feature("channel_48", 48, lambda p: channel(p, 48)),
+    Feature("volume_ratio_24_168", 168, lambda p: volume_ratio(p, 24, 168)),
 )
 
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in _ALL}

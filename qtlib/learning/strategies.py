@@ -1,20 +1,16 @@
-"""Strategies: from bars to beliefs. Each gives a row of score, confidence, price and volatility for each bar.
+"""Strategies: from bars to beliefs. Each gives a score, a confidence and a volatility for each close of each symbol.
 
-`signals(bars)` has the columns `score` (-1 surely down .. +1 surely up), `confidence` (0 .. 1), `price` (the last
-close, in quote) and `volatility_frac` (average true range of a bar, as a fraction of price). A row reads its own bar
-and the `lookback - 1` before it, to the same bits as if there were no others. All but the price are NaN in the rows
-before, and where prices stood still so long that there is nothing to compare with.
+A belief at a close reads that close and the `lookback - 1` before it, to the same bits as if there were no others. It
+is NaN where there are not so many, and where prices stood still so long that there is nothing to compare with.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 
-from qtlib.learning.features import Array, changes, columns, momentum, true_range_frac, volatility
-
-BELIEFS = pd.Index(["score", "confidence", "price", "volatility_frac"])
+from qtlib.domain.panel import Array, Beliefs, Panel
+from qtlib.learning.features import changes, momentum, true_range_frac, volatility
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +50,15 @@ class Trend:
     def lookback(self) -> int:
         return 1 + max(self.slow, self.volatility_span, self.range_span)
 
-    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """A row of beliefs for each row of `bars`, from that row and the `lookback - 1` before it."""
-        c = columns(bars)
-        change = changes(c)
+    def signals(self, panel: Panel) -> Beliefs:
+        """What is believed at each close of `panel`."""
+        change = changes(panel)
         typical = volatility(change, self.volatility_span)
         fast, medium, slow = (_squashed(momentum(change, n, typical)) for n in (self.fast, self.medium, self.slow))
         score = (fast + medium + slow) / 3.0
-        volatility_frac = true_range_frac(c, self.range_span)
-        score[: self.lookback - 1] = volatility_frac[: self.lookback - 1] = np.nan
-        beliefs = np.stack([score, 0.5 + 0.3 * np.abs(score), c.close, volatility_frac])
-        return pd.DataFrame(beliefs.T, index=bars.index, columns=BELIEFS, copy=False)
+        volatility_frac = true_range_frac(panel, self.range_span)
+        score[..., : self.lookback - 1] = volatility_frac[..., : self.lookback - 1] = np.nan
+        return Beliefs(score, 0.5 + 0.3 * np.abs(score), volatility_frac)
 
 
 STRATEGIES: Mapping[str, type[Trend]] = {"trend": Trend}

@@ -16,13 +16,11 @@ import pandas as pd
 from qtlib.market.timeframes import Micros, datetime_at, micros_at, micros_in, micros_of
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-_NEVER = np.datetime64(0, "us")
 OUTAGE = 3  # so many bars in a row without a trade are an outage, and what follows them starts anew
 JUMP = 2.0  # a price that moves by this factor from one bar to the next deserves a look
 MAX_FUNDING = 0.05  # no venue settles more than this fraction at once; more means percent
 
 Mask = npt.NDArray[np.bool_]
-Instants = npt.NDArray[np.datetime64]
 
 
 class Severity(Enum):
@@ -113,30 +111,40 @@ def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]"
 
     Each answer reads only the bars up to its own.
     """
-    ts = micros_in(bars.index)
-    silent = bars["volume"].to_numpy(np.float64) == 0
-    anew = np.zeros(len(ts), dtype=np.bool_)  # bars that follow an interruption
-    anew[1:] = (np.diff(ts) > micros_of(timeframe)) | (_stretches(silent)[:-1] >= OUTAGE)
-
+    ts, volume = micros_in(bars.index), bars["volume"].to_numpy(np.float64)
+    anew = _anew(ts, volume[None], micros_of(timeframe))[0]
     row = np.arange(len(ts))
     since = row - np.maximum.accumulate(np.where(anew, row, -refill))
-    return pd.Series(~silent & (since >= refill - 1), index=bars.index, name="usable")
+    return pd.Series((volume != 0) & (since >= refill - 1), index=bars.index, name="usable")
 
 
-def fit(ts: Instants, volume: npt.NDArray[np.float64], timeframe: str, refill: int) -> Mask:
-    """What `usable` says of the last bars of many windows, one a row; what is not known of a window is 1970.
+def fit(ts: Micros, volume: npt.NDArray[np.float64], timeframe: str, refill: int) -> Mask:
+    """What `usable` says of the last bar of each symbol, a row of `volume`; NaN is a bar that is not there.
 
-    They hold `refill` bars and `OUTAGE - 1` before, as a bar among those may be the one that follows an outage.
+    They hold `refill` closes and `OUTAGE - 1` before, as a bar among those may be the one that follows an outage.
     """
-    known = ts > _NEVER
-    silent = (volume == 0) & known
-    outage = silent[:, :-1].copy()  # ... with the two before it, and something follows
-    for back in range(1, OUTAGE):
-        outage[:, back:] &= silent[:, :-1][:, :-back]
-        outage[:, :back] = False
-    gap = (np.diff(ts, axis=1) > np.timedelta64(micros_of(timeframe), "us")) & known[:, :-1]
-    anew = (gap | outage)[:, ts.shape[1] - refill :]
-    return np.asarray(~silent[:, -1] & ~anew.any(axis=1))
+    anew = _anew(ts, volume, micros_of(timeframe))[:, volume.shape[1] - refill + 1 :]
+    return np.asarray((volume[:, -1] > 0) & ~anew.any(axis=1))
+
+
+def _anew(ts: Micros, volume: npt.NDArray[np.float64], span: int) -> Mask:
+    """Which bars follow an interruption: a bar that is not there, or `OUTAGE` in a row without a trade.
+
+    One that is not there did not trade either. Before a symbol's first bar there is nothing to interrupt.
+    """
+    anew = np.zeros(volume.shape, dtype=np.bool_)
+    if volume.shape[1] < 2:
+        return anew
+    known, slot = ~np.isnan(volume), ts // span
+    begun = np.logical_or.accumulate(known, axis=1)
+    before_first = begun[:, 1:] & ~begun[:, :-1]
+    traded = np.where(volume > 0, slot, np.iinfo(np.int64).min)
+    traded[:, :-1] = np.where(before_first, slot[1:] - 1, traded[:, :-1])
+    traded[:, 0] = np.maximum(traded[:, 0], np.where(begun[:, 0], slot[0] - 1, traded[:, 0]))
+    last = np.maximum.accumulate(traded, axis=1)[:, :-1]
+    gap = ~known[:, :-1] | (slot[1:] - slot[:-1] > 1)
+    anew[:, 1:] = known[:, 1:] & begun[:, :-1] & (gap | (slot[1:] - 1 - last >= OUTAGE))
+    return anew
 
 
 def missing(ts: Micros, span: int) -> int:

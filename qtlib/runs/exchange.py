@@ -9,18 +9,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from math import inf
 from pathlib import Path
 
-import pandas as pd
 import psutil
 
 from qtlib.domain.market import Instrument, Step
 from qtlib.domain.state import START
-from qtlib.engine.feeds import BELIEF, replay
+from qtlib.engine.feeds import steps
 from qtlib.exchanges.paper import Upstream, open_upstream
 from qtlib.exchanges.port import ExchangeError
 from qtlib.exchanges.simulated import SimulatedExchange
@@ -28,7 +26,6 @@ from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.faults import read as read_faults
 from qtlib.exchanges.simulated.served import Desk, Doors, Ledger, serve
 from qtlib.exchanges.simulated.served.chart import Chart
-from qtlib.market import Market
 from qtlib.market.timeframes import datetime_at, length_of, micros_at
 from qtlib.params import Params, SettingsError, load_yaml
 from qtlib.runs import wiring
@@ -135,11 +132,11 @@ def _timeframe(params: Params) -> str:
 def _steps(params: Params) -> Iterator[Step]:
     """The bars on disk; or the simulated market, which goes on for ever."""
     if params.data.source == "files":
-        yield from _lived(wiring.market(params), START)
+        yield from steps(wiring.market(params))
         return
     after = START
     while True:
-        batch = list(_lived(wiring.market(params, after), after))
+        batch = list(steps(wiring.market(params, after), after=after))
         yield from batch[:-1]  # the last one does not know yet at which price the next begins
         after = batch[-2].ts
 
@@ -156,21 +153,6 @@ def _split(steps: Iterator[Step], until: datetime | None, bars: int) -> tuple[li
     if until is None:
         raise SettingsError(f"with {len(past)} bars there is nothing after the first {bars}: say --from when to begin")
     return past, iter(())
-
-
-def _lived(market: Market, after: datetime) -> Iterator[Step]:
-    return (step for step, _ in replay(market, _Silent(), after=after))
-
-
-@dataclass(frozen=True, slots=True)
-class _Silent:
-    """Believes nothing: a venue needs the steps of a replay, and not its signals."""
-
-    lookback: int = 1
-    name: str = "silent"
-
-    def signals(self, bars: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(0.0, index=bars.index, columns=BELIEF)
 
 
 def _files(

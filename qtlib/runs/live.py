@@ -56,7 +56,16 @@ def moments(
     params = run.params
     timeframe, names = params.data.timeframe, params.universe.symbols
     span, may_trade = length_of(timeframe), partial(fit, timeframe=timeframe, refill=strategy.lookback)
-    subject = Subject(strategy, names, timeframe, span, may_trade, before=OUTAGE - 1)
+    funding = getattr(strategy, "reads_funding", False)
+    subject = Subject(
+        strategy,
+        names,
+        timeframe,
+        span,
+        may_trade,
+        before=OUTAGE - 1,
+        reads_funding=funding,
+    )
     if _waits(params):
         return stepped(exchange, subject, after, lambda: auditor.settled)
     feed = streamed(exchange, subject, after, stale_s=STALE_BARS * span.total_seconds())

@@ -4,13 +4,15 @@ A step that finds something amiss ends entries for this session, and nothing els
 on. To add a step: write the function, from what there is to words; raise to object; add it to `STEPS`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.request import ProxyHandler, build_opener
 
+import numpy as np
 import pandas as pd
 
-from qtlib.engine.feeds import OHLCV, Strategy
+from qtlib.domain.market import Bar
+from qtlib.engine.feeds import OHLCV, Past, Strategy, panel_of
 from qtlib.engine.rehearsal import foresee
 from qtlib.exchanges.binance.adapter import Binance
 from qtlib.exchanges.port import Finding
@@ -82,13 +84,24 @@ def _journal(subject: _Subject) -> str:
 def _strategy(subject: _Subject) -> str:
     """It is loaded, and believes something about the newest bars."""
     data, strategy = subject.run.params.data, subject.strategy
-    symbol = subject.run.params.universe.symbols[0]
-    bars = subject.exchange.bars((symbol,), data.timeframe, strategy.lookback)[symbol]
-    frame = pd.DataFrame([bar[1:] for bar in bars], columns=OHLCV, index=pd.DatetimeIndex([bar.ts for bar in bars]))
-    belief = strategy.signals(frame).iloc[-1]
-    if pd.isna(belief["score"]):
-        return f"{strategy.name} is warming up: {len(bars)} of {strategy.lookback} bars of {symbol} are there"
-    return f"{strategy.name} on {symbol}: score {belief['score']:+.2f}, confidence {belief['confidence']:.2f}"
+    symbols = subject.run.params.universe.symbols
+    bars = subject.exchange.bars(symbols, data.timeframe, strategy.lookback)
+    told = {symbol: _frame(of) for symbol, of in bars.items() if of}
+    panel = panel_of(Past(told))
+    beliefs = strategy.signals(panel)
+    score, confidence = beliefs.score[:, -1], beliefs.confidence[:, -1]
+    known = np.flatnonzero(~np.isnan(score + confidence))
+    if not len(known):
+        return f"{strategy.name} is warming up: {len(panel)} of {strategy.lookback} bars are there"
+    strongest = known[np.argmax(np.abs(score[known]))]
+    return (
+        f"{strategy.name} believes something about {len(known)} of {len(symbols)} symbols, most of "
+        f"{panel.symbols[strongest]}: score {score[strongest]:+.2f}, confidence {confidence[strongest]:.2f}"
+    )
+
+
+def _frame(bars: Sequence[Bar]) -> pd.DataFrame:
+    return pd.DataFrame([bar[1:] for bar in bars], columns=OHLCV, index=pd.DatetimeIndex([bar.ts for bar in bars]))
 
 
 def _venue(subject: _Subject) -> Iterator[Finding]:

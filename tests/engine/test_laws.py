@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-from builders import INSTRUMENTS, make_bars, some_rules
+from builders import INSTRUMENTS, beliefs, make_bars, some_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,18 +31,10 @@ class Dice:
     lookback: int = 1
     name: str = "dice"
 
-    def signals(self, bars):
-        rng = np.random.default_rng(self.seed + int(bars["open"].iloc[0] * 100))
-        n = len(bars)
-        return pd.DataFrame(
-            {
-                "score": rng.uniform(-1, 1, n),
-                "confidence": rng.uniform(0.3, 1, n),
-                "price": bars["close"],
-                "volatility_frac": rng.uniform(0.002, 0.03, n),
-            },
-            index=bars.index,
-        )
+    def signals(self, panel):
+        rng = np.random.default_rng(self.seed)
+        n = panel.close.shape
+        return beliefs(panel, rng.uniform(-1, 1, n), rng.uniform(0.3, 1, n), rng.uniform(0.002, 0.03, n))
 
 
 markets = st.tuples(

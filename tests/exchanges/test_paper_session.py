@@ -5,9 +5,8 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import pandas as pd
 from a_served_venue import SYMBOLS
-from builders import some_rules
+from builders import beliefs, some_rules
 from test_served_paper import elsewhere, following
 
 from qtlib.domain.orders import Role
@@ -29,9 +28,8 @@ class Bull:
     lookback: int = 3
     name: str = "bull"
 
-    def signals(self, bars):
-        given = {"score": 0.9, "confidence": 0.9, "price": bars["close"], "volatility_frac": 0.01}
-        return pd.DataFrame(given, index=bars.index)
+    def signals(self, panel):
+        return beliefs(panel, 0.9)
 
 
 def test_it_trades_what_happens_elsewhere_and_nobody_there_hears_of_it():

@@ -1,8 +1,8 @@
-"""Frames as unkind as markets are: jumps, silences, prices near nothing, any layout in memory."""
+"""Frames and panels as unkind as markets are: jumps, silences, prices near nothing, any layout in memory."""
 
 import numpy as np
 import pandas as pd
-from builders import T0
+from builders import T0, a_panel
 from hypothesis import strategies as st
 
 
@@ -26,3 +26,16 @@ def wild_bars(draw, min_size=1, max_size=450):
     if draw(st.booleans()):
         return pd.DataFrame(columns, index=index)
     return pd.DataFrame(np.column_stack(list(columns.values())), index=index, columns=list(columns))
+
+
+@st.composite
+def wild_panels(draw, min_size=1):
+    """Two symbols, the second listed later or with bars missing; now and then only one."""
+    first = draw(wild_bars(min_size=min_size))
+    if draw(st.booleans()):
+        return a_panel(first)
+    second = draw(wild_bars())
+    second = second[second.index <= first.index[-1]]
+    there = np.random.default_rng(draw(st.integers(0, 99))).random(len(second)) > draw(st.sampled_from([0.0, 0.02]))
+    late = draw(st.integers(0, len(second)))
+    return a_panel(first, ETHUSDT=second[there].iloc[late:])

@@ -3,14 +3,15 @@
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
-from builders import make_bars
-from frames import wild_bars
+from builders import a_panel, make_bars
+from frames import wild_panels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import folder as real_data
 
+from qtlib.domain.panel import Beliefs
+from qtlib.engine.feeds import panel_of
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import read
 from qtlib.market.simulated import simulate
@@ -21,79 +22,91 @@ SEVERAL = [
     Trend(fast=3, medium=10, slow=11, volatility_span=40, range_span=50),
 ]
 every = pytest.mark.parametrize("strategy", SEVERAL, ids=str)
-BELIEFS = ["score", "confidence", "price", "volatility_frac"]
 
 
 def same(one, other):
-    return np.array_equal(one.to_numpy(), other.to_numpy(), equal_nan=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one[:3], other[:3], strict=True))
+
+
+def until(beliefs, end):
+    return Beliefs(*(column[:, :end] for column in beliefs[:3]))
+
+
+def last(beliefs):
+    return Beliefs(*(column[:, -1] for column in beliefs[:3]))
 
 
 @every
-@given(bars=wild_bars(), share=st.floats(0, 1))
+@given(panel=wild_panels(), share=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_live_and_backtest_believe_the_same(strategy, bars, share):
-    end = 1 + int(share * (len(bars) - 1))
-    recent = strategy.signals(bars.iloc[max(0, end - strategy.lookback) : end])
-    assert same(recent.iloc[-1], strategy.signals(bars).iloc[end - 1])
+def test_live_and_backtest_believe_the_same(strategy, panel, share):
+    end = 1 + int(share * (len(panel) - 1))
+    recent = strategy.signals(panel.between(max(0, end - strategy.lookback), end))
+    assert same(last(recent), last(until(strategy.signals(panel), end)))
 
 
 @every
-@given(bars=wild_bars(min_size=2), share=st.floats(0, 1))
+@given(panel=wild_panels(min_size=2), share=st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
-def test_a_strategy_never_reads_the_future(strategy, bars, share):
-    known = 1 + int(share * (len(bars) - 2))
-    changed = bars.copy()
-    changed.iloc[known:] *= 0.2
-    assert same(strategy.signals(changed).iloc[:known], strategy.signals(bars).iloc[:known])
+def test_a_strategy_never_reads_the_future(strategy, panel, share):
+    known = 1 + int(share * (len(panel) - 2))
+    past = panel.between(0, known)
+    assert same(until(strategy.signals(panel), known), strategy.signals(past))
 
 
 @every
 def test_a_strategy_believes_nothing_before_its_lookback(strategy):
-    signals = strategy.signals(make_bars(400))
-    beliefs = signals[["score", "confidence", "volatility_frac"]]
-    assert beliefs.iloc[: strategy.lookback - 1].isna().all(axis=None)
-    assert signals.iloc[strategy.lookback - 1 :].notna().all(axis=None)
-    assert list(signals.columns) == BELIEFS
-    assert signals.index.equals(make_bars(400).index)
+    panel = a_panel(make_bars(400), ETHUSDT=make_bars(400, seed=8))
+    for column in strategy.signals(panel)[:3]:
+        assert column.shape == panel.close.shape
+        assert np.isnan(column[:, : strategy.lookback - 1]).all()
+        assert np.isfinite(column[:, strategy.lookback - 1 :]).all()
 
 
 @every
-@given(bars=wild_bars())
+def test_each_symbol_is_believed_for_itself_or_in_any_order(strategy):
+    first, second = make_bars(400), make_bars(400, seed=8)
+    one = strategy.signals(a_panel(first, ETHUSDT=second))
+    other = strategy.signals(a_panel(second, ETHUSDT=first))
+    assert same(one, Beliefs(*(column[::-1] for column in other[:3])))
+
+
+@every
+@given(panel=wild_panels())
 @settings(max_examples=30, deadline=None)
-def test_beliefs_stay_within_their_bounds(strategy, bars):
-    signals = strategy.signals(bars).dropna()
-    assert signals["score"].between(-1, 1).all()
-    assert signals["confidence"].between(0, 1).all()
-    assert (signals["volatility_frac"] >= 0).all()
-    assert signals["price"].equals(bars["close"].loc[signals.index].rename("price"))
+def test_beliefs_stay_within_their_bounds(strategy, panel):
+    score, confidence, volatility_frac = (column[~np.isnan(column)] for column in strategy.signals(panel)[:3])
+    assert (np.abs(score) <= 1).all()
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+    assert (volatility_frac >= 0).all()
 
 
 @every
 def test_beliefs_have_no_unit(strategy):
     bars = make_bars(400)
-    whole, tenfold = strategy.signals(bars), strategy.signals(bars * 10)
-    unitless = ["score", "confidence", "volatility_frac"]
-    np.testing.assert_allclose(tenfold[unitless], whole[unitless], rtol=1e-9, atol=1e-9)
-    assert same(strategy.signals(bars * 2.0**20)[unitless], whole[unitless])
+    whole, tenfold = strategy.signals(a_panel(bars)), strategy.signals(a_panel(bars * 10))
+    for one, other in zip(whole[:3], tenfold[:3], strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
+    assert same(strategy.signals(a_panel(bars * 2.0**20)), whole)
 
 
 @every
 def test_a_market_that_stands_still_is_no_reason_to_believe(strategy):
-    flat = make_bars(400, drift=0.0, vol=0.0)
-    assert strategy.signals(flat)["score"].isna().all()
+    assert np.isnan(strategy.signals(a_panel(make_bars(400, drift=0.0, vol=0.0))).score).all()
 
 
 def test_trend_follows_the_trend():
-    up, down = (Trend().signals(make_bars(400, drift=drift, vol=0.01)) for drift in (0.005, -0.005))
-    assert up["score"].iloc[-1] > 0.7
-    assert down["score"].iloc[-1] < -0.7
+    up, down = (Trend().signals(a_panel(make_bars(400, drift=drift, vol=0.01))) for drift in (0.005, -0.005))
+    assert up.score[0, -1] > 0.7
+    assert down.score[0, -1] < -0.7
 
 
 def test_confidence_grows_with_the_score_and_stays_modest():
-    signals = Trend().signals(make_bars(2000, vol=0.01)).dropna()
-    ordered = signals.assign(strength=signals["score"].abs()).sort_values("strength")
-    assert ordered["confidence"].is_monotonic_increasing
-    assert signals["confidence"].between(0.5, 0.8).all()
+    beliefs = Trend().signals(a_panel(make_bars(2000, vol=0.01)))
+    known = ~np.isnan(beliefs.score)
+    ordered = beliefs.confidence[known][np.argsort(np.abs(beliefs.score[known]))]
+    assert (np.diff(ordered) >= 0).all()
+    assert ((ordered >= 0.5) & (ordered <= 0.8)).all()
 
 
 @pytest.mark.parametrize("wrong", [{"fast": 0}, {"fast": 80}, {"slow": 70}, {"volatility_span": 0}, {"range_span": 0}])
@@ -113,18 +126,17 @@ def test_a_strategy_is_found_by_the_name_it_gives_itself():
 
 
 def test_a_long_past_is_read_at_once():
-    bars = make_bars(1_000_000)
+    panel = a_panel(make_bars(1_000_000))
     began = time.process_time()
-    Trend().signals(bars)
+    Trend().signals(panel)
     assert time.process_time() - began < 1.5
 
 
 def agree_everywhere(market, strategy, rows):
-    for bars in market.bars.values():
-        whole = strategy.signals(bars)
-        for end in np.random.default_rng(0).integers(strategy.lookback, len(bars), rows):
-            recent = strategy.signals(bars.iloc[end - strategy.lookback : end])
-            pd.testing.assert_series_equal(recent.iloc[-1], whole.iloc[end - 1], check_exact=True)
+    panel = panel_of(market)
+    whole = strategy.signals(panel)
+    for end in np.random.default_rng(0).integers(strategy.lookback, len(panel), rows):
+        assert same(last(strategy.signals(panel.between(end - strategy.lookback, end))), last(until(whole, end)))
 
 
 @every

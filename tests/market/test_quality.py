@@ -106,10 +106,12 @@ def torn(draw):
 def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bars, refill):
     silent = (bars["volume"] == 0).tolist()
     hours = [round((ts - T0) / HOUR) for ts in bars.index]
+    traded = {hour for hour, quiet in zip(hours, silent, strict=True) if not quiet}
 
     def begins_anew(row):
-        before = silent[max(0, row - OUTAGE) : row]
-        return hours[row] - hours[row - 1] > 1 or (len(before) == OUTAGE and all(before) and not silent[row])
+        before = range(hours[row] - OUTAGE, hours[row])
+        outage = before[0] >= hours[0] and not traded.intersection(before)  # what is not there did not trade either
+        return hours[row] - hours[row - 1] > 1 or outage
 
     for row, answer in enumerate(usable(bars, "1h", refill)):
         recent = range(max(1, row - refill + 2), row + 1)
@@ -129,13 +131,16 @@ def _hours(count):
 
 @given(st.lists(st.tuples(st.sampled_from([1, 1, 1, 2]), st.sampled_from([0.0, 0.0, 5.0])), min_size=9, max_size=14))
 def test_a_window_by_itself_says_of_its_last_bar_what_all_bars_say(steps):
-    """Many windows at once, as live trading asks, and the whole past, as a backtest does."""
+    """As live trading asks, of windows on the grid of all symbols, and as a backtest does, of the whole past."""
     refill, before = 6, OUTAGE - 1
-    ts = pd.to_datetime(np.cumsum([gap for gap, _ in steps]) * 3_600_000_000_000, utc=True)
+    hours = np.cumsum([gap for gap, _ in steps])
     volume = np.array([volume for _, volume in steps])
-    whole = usable(pd.DataFrame({"volume": volume}, index=ts), "1h", refill).to_numpy()
-    times = np.concatenate([np.zeros(before, "M8[us]"), ts.tz_localize(None).to_numpy().astype("M8[us]")])
-    volume = np.concatenate([np.zeros(before), volume])
-    ends = range(refill + before, len(times) + 1)
-    windows = (np.stack([column[end - refill - before : end] for end in ends]) for column in (times, volume))
-    assert fit(*windows, "1h", refill).tolist() == [*whole[refill - 1 :]]
+    index = pd.to_datetime(hours * 3_600_000_000_000, utc=True)
+    whole = usable(pd.DataFrame({"volume": volume}, index=index), "1h", refill).to_numpy()
+    grid = np.full(before + refill + hours[-1], np.nan)  # nothing is known of the first, nor of missing hours
+    grid[before + refill + hours - 1] = volume
+    closes = (np.arange(len(grid)) - before - refill + 1) * 3_600_000_000
+    windows = [slice(end - before - refill, end) for end in before + refill + hours]
+    said = [fit(closes[window], grid[None, window], "1h", refill) for window in windows]
+    seen = slice(refill - 1, None)
+    assert [bool(one) for [one] in said][seen] == whole.tolist()[seen]

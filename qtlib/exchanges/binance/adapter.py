@@ -24,7 +24,7 @@ from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.preflight import STEPS, Wanted
 from qtlib.exchanges.binance.sockets import Patience
 from qtlib.exchanges.binance.watching import Watching
-from qtlib.exchanges.port import ExchangeError, Finding, Heard, Unavailable, Untrusted
+from qtlib.exchanges.port import ExchangeError, Finding, Heard, Settled, Unavailable, Untrusted
 
 DEADLINE_S = 2.0  # of one order, from asking to knowing
 SETTLE_S = 10.0  # the venue's own time-out: until then an order that it does not know may still turn up
@@ -113,6 +113,10 @@ class Binance:
     def marks(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, list[Bar]]:
         """The same of mark prices, which have no volume."""
         return self._ask(self._bars(tuple(symbols), timeframe, count, marks=True))
+
+    def funding(self, symbols: Iterable[str], since: datetime) -> Mapping[str, list[Settled]]:
+        """The funding rates of each symbol that were settled at or after `since`, oldest first."""
+        return self._ask(self._funding(tuple(symbols), since))
 
     def watch(self, symbols: Iterable[str], timeframe: str) -> "SimpleQueue[Heard]":
         """All that happens from now on: bars as they close, and when it is worth looking at the account."""
@@ -214,6 +218,10 @@ class Binance:
     async def _bars(self, symbols: tuple[str, ...], timeframe: str, count: int, marks: bool) -> Mapping[str, list[Bar]]:
         now = await self._account.now()
         asked = (listings.bars(self._client, symbol, timeframe, count, now, marks=marks) for symbol in symbols)
+        return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
+
+    async def _funding(self, symbols: tuple[str, ...], since: datetime) -> Mapping[str, list[Settled]]:
+        asked = (listings.funding(self._client, symbol, since) for symbol in symbols)
         return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
 
     def _ask(self, question: Awaitable[T], within_s: float = LONGEST_S) -> T:

@@ -14,9 +14,10 @@ from qtlib.domain.market import Bar, Instrument, MarginBracket
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.words import Document, ms_of
-from qtlib.exchanges.port import Refused
+from qtlib.exchanges.port import Refused, Settled
 
 MOST_BARS = 1_000  # in one answer; more was refused at times
+MOST_RATES = 1_000  # likewise
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _USUAL_FUNDING_H = 8  # only other intervals are listed
 
@@ -106,6 +107,19 @@ def instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> 
         )
     except (KeyError, ArithmeticError) as missing:
         raise Refused(f"{said['symbol']} could not be read: {type(missing).__name__} {missing}") from missing
+
+
+async def funding(client: Client, symbol: str, since: datetime) -> list[Settled]:
+    """The rates of `symbol` that were settled at or after `since`, oldest first."""
+    found: list[Settled] = []
+    start = max(0, ms_of(since))
+    while True:
+        asked = {"symbol": symbol, "startTime": str(start), "limit": str(MOST_RATES)}
+        rows = await client.fapiPublicGetFundingRate(asked)
+        found += [Settled(words.ts_of(row["fundingTime"]), float(row["fundingRate"])) for row in rows]
+        if len(rows) < MOST_RATES:
+            return found
+        start = int(rows[-1]["fundingTime"]) + 1
 
 
 # --- below ------------------------------------------------------------------------------------------------
