@@ -264,7 +264,7 @@ def test_rows_of_another_clock_or_another_symbol_are_known_by_those_that_are_hel
     ten = Rows(
         DAY.times + 24 * HOUR, {name: values * (10 if name != "volume" else 1) for name, values in DAY.values.items()}
     )
-    with pytest.raises(Damaged, match="row 1 closes at .*: another symbol"):
+    with pytest.raises(Damaged, match=r"row 1 closes at .*: another symbol"):
         brought(store, a_feather(tmp_path, ten))
     assert held(store).same(DAY)
 

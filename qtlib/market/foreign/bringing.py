@@ -102,7 +102,12 @@ def bring(
     for (venue, name), its in sorted(names.items()):
         tell(done, 2 * len(files), str(name))
         brought.append(
-            _stored(store_of(venue), name, [kept.pop(file, None) or read_file(file, hints) for file in its], differing)
+            _stored(
+                store_of(venue),
+                name,
+                [kept.pop(file) if file in kept else read_file(file, hints) for file in its],
+                differing,
+            )
         )
         done += len(its)
     return brought
