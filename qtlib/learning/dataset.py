@@ -58,9 +58,9 @@ class Dataset:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.names, self.symbols)).encode())
         for name in _COLUMNS:
-            values = np.ascontiguousarray(getattr(self, name))
+            values = getattr(self, name)
             digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-            digest.update(values)
+            digest.update(values.tobytes())
         return digest.hexdigest()
 
 
