@@ -1,125 +1,200 @@
 """Features: named numbers that say something about the bars so far.
 
-A feature is a function of a panel. Its value at a close reads that close and the `lookback - 1` before it, nothing
-else, and is NaN where there are not so many. The same bits come out whether it is given the whole past or those
-bars alone, because live and backtest must decide alike. So everything here is made of + - * / and square roots (IEEE
-754 rounds them in one way only, on every machine, in vectors or one by one), a window is summed in an order that
-depends on its length alone, and nothing accumulates. All are pure numbers: prices times ten change nothing.
+A feature is a function of a panel. Its value at a bar reads that bar and the `lookback - 1` closes before it, nothing
+else, and is NaN where there are not so many, or where a bar it needs is missing. The same bits come out whether it is
+given the whole past or those closes alone, because live and backtest must decide alike. So what is computed here is
+made of + - * / and square roots (IEEE 754 rounds them in one way only, on every machine, in vectors or one by one) in
+`windows`, and what TA-Lib computes begins where every reader begins, in `indicators`. All are pure numbers: the
+prices or the volumes of a symbol times ten change nothing; and the order of the symbols doesn't either.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from qtlib.domain.panel import Array, Panel
+from qtlib.learning import indicators as ta
+from qtlib.learning.across import leader, mean_across, rank
+from qtlib.learning.measures import (
+    DAY_US,
+    against_leader,
+    against_universe,
+    beta,
+    by_clock,
+    changes,
+    channel,
+    correlation,
+    downside,
+    efficiency,
+    here,
+    illiquidity,
+    jumps,
+    momentum,
+    pace,
+    signed_volume,
+    skew,
+    true_range_frac,
+    usual,
+    volatility,
+    volatility_ratio,
+    volume_ratio,
+    wicks,
+)
+from qtlib.learning.sharing import sharing
+from qtlib.learning.windows import mean, ratio, windowed
+
+__all__ = ["DEFAULT_FEATURES", "FEATURES", "Feature", "FeatureSet", "changes", "momentum", "schema_hash"]
+__all__ += ["true_range_frac", "volatility"]
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
     name: str
     lookback: int  # closes that the last value depends on
-    of: Callable[[Panel], Array]  # of shape (symbols, bars)
+    of: Callable[[Panel], Array]  # (symbols, bars)
 
 
-def changes(p: Panel) -> Array:
-    """The change of the close over each bar, as a fraction of the close before."""
-    out = np.full_like(p.close, np.nan)
-    np.divide(p.close[..., 1:], p.close[..., :-1], out=out[..., 1:])
-    out[..., 1:] -= 1.0
-    return out
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """Which features, in which order: what a model was trained on, and must be asked with."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.names if name not in FEATURES]:
+            raise ValueError(f"no feature is called {', '.join(unknown)}; there are {', '.join(FEATURES)}")
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"a set of features names some, and each once: {', '.join(self.names) or 'none'}")
+
+    @property
+    def lookback(self) -> int:
+        return max(FEATURES[name].lookback for name in self.names)
+
+    @property
+    def schema_hash(self) -> str:
+        """Changes with a name, the order, a lookback, a period or a formula: with what a number here means."""
+        return schema_hash(tuple(FEATURES[name] for name in self.names))
+
+    def matrix(self, panel: Panel) -> Array:
+        """Every feature at every bar. (symbols, bars, features)"""
+        out = np.empty((len(self.names), *panel.close.shape))
+        with sharing():
+            for place, name in zip(out, self.names, strict=True):
+                place[:] = FEATURES[name].of(panel)
+        return np.moveaxis(out, 0, -1)
+
+    def last(self, panel: Panel) -> Array:
+        """Every feature at the last bar, from no more bars than each takes: the last column of `matrix`."""
+        features = [FEATURES[name] for name in self.names]
+        recent = {bars: panel.last(bars) for bars in {feature.lookback for feature in features}}
+        with sharing():
+            return np.stack([feature.of(recent[feature.lookback])[:, -1] for feature in features], axis=-1)
 
 
-def volatility(change: Array, span: int) -> Array:
-    """The typical change of one bar, as a fraction: root mean square over `span` bars, around zero."""
-    mean_square = windowed(np.add, change * change, span) / span
-    return np.sqrt(mean_square, out=mean_square)
+@cache
+def schema_hash(features: tuple[Feature, ...]) -> str:
+    """A digest of names, lookbacks, and the bits that each function makes of one market, drawn once and for all.
 
-
-def momentum(change: Array, horizon: int, typical: Array) -> Array:
-    """The sum of the last `horizon` changes in units of its own standard deviation, were they without trend.
-
-    `typical` is the volatility of one bar. Time-series momentum scaled by volatility: Moskowitz, Ooi, Pedersen, "Time
-    series momentum", Journal of Financial Economics 104 (2012).
+    On another kind of processor TA-Lib's bits may differ, and so does the digest: a model is not asked there with
+    numbers that it was not trained on.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return windowed(np.add, change, horizon) / (typical * math.sqrt(horizon))
+    panel = _specimen(2 * max(f.lookback for f in features))
+    digest = hashlib.sha256()
+    for feature in features:
+        digest.update(f"{feature.name} {feature.lookback} ".encode())
+        digest.update(np.ascontiguousarray(feature.of(panel) + 0.0).data)  # there is but one zero
+    return digest.hexdigest()
 
 
-def true_range_frac(p: Panel, span: int) -> Array:
-    """Average true range as a fraction of the close (Wilder 1978), as a plain mean over `span` bars."""
-    spread = np.full_like(p.close, np.nan)
-    before = p.close[..., :-1]
-    np.subtract(np.maximum(p.high[..., 1:], before), np.minimum(p.low[..., 1:], before), out=spread[..., 1:])
-    return windowed(np.add, spread, span) / span / p.close
+def _specimen(bars: int) -> Panel:
+    """A small market of nothing but sums of dice, which are the same everywhere; one symbol has a gap, one is late."""
+    dice = np.random.Generator(np.random.PCG64(20_260_101)).random((3, bars, 8))
+    close = 100.0 + np.add.accumulate(dice[..., 0] - 0.5, axis=-1)
+    opened = close + 0.2 * (dice[..., 1] - 0.5)
+    high, low = np.maximum(opened, close) + dice[..., 2], np.minimum(opened, close) - dice[..., 3]
+    columns = np.stack([opened, high, low, close, 1000.0 * dice[..., 4], 0.001 * (dice[..., 5] - 0.4)])
+    columns[:, 1, bars // 8] = columns[:, 2, : bars // 4] = np.nan
+    return Panel(("BTCUSDT", "ETHUSDT", "SOLUSDT"), (1 + np.arange(bars)) * (DAY_US // 24), *columns)
 
 
-def channel(p: Panel, span: int) -> Array:
-    """Where the close lies between the lowest low (-1) and the highest high (+1) of `span` bars (Donchian)."""
-    top, bottom = windowed(np.maximum, p.high, span), windowed(np.minimum, p.low, span)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ((p.close - bottom) - (top - p.close)) / (top - bottom)
-
-
-def volume_ratio(p: Panel, short: int, long: int) -> Array:
-    """Mean volume of `short` bars over that of `long` bars."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (windowed(np.add, p.volume, short) / short) / (windowed(np.add, p.volume, long) / long)
-
-
-def volatility_ratio(p: Panel, short: int, long: int) -> Array:
-    """Volatility of `short` bars over that of `long` bars: above one, the market wakes up."""
-    change = changes(p)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return volatility(change, short) / volatility(change, long)
-
-
-def windowed(join: np.ufunc, values: Array, span: int) -> Array:
-    """`join` (an add, a maximum) over the last `span` values along the last axis, NaN before.
-
-    The order of joining depends on `span` alone:
-    windows of 2, 4, 8 … are each made of two halves, and the window asked for is put together from those.
-
-    >>> windowed(np.add, np.array([1.0, 2.0, 4.0, 8.0]), 3).tolist()
-    [nan, nan, 7.0, 14.0]
-    """
-    size = values.shape[-1]
-    out = np.full_like(values, np.nan)
-    if span > size:
-        return out
-    block, length = values, 1  # block[..., i] joins values[..., i : i + length]
-    total, done = None, 0  # total[..., i] joins values[..., i : i + done]
-    while True:
-        if span & length:
-            total = block if total is None else join(total[..., : size - done - length + 1], block[..., done:])
-            done += length
-        if done == span:
-            break
-        block = join(block[..., :-length], block[..., length:])
-        length *= 2
-    assert total is not None
-    out[..., span - 1 :] = total
-    return out
+# --- the features, by family ------------------------------------------------------------------------------
 
 
 def _momentum(horizon: int, span: int) -> Feature:
-    def of(p: Panel) -> Array:
-        change = changes(p)
-        return momentum(change, horizon, volatility(change, span))
+    return Feature(f"momentum_{horizon}", max(horizon, span) + 1, lambda p: pace(p, horizon, span))
 
-    return Feature(f"momentum_{horizon}", max(horizon, span) + 1, of)
+
+def _anchored(name: str, indicator: ta.Indicator) -> Feature:
+    return Feature(name, ta.LOOKBACK, lambda p: ta.anchored(p, indicator))
 
 
 _ALL = (
+    # momentum: where prices come from, in units of what is usual
+    _momentum(1, 168),
+    _momentum(6, 168),
     _momentum(24, 168),
     _momentum(72, 168),
     _momentum(168, 168),
-    Feature("volatility_168", 169, lambda p: volatility(changes(p), 168)),
+    _anchored("rsi_14", ta.rsi(14)),
+    _anchored("macd_12_26_9", ta.macd(12, 26, 9)),
+    _anchored("ultimate_7_14_28", ta.ultimate),
+    # volatility: how much they move, and in which way that is unusual
+    Feature("volatility_24", 25, lambda p: usual(p, 24)),
+    Feature("volatility_168", 169, lambda p: usual(p, 168)),
     Feature("volatility_ratio_24_168", 169, lambda p: volatility_ratio(p, 24, 168)),
+    Feature("downside_72", 73, lambda p: downside(p, 72)),
+    Feature("jumps_48", 49, lambda p: jumps(p, 48)),
+    Feature("skew_168", 169, lambda p: skew(p, 168)),
+    # range: what happens inside a bar
     Feature("true_range_frac_14", 15, lambda p: true_range_frac(p, 14)),
+    Feature("true_range_ratio_6_48", 49, lambda p: ratio(true_range_frac(p, 6), true_range_frac(p, 48))),
+    _anchored("range_frac_28", ta.range_frac(28)),
+    Feature("close_in_range", 1, lambda p: channel(p, 1)),
+    Feature("wicks_24", 24, lambda p: wicks(p, 24)),
+    # trend: whether they go somewhere
     Feature("channel_48", 48, lambda p: channel(p, 48)),
+    Feature("channel_168", 168, lambda p: channel(p, 168)),
+    Feature("efficiency_48", 49, lambda p: efficiency(p, 48)),
+    _anchored("adx_14", ta.adx(14)),
+    _anchored("directional_14", ta.directional(14)),
+    _anchored("aroon_25", ta.aroon(25)),
+    _anchored("from_average_50", ta.from_average(50)),
+    _anchored("from_parabola", ta.from_parabola),
+    _anchored("slope_48", ta.slope(48)),
+    # volume: how much is behind it
+    Feature("volume_ratio_1_24", 24, lambda p: volume_ratio(p, 1, 24)),
     Feature("volume_ratio_24_168", 168, lambda p: volume_ratio(p, 24, 168)),
+    Feature("signed_volume_24", 25, lambda p: signed_volume(p, 24)),
+    Feature("illiquidity_24_168", 169, lambda p: illiquidity(p, 24, 168)),
+    _anchored("money_flow_14", ta.money_flow(14)),
+    _anchored("accumulation_3_10", ta.accumulation(3, 10)),
+    # calendar: what day and hour it is
+    Feature("day_sin", 1, by_clock(1, math.sin)),
+    Feature("day_cos", 1, by_clock(1, math.cos)),
+    Feature("week_sin", 1, by_clock(7, math.sin)),
+    Feature("week_cos", 1, by_clock(7, math.cos)),
+    # funding: what holding costs, and who pays
+    Feature("funding_frac", 1, lambda p: here(p, p.funding_frac)),
+    Feature("funding_mean_72", 72, lambda p: here(p, mean(p.funding_frac, 72))),
+    Feature("funding_change_168", 168, lambda p: here(p, p.funding_frac - mean(p.funding_frac, 168))),
+    Feature("funding_rank", 1, lambda p: rank(here(p, p.funding_frac))),
+    # across: how it differs from bitcoin and from the universe
+    Feature("beta_168", 169, lambda p: beta(p, 168)),
+    Feature("correlation_72", 73, lambda p: correlation(p, 72)),
+    Feature("against_bitcoin_24", 169, lambda p: against_leader(p, 24, 168)),
+    Feature("bitcoin_1", 169, lambda p: here(p, leader(p, pace(p, 1, 168)))),
+    Feature("against_universe_72", 169, lambda p: against_universe(p, 72, 168)),
+    Feature("rank_24", 25, lambda p: rank(windowed(np.add, changes(p), 24))),
+    Feature("breadth_24", 25, lambda p: here(p, mean_across(np.sign(windowed(np.add, changes(p), 24))))),
 )
 
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in _ALL}
+
+# What says nearly what another one says is left out; chosen before looking at what any of them is worth.
+_SPARED = {"ultimate_7_14_28", "volatility_24", "skew_168", "range_frac_28", "true_range_ratio_6_48", "wicks_24"}
+_SPARED |= {"channel_168", "accumulation_3_10", "funding_change_168"}
+DEFAULT_FEATURES = tuple(name for name in FEATURES if name not in _SPARED)
