@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from qtlib.learning.bootstrap import Interval, ratio_interval
+from qtlib.learning.bootstrap import DRAWS, Interval, ratio_interval
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -72,10 +72,10 @@ def daily(of: Bets, first: int | None = None, last: int | None = None) -> Daily:
     return Daily(np.arange(first, last + 1), sums, np.bincount(place, minlength=size).astype(np.float64))
 
 
-def expectancy(of: Bets, level: float = 0.05, *, seed: int = 0) -> Interval:
+def expectancy(of: Bets, level: float = 0.05, *, seed: int = 0, draws: int = DRAWS) -> Interval:
     """The mean result of a taken bet in R, with bounds."""
     by_day = daily(of)
-    return ratio_interval(by_day.sum_r, by_day.bets, level, seed=seed)
+    return ratio_interval(by_day.sum_r, by_day.bets, level, seed=seed, draws=draws)
 
 
 def brier(probability: Array, won: Flags) -> float:

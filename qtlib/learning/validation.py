@@ -7,14 +7,17 @@ shuffled folds flatter. Here no training span comes nearer to the test spans tha
 of equally many columns, for all symbols alike, so that no symbol's future is another's past.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from qtlib.learning.dataset import Dataset
+from qtlib.learning.training import Fit
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -57,33 +60,7 @@ class OutOfSample(NamedTuple):
     fold: Indices  # of the model that predicted it; -1: none did
 
 
-class Rows(Protocol):
-    """What validation needs of a dataset."""
-
-    @property
-    def at(self) -> Indices: ...
-    @property
-    def end(self) -> Indices: ...
-    @property
-    def x(self) -> Array: ...
-    def take(self, rows: Indices, /) -> Self: ...
-
-
-class Foretold(Protocol):
-    @property
-    def score(self) -> Array: ...
-    @property
-    def confidence(self) -> Array: ...
-
-
-class Foretells(Protocol):
-    def predict(self, x: Array, /) -> Foretold: ...
-
-
-D = TypeVar("D", bound=Rows)
-
-
-def walk_forward(data: D, fit: Callable[[D], Foretells], params: ValidationParams | None = None) -> OutOfSample:
+def walk_forward(data: Dataset, fit: Fit, params: ValidationParams | None = None) -> OutOfSample:
     """Every row after the warm-up predicted once, by a model of what was known `embargo` columns before its block."""
     size = len(data.at)
     out = OutOfSample(np.full(size, np.nan), np.full(size, np.nan), np.full(size, -1, dtype=np.int64))
@@ -93,7 +70,7 @@ def walk_forward(data: D, fit: Callable[[D], Foretells], params: ValidationParam
     return out
 
 
-def combinatorial(data: D, fit: Callable[[D], Foretells], params: ValidationParams | None = None) -> OutOfSample:
+def combinatorial(data: Dataset, fit: Fit, params: ValidationParams | None = None) -> OutOfSample:
     """Every row predicted once on each of several paths through the whole time (López de Prado 2018, ch. 12)."""
     params = params or ValidationParams()
     block = blocks(data.at, params.groups)

@@ -1,0 +1,95 @@
+"""The null test: the same pipeline on outcomes that belong to other times must find nothing.
+
+Outcomes are moved in whole blocks of time, for all symbols alike: they keep how they hang together from symbol to
+symbol and from bar to bar, and lose only what the features could have told of them. What a pipeline still finds there
+is luck, or a leak: the real skill must rank above nearly all of it (Ojala and Garriga, "Permutation tests for studying
+classifier performance", JMLR 11, 2010), and there must be none to speak of in the mean.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import nan, sqrt
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qtlib.learning.dataset import Dataset
+from qtlib.learning.scores import rank_ic
+from qtlib.learning.training import Fit
+from qtlib.learning.validation import ValidationParams, walk_forward
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+_OUTCOMES = ("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac", "weight")
+
+
+class NullTest(NamedTuple):
+    """The skill that was found, and what the same pipeline found where there is none."""
+
+    real: float
+    permuted: tuple[float, ...]
+
+    @property
+    def p(self) -> float:
+        """The share of all, the real one included, that is at least as good: 1 / 20 is the best of 20."""
+        if not np.isfinite(self.real) or not self.permuted:
+            return nan
+        return (1 + sum(not found < self.real for found in self.permuted)) / (1 + len(self.permuted))
+
+    @property
+    def lift(self) -> float:
+        """How far the permuted skills lie above nothing in the mean, in standard errors."""
+        if len(self.permuted) < 2:
+            return nan
+        found = np.array(self.permuted)
+        error = float(found.std(ddof=1)) / sqrt(len(found))
+        return float(found.mean()) / error if error > 0.0 else (0.0 if found.mean() <= 0.0 else np.inf)
+
+
+def null_test(
+    data: Dataset, skill: Callable[[Dataset], float], permutations: int = 19, block: int = 168, seed: int = 0
+) -> NullTest:
+    """The skill on `data`, and on as many permutations of its outcomes, in blocks of `block` columns."""
+    found = tuple(skill(permuted(data, block, np.random.default_rng([seed, n]))) for n in range(permutations))
+    return NullTest(skill(data), found)
+
+
+def skill_of(fit: Fit, params: ValidationParams | None = None) -> Callable[[Dataset], float]:
+    """A pipeline's skill: the rank IC of walk-forward scores within each symbol, in the mean over symbols.
+
+    Within, because a symbol that went up all along does so at permuted times too. A fit that never says anything
+    has no skill.
+    """
+    params = params or ValidationParams(folds=1, warmup_frac=0.6)
+
+    def skill(data: Dataset) -> float:
+        score = walk_forward(data, fit, params).score
+        told = np.isfinite(score)
+        by_symbol = [told & (data.symbol == number) for number in range(len(data.symbols))]
+        move = data.long_r - data.short_r
+        found = [rank_ic(score[rows], move[rows]) for rows in by_symbol if rows.any()]
+        known = [ic for ic in found if np.isfinite(ic)]
+        return float(np.mean(known)) if known else 0.0
+
+    return skill
+
+
+def permuted(data: Dataset, block: int, dice: np.random.Generator) -> Dataset:
+    """`data` with the outcomes of other times: whole blocks of columns changed places, for all symbols alike.
+
+    A row whose symbol has no outcome at its new time (it was not listed then) is left out. A label stays as long as
+    it was.
+    """
+    first, size = int(data.at.min()), int(data.at.max()) - int(data.at.min()) + 1
+    starts = np.arange(int(dice.integers(0, block)) - block, size, block)  # so that edges differ from draw to draw
+    runs = [np.arange(max(start, 0), min(start + block, size)) for start in starts.tolist()]
+    source = np.concatenate([runs[n] for n in dice.permutation(len(runs))])  # column -> where its outcome comes from
+    table = np.full((len(data.symbols), size), -1, dtype=np.int64)
+    table[data.symbol, data.at - first] = np.arange(len(data))
+    origin = table[data.symbol, source[data.at - first]]
+    rows = np.flatnonzero(origin >= 0)
+    moved = {name: getattr(data, name)[origin[rows]] for name in _OUTCOMES}
+    kept = data.take(rows)
+    return replace(kept, end=kept.at + (data.end - data.at)[origin[rows]], **moved)
