@@ -23,6 +23,7 @@ class Verb(Enum):
     CLOSE = "close"  # one position is closed at market; trading goes on
     TIGHTEN = "tighten"  # one position's stop is moved nearer
     LIMITS = "limits"  # tightened at once, loosened from the next UTC day on
+    RETRAIN = "retrain"  # now, whatever the triggers say
     STOP = "stop"  # the session ends in order; what is open stays protected
 
 

@@ -28,6 +28,8 @@ class Signal(NamedTuple):  # a tuple, because one is made for every bar of every
     take_profit_frac: float = nan
     trail_frac: float = nan
     exits_doubt: str = ""  # why it proposes none
+    features: tuple[float, ...] = ()  # what it was made from, where a model is to learn from what comes of it
+    schema: str = ""  # of these features
 
 
 class Moment(NamedTuple):

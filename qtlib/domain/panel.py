@@ -54,6 +54,8 @@ class Beliefs(NamedTuple):
     take_profit_frac: Array | None = None  # and those of the profile hold
     trail_frac: Array | None = None
     doubt: npt.NDArray[np.int8] | None = None  # why it proposes none: an index into `DOUBTS`
+    features: Array | None = None  # what it was made from, (symbols, bars, features), where that is to be kept
+    schema: str = ""  # of the features
     version: str = ""  # of the model that believes this; empty: a rule of thumb
 
     def at(self, where: tuple[Places, Places]) -> "Beliefs":

@@ -8,7 +8,7 @@ A state holds what the next decision needs and nothing else: it does not grow wi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +18,7 @@ from typing import Any
 from qtlib.domain.account import Account, Position
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.learned import FeaturesSeen, Learning, ModelChanged, RetrainBegun, RetrainEnded
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, Fill, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.values import changed, value
@@ -48,6 +49,7 @@ class SessionOpened:
     mode: str
     params_hash: str
     market: str = ""  # whose prices it trades by, in words
+    learns: bool = False  # whether what closes makes it train models
 
     @property
     def key(self) -> str:
@@ -271,6 +273,10 @@ Event = (
     | StatusSet
     | CommandAnswered
     | LimitsSet
+    | FeaturesSeen
+    | RetrainBegun
+    | RetrainEnded
+    | ModelChanged
 )
 
 
@@ -352,6 +358,7 @@ class State:
     facts: FactsRead | None = None  # the last
     ending: str = ""  # who asked this session to end; empty: nobody
     market: str = ""  # whose prices were traded by, in words; empty: no session said
+    learning: Learning = field(default_factory=Learning)
 
     @cached_property
     def equity(self) -> Decimal:
@@ -485,9 +492,10 @@ def _counted(state: State, ended: Trade | None, net: Decimal, ts: datetime) -> S
     """`state` after a trade ended with `net`; one that was found, not opened, counts neither way."""
     if ended is None or ended.recovered:
         return state
+    learning = state.learning.counted(ts)
     if net < 0:
-        return state.but(losses_in_row=state.losses_in_row + 1, lost=ts)
-    return state.but(losses_in_row=0) if state.losses_in_row else state
+        return state.but(learning=learning, losses_in_row=state.losses_in_row + 1, lost=ts)
+    return state.but(learning=learning, losses_in_row=0)
 
 
 def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
@@ -593,6 +601,10 @@ def _funded(state: State, event: FundingPaid) -> State:
     return _tracking(paid, trade.but(funding=trade.funding + event.amount, net=trade.net + event.amount))
 
 
+def _learned(state: State, event: RetrainBegun | RetrainEnded | ModelChanged) -> State:
+    return state.but(learning=state.learning.after(event))
+
+
 def _status_set(state: State, event: StatusSet) -> State:
     """The engine's own word never takes the place of a brake that is as strict."""
     if event.cause == END_OF_DATA:
@@ -629,6 +641,7 @@ def _tightened(state: State, event: CommandAnswered) -> State:
 
 
 _DOES: dict[Verb, Callable[[State, CommandAnswered], State]] = {
+    Verb.RETRAIN: lambda state, event: state.but(learning=replace(state.learning, asked=event.command.by)),
     Verb.CLOSE: _close,
     Verb.TIGHTEN: _tightened,
     Verb.LIMITS: lambda state, event: state.but(limits=event.limits or state.limits),
@@ -650,11 +663,11 @@ def _facts_read(state: State, event: FactsRead) -> State:
 
 
 def _session_opened(state: State, event: SessionOpened) -> State:
-    opened = state.but(ending="") if state.ending else state
-    return opened.but(market=event.market) if event.market else opened
+    learning = replace(state.learning, enabled=event.learns)
+    return state.but(ending="", market=event.market or state.market, learning=learning)
 
 
-def _unchanged(state: State, event: SessionClosed) -> State:
+def _unchanged(state: State, event: SessionClosed | FeaturesSeen) -> State:
     return state
 
 
@@ -675,4 +688,8 @@ _ADVANCE: dict[type, Any] = {
     StatusSet: _status_set,
     CommandAnswered: _command_answered,
     LimitsSet: _limits_set,
+    FeaturesSeen: _unchanged,
+    RetrainBegun: _learned,
+    RetrainEnded: _learned,
+    ModelChanged: _learned,
 }

@@ -66,7 +66,7 @@ class Auditor:
             self._gone_since_s = None
         self._count(state)
 
-    def overdue(self, state: State) -> ProtectionOverdue | None:
+    def news(self, state: State) -> ProtectionOverdue | None:
         """The first position that has been bare for longer than it may, and is not being left for that already."""
         if not state.trades:
             return None
@@ -126,7 +126,7 @@ class Unwatched:
     def look(self, state: State) -> None:
         """Seen by nobody."""
 
-    def overdue(self, state: State) -> None:
+    def news(self, state: State) -> None:
         """By the bars' clock `plan` knows itself."""
 
     def trouble(self, why: ExchangeError) -> None:

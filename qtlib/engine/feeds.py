@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
+from math import nan
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
@@ -168,11 +170,15 @@ def signals_of(
         ("" if ok else "bars not usable") if known else "warming up"
         for known, ok in zip(told.tolist(), may, strict=True)
     ]
-    if beliefs.stop_frac is None or beliefs.take_profit_frac is None or beliefs.trail_frac is None:
-        return list(map(Signal, symbols, times, *columns, repeat(beliefs.version), faults))
-    levels = [level.tolist() for level in (beliefs.stop_frac, beliefs.take_profit_frac, beliefs.trail_frac)]
+    levels = [repeat(nan) if c is None else c.tolist() for c in beliefs[3:6]]
     doubts = repeat("") if beliefs.doubt is None else [DOUBTS[doubt] for doubt in beliefs.doubt.tolist()]
-    return list(map(Signal, symbols, times, *columns, repeat(beliefs.version), faults, *levels, doubts))
+    rows = repeat(()) if beliefs.features is None else _rows(beliefs.features, told)
+    said = [*columns, repeat(beliefs.version), faults, *levels, doubts, rows, repeat(beliefs.schema)]
+    return list(map(Signal, symbols, times, *said))
+
+
+def _rows(features: Array, told: npt.NDArray[np.bool_]) -> list[tuple[float, ...]]:
+    return [tuple(row) if known else () for row, known in zip(features.tolist(), told.tolist(), strict=True)]
 
 
 def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Row]:

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Protocol
 
 from qtlib.domain.commands import Command
-from qtlib.domain.decisions import Moment
+from qtlib.domain.decisions import Choice, Decision, Moment, Reason
+from qtlib.domain.learned import FeaturesSeen
 from qtlib.domain.orders import Submit
 from qtlib.domain.state import (
     END_OF_DATA,
@@ -36,6 +37,8 @@ from qtlib.rules.status import answer
 
 ROUNDS = 12  # an entry with its protection takes three; more means that the venue keeps saying no
 LOOKS = 5  # at a venue on which something happens between two questions, before they are taken as they are
+
+FOLLOWED = (Reason.COOLDOWN, Reason.POSITION_LIMIT, Reason.LIMIT, Reason.FEE_BUDGET, Reason.TOO_SMALL)  # in shadow
 
 Conclusions = Generator[Event, State, State]  # what follows from a state: each event is sent the state after it
 
@@ -67,8 +70,9 @@ class Watch(Protocol):
     def look(self, state: State) -> None:
         """The state is now this."""
 
-    def overdue(self, state: State) -> Event | None:
-        """What follows from how long a position has been without a confirmed stop; None while that may be."""
+    def news(self, state: State) -> Event | None:
+        """What follows from what only it knows: how long a position has been without a confirmed stop, what became of
+        a retrain. Asked again after each; None: nothing."""
 
     def trouble(self, why: ExchangeError) -> None:
         """The exchange was not reached, or made no sense: the loop goes on without deciding, unless this raises."""
@@ -160,8 +164,8 @@ def conclusions(
         limits = state.limits
         state = yield from answers(state, journal)
         rules = _limited(rules, limits, state)
-    if overdue := watch.overdue(state):
-        state = yield overdue
+    while (event := watch.news(state)) is not None:
+        state = yield event
     if moment.bars:  # else only time has passed
         state = yield BarClosed(moment.ts, moment.bars, moment.marks)
         if state.cause == END_OF_DATA:  # a halt for want of data ends; what held trading back before it still does
@@ -169,8 +173,18 @@ def conclusions(
         if halt := guard(state, rules.limits):
             state = yield halt
     if moment.signals:
-        state = yield DecisionMade(moment.ts, decide(moment, state, rules))
+        decision = decide(moment, state, rules)
+        state = yield DecisionMade(moment.ts, decision)
+        if seen := to_learn_from(moment, decision):
+            state = yield seen
     return state
+
+
+def to_learn_from(moment: Moment, decision: Decision) -> FeaturesSeen | None:
+    """The features of what was entered, and of what would have been but for a limit or its costs."""
+    followed = {v.symbol for v in decision.verdicts if v.choice is Choice.ENTER or v.reason in FOLLOWED}
+    rows = {s.symbol: s.features for s in moment.signals if s.features and s.symbol in followed}
+    return FeaturesSeen(moment.ts, moment.signals[0].schema, rows) if rows else None
 
 
 def recover(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> State:

@@ -43,6 +43,7 @@ class Name:
     market: str = ""  # whose prices are traded by, in words
     by: str = "engine"  # who started it: user@host
     reason: str = ""  # why limits were loosened, where they were
+    learns: bool = False
 
 
 class Loosened(Exception):
@@ -72,7 +73,9 @@ def session(
     insist_on_market(state, name.market)
     now = journal.now()
     limits = limits_set(state, rules.limits, name, now)
-    opened = SessionOpened(state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market)
+    opened = SessionOpened(
+        state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market, name.learns
+    )
     rules = replace(rules, limits=in_force(asked_for(rules.limits, state.limits), state.limits, now))
     facts = FactsRead(state.ts, name.run_id, rules.instruments, dict.fromkeys(rules.instruments, rules.sizing.leverage))
     known = state.facts is not None and replace(facts, run_id=state.facts.run_id, ts=state.facts.ts) == state.facts

@@ -110,10 +110,19 @@ def _stop(state: State, command: Command) -> _Asked:
     return "", "the session ends, and what is open stays protected: asked for"
 
 
+def _retrain(state: State, command: Command) -> _Asked:
+    if not state.learning.enabled:
+        return "this session does not learn: strategy.name=learned and learning.enabled=true would", ""
+    if state.learning.running:
+        return f"retrain {state.learning.retrains} is running already", ""
+    return "", "a retrain begins: asked for"
+
+
 _ASKS: dict[Verb, Callable[[State, Command], _Asked]] = {
     Verb.CLOSE: _close,
     Verb.TIGHTEN: _tighten,
     Verb.STOP: _stop,
+    Verb.RETRAIN: _retrain,
 }
 
 

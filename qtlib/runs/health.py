@@ -134,8 +134,8 @@ class _Shown:
         self.health.beat(TRADE)
         self.watch.look(state)
 
-    def overdue(self, state: State) -> Event | None:
-        return self.watch.overdue(state)
+    def news(self, state: State) -> Event | None:
+        return self.watch.news(state)
 
     def trouble(self, why: ExchangeError) -> None:
         self.health.reachable, self.health.last_error = False, f"{type(why).__name__}: {why}"

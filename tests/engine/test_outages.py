@@ -140,12 +140,12 @@ def test_a_position_may_be_bare_for_three_seconds_and_not_longer():
     auditor.look(a_state())  # the session found nothing
     auditor.look(bare())
     clock.now_s = 2.9
-    assert auditor.overdue(bare()) is None
+    assert auditor.news(bare()) is None
     clock.now_s = 3.1
-    assert auditor.overdue(bare()) == ProtectionOverdue(T0, "BTCUSDT", 3.1)
+    assert auditor.news(bare()) == ProtectionOverdue(T0, "BTCUSDT", 3.1)
     assert told == ["🚨 BTCUSDT has had no confirmed stop for 3.1 s"]
     left = advance(bare(), ProtectionOverdue(T0, "BTCUSDT", 3.1))
-    assert auditor.overdue(left) is None  # it is being left already
+    assert auditor.news(left) is None  # it is being left already
     assert auditor.naked_s == {"t-BTCUSDT": 3.1}
 
 
@@ -153,9 +153,9 @@ def test_what_was_bare_when_the_session_began_has_ten_seconds():
     auditor, clock, _ = audited()
     auditor.look(bare())
     clock.now_s = 9.9
-    assert auditor.overdue(bare()) is None
+    assert auditor.news(bare()) is None
     clock.now_s = 10.1
-    assert auditor.overdue(bare()) is not None
+    assert auditor.news(bare()) is not None
 
 
 def test_a_confirmed_stop_ends_the_count():
@@ -167,7 +167,7 @@ def test_a_confirmed_stop_ends_the_count():
     auditor.look(bare().but(trades=trades))
     clock.now_s = 60.0
     auditor.look(bare())
-    assert auditor.overdue(bare()) is None
+    assert auditor.news(bare()) is None
     assert auditor.naked_s == {"t-BTCUSDT": 2.0}
 
 
