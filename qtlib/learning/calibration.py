@@ -13,7 +13,7 @@ from qtlib.domain.panel import Array
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.models import Reading
 
-_Solve = Callable[[list[Array], Array, Array], Array]  # columns, outcome, weight -> a slope of each column
+_Solve = Callable[[list[Array], Array], Array]  # columns, outcome -> a slope of each column
 STEPS = 25  # of Newton's method, which takes five or six
 
 
@@ -36,10 +36,10 @@ class Calibration:
 def calibrate(data: Dataset, reading: Reading) -> Calibration:
     """What `reading` is worth, by what came of `data`, whose rows it did not see."""
     edge, shape = np.concatenate([reading.edge, -reading.edge]), np.tile(reading.shape, 2)
-    outcome, weight = np.concatenate([data.long_r, data.short_r]), np.tile(data.weight, 2)
-    r = _monotone(_least_squares, edge, shape, outcome, weight)
-    odds = _monotone(_logistic, edge, shape, (outcome > 0).astype(np.float64), weight)
-    spread = r[1] * float(np.sqrt((edge * edge * weight).sum() / weight.sum()))
+    outcome = np.concatenate([data.long_r, data.short_r])
+    r = _monotone(_least_squares, edge, shape, outcome)
+    odds = _monotone(_logistic, edge, shape, (outcome > 0).astype(np.float64))
+    spread = r[1] * float(np.sqrt((edge * edge).mean()))
     return Calibration(r, odds, max(spread, 1e-3))
 
 
@@ -47,12 +47,12 @@ def _line(slopes: tuple[float, float, float], sign: int, edge: Array, shape: Arr
     return slopes[0] + (slopes[1] * sign) * edge + slopes[2] * shape
 
 
-def _monotone(solve: _Solve, edge: Array, shape: Array, outcome: Array, weight: Array) -> tuple[float, float, float]:
+def _monotone(solve: _Solve, edge: Array, shape: Array, outcome: Array) -> tuple[float, float, float]:
     """Constant and slopes; a slope that is negative, or of what never varies, is zero."""
     using = [i for i, column in enumerate((edge, shape)) if np.ptp(column) > 0.0]
     while True:
         columns = [np.ones_like(edge), *((edge, shape)[i] for i in using)]
-        found = solve(columns, outcome, weight)
+        found = solve(columns, outcome)
         wrong = [i for i, slope in zip(using, found[1:], strict=True) if slope < 0.0]
         if not wrong:
             slopes = dict(zip(using, found[1:], strict=True))
@@ -60,18 +60,18 @@ def _monotone(solve: _Solve, edge: Array, shape: Array, outcome: Array, weight: 
         using.remove(wrong[0])
 
 
-def _least_squares(columns: list[Array], outcome: Array, weight: Array) -> Array:
-    return _solved(columns, weight, weight * outcome)
+def _least_squares(columns: list[Array], outcome: Array) -> Array:
+    return _solved(columns, np.ones_like(outcome), outcome)
 
 
-def _logistic(columns: list[Array], outcome: Array, weight: Array) -> Array:
-    """Newton's method, from the odds of the whole; weights keep it away from certainty by one row each way."""
-    share = ((weight * outcome).sum() + 0.5) / (weight.sum() + 1.0)
+def _logistic(columns: list[Array], outcome: Array) -> Array:
+    """Newton's method, from the odds of the whole."""
+    share = outcome.mean()
     found = np.zeros(len(columns))
     found[0] = np.log(share / (1.0 - share))
     for _ in range(STEPS):
         told = _chance(_sum(columns, found))
-        step = _solved(columns, weight * told * (1.0 - told), weight * (outcome - told))
+        step = _solved(columns, told * (1.0 - told), outcome - told)
         found = found + step
         if np.abs(step).max() < 1e-10:
             break

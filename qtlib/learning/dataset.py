@@ -46,11 +46,12 @@ class Dataset:
         """Those rows, in that order."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS}, dropped=MappingProxyType({}))
 
-    def thinned(self, rows: int) -> "Dataset":
-        """At most `rows` rows, evenly spread over time; neighbours differ least, so that they are missed least."""
-        if len(self) <= rows:
-            return self
-        return self.take((np.arange(rows, dtype=np.int64) * len(self)) // rows)
+    def drawn(self, rows: int) -> "Dataset":
+        """`rows` rows, drawn in proportion to their weight and evenly over time, so that each counts the same."""
+        total = np.cumsum(self.weight)
+        steps = (np.arange(rows) + 0.5) * (total[-1] / rows)
+        drawn = self.take(np.searchsorted(total, steps).astype(np.int64))
+        return replace(drawn, weight=np.ones(rows))
 
     @property
     def fingerprint(self) -> str:

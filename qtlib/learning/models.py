@@ -6,10 +6,12 @@ more where bars are small. What they are worth is not for a model to say: `train
 model did not see. A model's fields are all there is to it: estimators of scikit-learn, arrays, and plain values.
 
 The target of the edge is half of what a long earned more than a short would have, in R. Costs, and whatever else the
-two sides share, cancel out in it, so that the little there is to find is not drowned. Nothing here may depend on the
-number of threads or of rows: trees add up one by one, and what is linear is summed column by column and not by BLAS.
-Each fit and each reading keeps to one thread, `alone`: several that wait for each other spin, and beside a trading loop
-on two cores that was measured to take thirty times as long. Whoever has cores to spare fits several models at once.
+two sides share, cancel out in it, so that the little there is to find is not drowned. Rows come drawn by their weight
+and count alike: given weights, scikit-learn weighs every quantile by which it cuts features into bins, which was
+measured to take ten times as long as the learning. Nothing here may depend on the number of threads or of rows: trees
+add up one by one, and what is linear is summed column by column and not by BLAS. Each fit and each reading keeps to
+one thread, `alone`: several that wait for each other spin, and on a busy machine took thirty times as long. Whoever
+has cores to spare fits several models at once.
 """
 
 from collections.abc import Mapping
@@ -55,11 +57,11 @@ class Boosted:
 
     @classmethod
     def fit(cls, data: Dataset, seed: int) -> Self:
-        few = data.thinned(len(data) // 3)  # what both sides share is plainer to see
+        few = data.drawn(max(1, len(data) // 3))  # what both sides share is plainer to see
         direction = trees(len(data), seed, max_iter=40, learning_rate=0.06)
         level = trees(len(few), seed, max_iter=12, learning_rate=0.25)
         with alone():
-            return cls(direction.fit(data.x, towards(data), data.weight), level.fit(few.x, shared(few), few.weight))
+            return cls(direction.fit(data.x, towards(data)), level.fit(few.x, shared(few)))
 
     def read(self, x: Array) -> Reading:
         with alone():
@@ -76,10 +78,8 @@ class Logistic:
     def fit(cls, data: Dataset, seed: int) -> Self:
         better = towards(data)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200, random_state=seed))
-        counted = data.weight * np.abs(better)
-        weights = {"standardscaler__sample_weight": data.weight, "logisticregression__sample_weight": counted}
         with alone():  # shared work would also be summed in an order of its own
-            return cls(model.fit(data.x, better > 0, **weights))
+            return cls(model.fit(data.x, better > 0, logisticregression__sample_weight=np.abs(better)))
 
     def read(self, x: Array) -> Reading:
         scaler, model = self.pipeline[0], self.pipeline[-1]

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qtlib.learning.dataset import Dataset
+from qtlib.learning.predictions import Fit
 from qtlib.learning.scores import rank_ic
-from qtlib.learning.training import Fit
 from qtlib.learning.validation import ValidationParams, walk_forward
 
 Array = npt.NDArray[np.float64]

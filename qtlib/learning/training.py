@@ -11,11 +11,9 @@ nothing, and neither that more edge is worth less. The blocks' models then predi
 """
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,27 +21,12 @@ from qtlib.domain.panel import Array
 from qtlib.learning.calibration import Calibration, calibrate
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.models import MODELS, Model, Reading
+from qtlib.learning.predictions import Fit, Predictions
 from qtlib.learning.validation import Split, ValidationParams, combinatorial_splits
 
 
 class Unlearnable(ValueError):
     """These rows can't teach anything; the message says why, with the numbers, and what would help."""
-
-
-class Predictions(NamedTuple):
-    """What is believed of each row. NaN where a feature is: nothing is."""
-
-    score: Array  # -1 surely down .. +1 surely up; 0: neither side is expected to earn its costs
-    confidence: Array  # 0 .. 1: calibrated probability that the side named by `score` ends with net profit
-    long_r: Array  # what a long is expected to earn, net, in R
-    short_r: Array
-
-
-class Fitted(Protocol):
-    def predict(self, x: Array, /) -> Predictions: ...
-
-
-Fit = Callable[[Dataset], Fitted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +35,7 @@ class TrainParams:
     seed: int = 0
     folds: int = 3  # blocks of time, and models: each is calibrated on the block it did not see
     embargo: int = 24  # columns between what a model learns from and the block it is calibrated on
-    max_rows: int = 60_000  # more are thinned evenly: neighbouring hours tell much the same
+    max_rows: int = 60_000  # so many are drawn from more: neighbouring hours tell much the same
     min_rows: int = 1_000  # fewer teach nothing that would be there tomorrow
     min_expected_r: float = 0.0  # no side is named that is expected to earn less than this, net, in R
 
@@ -98,7 +81,7 @@ def fit(data: Dataset, params: TrainParams | None = None) -> Calibrated:
     """A model of `data`, calibrated on what its parts did not see."""
     params = params or TrainParams()
     check(data, params)
-    data = data.thinned(params.max_rows)
+    data = data.drawn(min(len(data), params.max_rows))
     readings = Reading(*(np.zeros(len(data)) for _ in Reading._fields))
 
     def learned(split: Split) -> Model:

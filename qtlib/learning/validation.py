@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qtlib.learning.dataset import Dataset
-from qtlib.learning.training import Fit
+from qtlib.learning.predictions import Fit
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
