@@ -34,7 +34,10 @@ MAY_IMPORT = {
 }
 PURE = ("domain", "rules")  # no clock, no dice, no disk, no network
 STANDARD_LIBRARY_ONLY = ("domain",)
-COLUMNS = Path("domain/panel.py")  # what bars and signals are one by one, in columns: it may hold arrays
+BORROWED = {
+    Path("domain/panel.py"): {"numpy"},  # what bars and signals are one by one, in columns: it may hold arrays
+    Path("domain/values.py"): {"msgspec"},  # values are made by the million, and in C in a quarter of the time
+}
 IMPURE_MODULES = {"time", "random", "os", "pathlib", "sqlite3", "requests", "ccxt", "logging", "threading", "asyncio"}
 WHICH_WORLD = {"is_live", "is_backtest", "dry_run", "backtest", "live"}  # names that pure code has no use for
 
@@ -80,7 +83,7 @@ def test_the_domain_needs_nothing_but_python(path):
     import sys
 
     outside = {name.split(".")[0] for name in imports(tree(path))} - {"qtlib"} - sys.stdlib_module_names
-    assert outside == ({"numpy"} if path == COLUMNS else set())
+    assert outside == BORROWED.get(path, set())
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -1,6 +1,5 @@
 """Orders and fills: what we ask of an exchange, and what it answers."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -137,7 +136,7 @@ class ExitPlan:
         return self.stop_frac / (self.take_profit_frac + self.stop_frac)
 
 
-@dataclass(frozen=True)
+@value
 class OrderIntent:
     """An order we want, under a name of ours: a name is requested once, so asking twice asks once."""
 
@@ -163,7 +162,7 @@ class OrderIntent:
 
     def named(self, client_id: str) -> "OrderIntent":
         """The same order, under this name."""
-        return changed(self, {"client_id": client_id})
+        return changed(self, client_id=client_id)
 
 
 @value

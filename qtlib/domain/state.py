@@ -8,7 +8,7 @@ A state holds what the next decision needs and nothing else: it does not grow wi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -221,7 +221,7 @@ class StatusSet:
 PlainLimits = Mapping[str, float | tuple[tuple[float, float], ...] | Mapping[str, str]]  # by the limit's name
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LimitsSet:
     """The risk limits of a session: those that hold, and those that it asked for, which may from the next day on."""
 
@@ -239,7 +239,7 @@ class LimitsSet:
         return f"limits:{self.run_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommandAnswered:
     """What became of a command. What one that was done changes, it changes in this same event."""
 
@@ -283,7 +283,7 @@ Event = (
 # --- what they add up to ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value
 class Trade:
     """What we know of an open position beyond its size: from its first fill until it is flat."""
 
@@ -306,10 +306,10 @@ class Trade:
 
     def but(self, **changes: Any) -> "Trade":
         """A copy with `changes`."""
-        return changed(self, changes)
+        return changed(self, **changes)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Brake:
     """What holds trading back until a person lets go of it, and what the account was worth when it was put on."""
 
@@ -333,7 +333,7 @@ def strictness(status: TradingStatus, verb: Verb | None = None) -> int:
 _STRICTNESS = {TradingStatus.ACTIVE: 0, TradingStatus.REDUCING: 2, TradingStatus.HALTED: 4}
 
 
-@dataclass(frozen=True)
+@value(caches=True)
 class State:
     account: Account = field(default_factory=Account)
     orders: Mapping[str, Order] = field(default_factory=dict)  # working orders by client id
@@ -365,8 +365,13 @@ class State:
         return self.account.equity(self.prices)
 
     def but(self, **changes: Any) -> "State":
-        """A copy with `changes`, which is valued anew unless they say its equity."""
-        return changed(self, changes, forget="equity")
+        """A copy with `changes`, which is valued anew."""
+        return changed(self, **changes)
+
+    def valued(self, equity: Decimal) -> "State":
+        """This very state, which need not compute its `equity` again."""
+        self.__dict__["equity"] = equity
+        return self
 
 
 @value
@@ -392,7 +397,7 @@ def _bar_closed(state: State, event: BarClosed) -> State:
         prices[symbol] = bar.close
     prices.update(event.marks)
     equity = state.account.equity(prices)
-    changes: dict[str, Any] = {"ts": max(state.ts, event.ts), "prices": prices, "equity": equity}
+    changes: dict[str, Any] = {"ts": max(state.ts, event.ts), "prices": prices}
     if equity > state.peak_equity:
         changes["peak_equity"] = equity
     if event.ts.date() != state.ts.date():
@@ -402,7 +407,7 @@ def _bar_closed(state: State, event: BarClosed) -> State:
     if state.trades:
         trades = {symbol: _seen(trade, event.bars.get(symbol), state) for symbol, trade in state.trades.items()}
         changes["trades"] = trades
-    return state.but(**changes)
+    return state.but(**changes).valued(equity)
 
 
 def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:

@@ -27,6 +27,7 @@ from qtlib.domain.state import (
     TradingStatus,
 )
 from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable, Unknown
+from qtlib.rules.calm import Calm, calm
 from qtlib.rules.decide import decide
 from qtlib.rules.in_force import limits_of
 from qtlib.rules.limits import guard
@@ -85,6 +86,7 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     with at once. A moment is one entry in the journal, so that no restart can decide on half of one.
     """
     state, agreed, missed = journal.state(), False, _Missed()
+    quiet: Calm | None = None
     for told in feed:
         if told.past:
             missed.moments.append(told)
@@ -104,8 +106,9 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
             state = journal.absorb(state, heard, then=concluded)
             rules = _limited(rules, limits, state)
             watch.look(state)
-            state = settle(state, rules, exchange, journal)
-            watch.look(state)
+            if quiet is None or not quiet.holds(state):
+                state, quiet = settle(state, rules, exchange, journal)
+                watch.look(state)
         except ExchangeError as why:
             watch.trouble(why)
             missed.keep(moment, journal)
@@ -202,14 +205,17 @@ def recover(state: State, rules: Rules, exchange: Exchange, journal: Journal) ->
     return journal.absorb(state, reconcile(state, there, rules))
 
 
-def settle(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> State:
-    """Act until what is equals what is wanted, or the venue has said no too often: the next bar tries again."""
+def settle(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> tuple[State, Calm | None]:
+    """Act until what is equals what is wanted, or the venue has said no too often: the next bar tries again.
+
+    The state then, and for how long there is nothing to do about it.
+    """
     for _ in range(ROUNDS):
         actions = plan(state, rules)
         if not actions:
-            break
+            return state, calm(state, rules)
         requests = [OrderRequested(state.ts, action.intent) for action in actions if isinstance(action, Submit)]
         if requests:
             state = journal.absorb(state, requests, synced=True)  # first on paper
         state = journal.absorb(state, exchange.carry_out(actions))
-    return state
+    return state, None

@@ -91,7 +91,7 @@ def session(
     elif close_at_end and not stretch.stopped:
         if state.status is not TradingStatus.HALTED:
             state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
-        state = settle(state, rules, exchange, journal)
+        state, _ = settle(state, rules, exchange, journal)
     return journal.absorb(state, [SessionClosed(state.ts, name.run_id, stretch.ended_by)])
 
 

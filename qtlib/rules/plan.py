@@ -165,7 +165,7 @@ def _leaving(
         return whole, ExitReason.FLATTEN
     if trade.naked_since and (state.ts - trade.naked_since).total_seconds() > rules.exits.protect_timeout_s:
         return whole, ExitReason.FLATTEN
-    if _timed_out(trade, state.ts):
+    if timed_out(trade, state.ts):
         return whole, ExitReason.TIME_STOP
     target = state.targets.get(position.symbol)
     if target and not target.quantity:
@@ -176,7 +176,8 @@ def _leaving(
     return None
 
 
-def _timed_out(trade: Trade, ts: datetime) -> bool:
+def timed_out(trade: Trade, ts: datetime) -> bool:
+    """Whether `trade` was given so long to reach its target, and did not."""
     limit_s = trade.exits.time_stop_s if trade.exits else None
     return limit_s is not None and not trade.partial_taken and (ts - trade.opened).total_seconds() >= limit_s
 

@@ -137,22 +137,29 @@ def _room_frac(trade: Trade, position: Position, instrument: Instrument, leverag
 def stop_price(trade: Trade, position: Position, instrument: Instrument, leverage: int, params: ExitParams) -> Decimal:
     """Where the working stop belongs: the initial level, or as near as ratchet, breakeven or a person brought it."""
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
-    sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
-    trail = plan.trail_frac if plan.trail_from_start or trade.partial_taken else None
+    sign, best = 1 if position.quantity > 0 else -1, followed(trade, position, params)
     breakeven = plan.breakeven_frac if trade.partial_taken else None
-    best = trade.best if trail is None else formulas.stepped(sign, entry, trade.best, trail * params.ratchet_step_frac)
     stop = formulas.ratchet(
         sign,
-        entry,
-        best,
+        float(position.entry_price),
+        nan if best is None else best,
         min(plan.stop_frac, _room_frac(trade, position, instrument, leverage, params)),
-        nan if trail is None else trail,
+        nan if best is None or plan.trail_frac is None else plan.trail_frac,
         nan if breakeven is None else breakeven,
     )
     belongs = instrument.price(stop, _toward(sign))
     if trade.tightened is None:
         return belongs
     return tighten(belongs, instrument.price(float(trade.tightened), _toward(sign)), sign)
+
+
+def followed(trade: Trade, position: Position, params: ExitParams) -> float | None:
+    """The best price as far as the ratchet follows it, in its steps; None while there is none."""
+    plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
+    if plan.trail_frac is None or not (plan.trail_from_start or trade.partial_taken):
+        return None
+    sign, entry = 1 if position.quantity > 0 else -1, float(position.entry_price)
+    return formulas.stepped(sign, entry, trade.best, plan.trail_frac * params.ratchet_step_frac)
 
 
 def target_price(trade: Trade, position: Position, instrument: Instrument, params: ExitParams) -> Decimal | None:
