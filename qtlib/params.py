@@ -150,6 +150,7 @@ class Venue(Section):
         le=1e6,
         description="of a served simulated market; null: it goes on when the session has settled [s in a second]",
     )
+    faults: str | None = Field(None, description="what goes wrong on purpose at a session's venue: a file of faults")
 
 
 class Data(Section):
@@ -677,6 +678,8 @@ def _check_mode(params: Params) -> None:
         )
     if params.mode != "sim" and params.venue.speed is not None:
         raise SettingsError(f"venue.speed is of the simulated market, and mode {params.mode} has the real one's time")
+    if params.mode not in ("sim", "paper") and params.venue.faults is not None:
+        raise SettingsError(f"venue.faults are of our own venue, and mode {params.mode} has another")
 
 
 def _common(a: ErrorDetails, b: ErrorDetails) -> int:

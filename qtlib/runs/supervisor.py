@@ -9,7 +9,7 @@ holds. The supervisor trades nothing and loads nothing that trades. When it dies
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -49,15 +49,16 @@ def supervise(
 ) -> Outcome:
     """Run `notebook` as a session until it is over; how its last segment ended.
 
-    With `venue` the served venue of these settings stands beside it. `on_line` hears each line of each segment's log
-    and our own, `on_beat` each sign of life.
+    With `venue` the served venue of these settings stands beside it, and is started again as often as a segment.
+    `on_line` hears each line of each segment's log and our own, `on_beat` each sign of life.
     """
     root = root or runs_root()
     account = resolved.params.session.account
     adopt_orphans()
     with only_one(root / "journal" / f"{account}.lock", f"the account {account!r}"):
-        beside = _VenueBeside(VenueProcess(resolved.params, root)) if venue else None
-        session = _Session(notebook, resolved, root, beside, restarts or Restarts(), on_line, on_beat)
+        restarts = restarts or Restarts()
+        beside = _VenueBeside(VenueProcess(resolved.params, root), replace(restarts)) if venue else None
+        session = _Session(notebook, resolved, root, beside, restarts, on_line, on_beat)
         try:
             with hearing(session.hear):
                 return session.run()
@@ -70,7 +71,7 @@ class _VenueBeside:
     """The venue of a session, kept up."""
 
     process: VenueProcess
-    restarts: Restarts = field(default_factory=Restarts)
+    restarts: Restarts
     due: float | None = None  # when it is started again [monotonic s]
 
     def keep_up(self, now: float) -> str | None:

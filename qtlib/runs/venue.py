@@ -123,6 +123,7 @@ class VenueProcess:
         return [
             *("--state", str(self._store), "--port", port, "--speed", "step" if speed is None else f"{speed:g}"),
             *("--past", "1", "--until-pid", str(os.getpid()), "--json"),  # the account begins with the market
+            *(("--faults", self.params.venue.faults) if self.params.venue.faults else ()),
         ]
 
 

@@ -1,8 +1,9 @@
 """What can go wrong between a trader and a venue, said in such a way that it goes wrong again the same way.
 
 A fault is a kind, what it acts on, and from which time on: the third `POST v1/order`, every other
-`ORDER_TRADE_UPDATE`, the next bar in which BTCUSDT is held. What it acts on is counted and never timed; its chance is
-a function of the seed, its number and the count. So the same faults that are asked the same things do the same.
+`ORDER_TRADE_UPDATE`, the next bar in which BTCUSDT is held; or whatever is about the orders that are called so and so.
+What it acts on is counted and never timed; its chance is a function of the seed, its number and the count. So the same
+faults that are asked the same things do the same. A call of the WebSocket API is the request that it stands for.
 
 `KINDS` says what there is, `read` takes it from a file, `schedule` draws it from a seed, and `Faults` is faults at
 work: what each has seen, and all that was injected, in order. What a kind does is written where it is done.
@@ -39,6 +40,7 @@ class Fault:
     on: str  # patterns as of file names, with `|` between them
     first: int = 1  # the first of what it acts on that it would act on
     times: int | None = 1  # it acts at most so often; None: for ever
+    about: str = "*"  # likewise of the client id of the order that it is about; nothing, where it is about none
     chance: float = 1.0  # of acting, each time
     executes: bool = False  # what was asked for happens all the same
     seconds: float = 0.0
@@ -53,8 +55,8 @@ class Fault:
     def place(self) -> Place:
         return KINDS[self.kind].place
 
-    def matches(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.on.split("|"))
+    def matches(self, name: str, about: str) -> bool:
+        return _fits(name, self.on) and _fits(about, self.about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "too_many": Kind(Place.REQUEST, "429, and to come back in `seconds`", {"seconds": 1.0}, _ANYTHING),
     "banned": Kind(Place.REQUEST, "418, for `seconds`", {"seconds": 120.0}, _ANYTHING),
     "unavailable": Kind(Place.REQUEST, "503: failed", {}, _ANYTHING),
+    "rejected": Kind(Place.REQUEST, "-2010: understood, and no", {}, (PLACING,)),
     "overloaded": Kind(Place.REQUEST, "503, -1008: throttled, unless it reduces or cancels", {}, (PLACING,)),
     "unknown_error": Kind(Place.REQUEST, "503: it may have happened", _MAYBE, _ORDERS),
     "timeout": Kind(Place.REQUEST, "408, -1007: it may have happened", _MAYBE, _ORDERS),
@@ -109,7 +112,7 @@ KINDS: Mapping[str, Kind] = {
     "funding": Kind(Place.HELD, "`frac` of notional is paid when the step is over", {"frac": 0.001}, _SYMBOLS),
 }  # fmt: skip
 
-_WHEN = ("on", "first", "times", "chance")
+_WHEN = ("on", "first", "times", "about", "chance")
 _DAY_S = 86_400
 _WHATS = ("tick", "lot", "min_notional")
 
@@ -121,7 +124,7 @@ def fault(kind: str, **said: Any) -> Fault:
     True
     >>> fault("reset", frist=3)
     Traceback (most recent call last):
-    ValueError: reset takes no 'frist' (did you mean first?): it takes on, first, times, chance, executes
+    ValueError: reset takes no 'frist' (did you mean first?): it takes on, first, times, about, chance, executes
     """
     if kind not in KINDS:
         raise ValueError(f"there is no fault {kind!r}{_meant(kind, KINDS)}: there are {', '.join(KINDS)}")
@@ -214,12 +217,12 @@ class Faults:
     def acting(self, place: Place, name: str, about: str = "", spared: Container[str] = ()) -> list[Fault]:
         """Something happened: the faults that act on it, in their order; the kinds it is `spared` do not see it.
 
-        `about` is for those who read of it.
+        `about` is the client id of the order that it is about, if it is about one.
         """
         found = []
         for armed in self.armed:
             its = armed.fault
-            if its.place is place and its.kind not in spared and its.matches(name) and armed.acts(self.seed):
+            if its.place is place and its.kind not in spared and its.matches(name, about) and armed.acts(self.seed):
                 found.append(its)
                 self.injected.append(
                     {"n": next(self._injections), "fault": armed.number, "kind": its.kind, "on": name, "about": about}
@@ -237,6 +240,10 @@ class Faults:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _fits(name: str, patterns: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns.split("|"))
 
 
 def _plain(its: Fault) -> dict[str, Any]:
@@ -257,8 +264,10 @@ def _check(its: Fault) -> None:
             raise ValueError(f"{its.kind}: {name} {value!r} must be a number from {low} to {high}")
     if type(its.executes) is not bool:
         raise ValueError(f"{its.kind}: executes {its.executes!r} must be true or false")
-    if not isinstance(its.on, str) or not its.on:
-        raise ValueError(f"{its.kind}: on {its.on!r} must be a pattern, as {KINDS[its.kind].on[0]}")
+    for name, example in (("on", KINDS[its.kind].on[0]), ("about", "qt-BTCUSDT-e*")):
+        pattern = getattr(its, name)
+        if not isinstance(pattern, str) or not pattern:
+            raise ValueError(f"{its.kind}: {name} {pattern!r} must be a pattern, as {example}")
     if its.what and its.what not in _WHATS:
         raise ValueError(f"{its.kind}: what {its.what!r} must be one of {', '.join(_WHATS)}")
 

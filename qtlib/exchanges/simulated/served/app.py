@@ -69,7 +69,7 @@ class Doors:
         self._streams = Streams(desk, self._key, wall, faults, self._astray)
         self._clock = Clock(desk, coming, speed, self._streams.tell_market, RoughMarket(desk.engine, faults).meet)
         self._countdowns = Countdowns(desk, wall)
-        self._calls = Calls(self._answer, self._limits.told)
+        self._calls = Calls(self._answer, self._limits.told, self._faults)
         self._routes = ROUTES | {
             ("GET", "v1/exchangeInfo"): Route(lambda desk, asked: exchange_info(desk, self._limits), ONE, NONE),
             ("GET", "v1/rateLimit/order"): Route(lambda desk, asked: self._limits.orders_told(), ONE),

@@ -1,11 +1,14 @@
 """The WebSocket API: the same requests as over REST, as messages on one socket, and the same answers.
 
 A call names a method instead of a path. Its signature is over all of its parameters, sorted by name: written so, it is
-a request like any other, and goes the same way through the doors.
+a request like any other, goes the same way through the doors, and meets the same faults. Calls are heard in their
+order; one that is made to wait does not keep the others waiting.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from qtlib.exchanges.port import ExchangeError
 from qtlib.exchanges.simulated.served.auth import Sent
+from qtlib.exchanges.simulated.served.faults import RESET, RequestFaults, Said, reset
 from qtlib.exchanges.simulated.served.words import Document, Refusal
 
 PATH = "/ws-fapi/v1"
@@ -45,35 +49,62 @@ Answering = Callable[[Sent], Any]  # raises what is refused, or what failed
 
 
 class Calls:
-    """Answers calls; `used` says how much is used of what is allowed."""
+    """Answers calls; `used` says how much is used of what is allowed, `faults` what befalls them on purpose."""
 
-    def __init__(self, answering: Answering, used: Callable[[bool], list[Document]]) -> None:
-        self._answering, self._used = answering, used
+    def __init__(self, answering: Answering, used: Callable[[bool], list[Document]], faults: RequestFaults) -> None:
+        self._answering, self._used, self._faults = answering, used, faults
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One socket, from its opening to its end."""
         socket = web.WebSocketResponse(heartbeat=PING_S)
         await socket.prepare(request)
+        heard: set[asyncio.Task[None]] = set()
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                await socket.send_json(self._answer(message.data, request.headers.get("User-Agent", "a client")))
+                heard.add(task := asyncio.create_task(self._hear(message.data, request, socket)))
+                task.add_done_callback(heard.discard)
+        await asyncio.gather(*heard)  # what was asked for happens, though nobody hears the answer any more
         return socket
 
-    def _answer(self, text: str, client: str) -> Document:
+    async def _hear(self, text: str, request: web.Request, socket: web.WebSocketResponse) -> None:
+        answer = await self._answered(text, request.headers.get("User-Agent", "a client"))
+        if answer is None:
+            reset(request)
+        elif not socket.closed:
+            await socket.send_json(answer)
+
+    async def _answered(self, text: str, client: str) -> Document | None:
+        """The answer to a call; None: the connection is reset instead."""
         try:
             call = json.loads(text)
             number, method, params = call["id"], call["method"], call.get("params") or {}
             sent = _as_request(method, dict(params), client)
         except (ValueError, KeyError, TypeError):
             return {"id": None, "status": 400, "error": {"code": -1102, "msg": "Invalid JSON: expected id and method"}}
-        said: Document = {"id": number}
+        answer: Document | Said
+        if method in METHODS:
+            answer = await self._faults.met(sent, partial(self._heard, sent), _placed)
+        else:
+            answer = await self._heard(sent)
+        if answer is RESET:
+            return None
+        if isinstance(answer, Said):
+            answer = {"status": answer.status} | ({"error": answer.document} if answer.document else {})
+        placing = method in ("order.place", "order.modify", "algoOrder.place")
+        return {"id": number, **answer, "rateLimits": self._used(placing)}
+
+    async def _heard(self, sent: Sent) -> Document:
         try:
-            said |= {"status": 200, "result": self._answering(sent)}
+            return {"status": 200, "result": self._answering(sent)}
         except Refusal as no:
-            said |= {"status": no.status, "error": no.document}
+            return {"status": no.status, "error": no.document}
         except ExchangeError:  # the engine's disk: nothing has happened
-            said |= {"status": 503, "error": {"code": -1008, "msg": "Service Unavailable."}}
-        return said | {"rateLimits": self._used(method in ("order.place", "order.modify", "algoOrder.place"))}
+            return {"status": 503, "error": {"code": -1008, "msg": "Service Unavailable."}}
+
+
+def _placed(answer: Document) -> Document:
+    placed = answer.get("result")
+    return placed if isinstance(placed, dict) else {}
 
 
 def _as_request(method: str, params: Document, client: str) -> Sent:

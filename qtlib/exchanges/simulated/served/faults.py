@@ -1,9 +1,9 @@
 """Faults on the wire: what becomes of a request, of its answer, and of what the account is told, on their way.
 
-A request passes here before and after it is heard; it is counted when all of it has arrived. The faults that act on
-it make it wait, answer something else in place of hearing it, or after that, or reset its connection; of several that
-answer the first one does. An order can be hidden from those who ask for it. What the account is told can come twice,
-late or never. Everything else is as always.
+A request passes here before and after it is heard, over REST or as a call on the WebSocket API, by the same name; it is
+counted when all of it has arrived. The faults that act on it make it wait, answer something else in place of hearing
+it, or after that, or reset its connection; of several that answer the first one does. An order can be hidden from those
+who ask for it. What the account is told can come twice, late or never. Everything else is as always.
 
 `GET /sim/faults` says what is at work, with its counts, and all that was injected, in order. `POST /sim/faults` takes
 `{"clear": true, "seed": 7, "faults": [{"kind": …}, …]}`, each of the three if wanted: what is there goes, what is
@@ -15,11 +15,12 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -31,6 +32,9 @@ from qtlib.exchanges.simulated.served.words import SKEW_S, Asked, Document
 _SAYS_UNKNOWN = "Send status unknown; execution status unknown."
 _QUERIES = ("GET v1/order", "GET v1/openOrder", "GET v1/algoOrder")
 _NAMES = {"clientOrderId": "name", "origClientOrderId": "name", "clientAlgoId": "name", "orderId": "id", "algoId": "id"}
+
+
+Reply = TypeVar("Reply")
 
 
 class Said(NamedTuple):
@@ -50,6 +54,7 @@ INSTEAD: Mapping[str, Callable[[Fault], Said]] = {
         429, {"code": -1003, "msg": "Too many requests; current limit is 2400 requests per minute."}, _later(its)
     ),
     "banned": lambda its: Said(418, {"code": -1003, "msg": "Way too many requests; IP banned."}, _later(its)),
+    "rejected": lambda its: _no(400, -2010, "The new order was rejected."),
     "unavailable": lambda its: Said(503, {"msg": "Service Unavailable."}),
     "overloaded": lambda its: _no(
         503,
@@ -65,6 +70,7 @@ INSTEAD: Mapping[str, Callable[[Fault], Said]] = {
     "engine_late": lambda its: _no(400, -5028, "Timestamp for this request is outside of the ME recvWindow."),
     "key_refused": lambda its: _no(401, -2015, "Invalid API-key, IP, or permissions for action."),
 }
+RESET = Said(0, None)  # not even an answer: the connection is gone
 _NOT_FOUND = _no(400, -2013, "Order does not exist.")
 
 
@@ -91,22 +97,38 @@ class RequestFaults:
         if not path.startswith("/fapi/"):
             return await handler(request)
         body = (await request.read()).decode(errors="replace")
-        asked = Sent(request.method, path, query, body, request.headers).asked
-        name = f"{request.method} {path.removeprefix('/fapi/')}"
+        sent = Sent(request.method, path, query, body, request.headers)
+        reply = await self.met(sent, partial(handler, request), _placed)
+        if not isinstance(reply, Said):
+            return reply
+        if reply is RESET:
+            reset(request)
+            return web.Response()  # goes nowhere
+        text = "" if reply.document is None else json.dumps(reply.document)
+        return web.Response(status=reply.status, text=text, headers=reply.headers, content_type="application/json")
+
+    async def met(
+        self, sent: Sent, hear: Callable[[], Awaitable[Reply]], placed: Callable[[Reply], Document]
+    ) -> Reply | Said:
+        """What is answered to `sent`: what comes of it being heard, or something else, as the faults have it.
+
+        `placed` finds the order in an answer, or nothing, if none was placed.
+        """
+        asked, name = sent.asked, f"{sent.method} {sent.path.removeprefix('/fapi/')}"
         about = asked.text("newClientOrderId") or asked.text("clientAlgoId") or asked.text("origClientOrderId") or ""
         acting = self._faults.acting(Place.REQUEST, name, about, ("overloaded",) if _is_exempt(name, asked) else ())
         await asyncio.sleep(_total_s(acting, "delay_before"))
-        if refused := _instead([its for its in acting if not its.executes], request):
-            return refused
-        SKEW_S.set(_total_s(acting, "clock_skew"))
-        reply = await handler(request)
-        for its in acting:
-            if its.kind == "stale":
-                self._hide(name, reply, its)
+        answer: Reply | Said | None = _instead(its for its in acting if not its.executes)
+        if answer is None:
+            SKEW_S.set(_total_s(acting, "clock_skew"))
+            answer = await hear()
+            for its in acting:
+                if its.kind == "stale" and (order := placed(answer)):
+                    names = _names(name, order)
+                    self._hidden.append(Hidden(names, its.asks, time.monotonic() + its.seconds))
+            answer = _instead(its for its in acting if its.executes) or answer
         await asyncio.sleep(_total_s(acting, "delay_after"))
-        if other := _instead([its for its in acting if its.executes], request):
-            return other
-        return _json(_NOT_FOUND) if name in _QUERIES and self._is_hidden(name, asked) else reply
+        return _NOT_FOUND if name in _QUERIES and self._is_hidden(name, asked) else answer
 
     async def show(self, request: web.Request) -> web.Response:
         return web.json_response(self._faults.document)
@@ -127,12 +149,6 @@ class RequestFaults:
             self._faults.seed = seed
         self._faults.add(listed)
         return await self.show(request)
-
-    def _hide(self, name: str, reply: web.StreamResponse, its: Fault) -> None:
-        if reply.status == 200 and isinstance(reply, web.Response) and isinstance(reply.text, str):
-            placed = json.loads(reply.text)
-            names = _names(name, placed) if isinstance(placed, dict) else frozenset()
-            self._hidden.append(Hidden(names, its.asks, time.monotonic() + its.seconds))
 
     def _is_hidden(self, name: str, asked: Asked) -> bool:
         """Whether the order asked for is not found yet; having been asked for is counted."""
@@ -197,23 +213,24 @@ def _total_s(acting: Iterable[Fault], kind: str) -> float:
     return sum(its.seconds for its in acting if its.kind == kind)
 
 
-def _instead(acting: Iterable[Fault], request: web.Request) -> web.Response | None:
+def _instead(acting: Iterable[Fault]) -> Said | None:
     """The answer of the first that has one."""
     for its in acting:
         if its.kind == "reset":
-            _reset(request)
-            return web.Response()  # goes nowhere
+            return RESET
         if its.kind in INSTEAD:
-            return _json(INSTEAD[its.kind](its))
+            return INSTEAD[its.kind](its)
     return None
 
 
-def _json(said: Said) -> web.Response:
-    text = "" if said.document is None else json.dumps(said.document)
-    return web.Response(status=said.status, text=text, headers=said.headers, content_type="application/json")
+def _placed(reply: web.StreamResponse) -> Document:
+    if reply.status == 200 and isinstance(reply, web.Response) and isinstance(reply.text, str):
+        document = json.loads(reply.text)
+        return document if isinstance(document, dict) else {}
+    return {}
 
 
-def _reset(request: web.Request) -> None:
+def reset(request: web.Request) -> None:
     """The other side reads that its connection was reset, whatever was on its way."""
     transport = request.transport
     if transport is not None:
