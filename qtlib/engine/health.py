@@ -14,6 +14,7 @@ from qtlib.rules.limits import drawdown_frac
 
 LATE = 5  # intervals without a sign of life, and
 LATE_S = 5.0  # these seconds: then a loop is dead
+SILENT_S = 2.5  # without a sign of life of streams that are pinged each second, something is wrong with them
 
 Document = dict[str, Any]
 
@@ -37,6 +38,14 @@ class Link:
     reachable: bool | None = None
     clock_offset_ms: float | None = None
     last_event_age_s: float | None = None
+    streams_age_s: float | None = None  # since the streams' last sign of life, of the one that is silent for longest
+    streams_lost: str | None = None  # which of them are out of touch, and why; None also where there are none
+
+    @property
+    def out_of_touch(self) -> bool:
+        """Whether the venue can't be reached, or may tell things that are not heard."""
+        silent = self.streams_age_s is not None and self.streams_age_s > SILENT_S
+        return self.reachable is False or self.streams_lost is not None or silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,8 @@ def document(facts: Facts) -> Document:
             "reachable": facts.exchange.reachable,
             "clock_offset_ms": facts.exchange.clock_offset_ms,
             "last_event_age_s": facts.exchange.last_event_age_s,
+            "streams_age_s": facts.exchange.streams_age_s,
+            "streams_lost": facts.exchange.streams_lost,
         },
         "last_error": facts.last_error,
     }
@@ -153,7 +164,7 @@ def _status(facts: Facts) -> str:
     dead = any(not loop.ok for loop in facts.loops.values())
     if dead or (state is not None and state.status is TradingStatus.HALTED):
         return "halted"
-    if state is None or state.status is TradingStatus.REDUCING or facts.exchange.reachable is False:
+    if state is None or state.status is TradingStatus.REDUCING or facts.exchange.out_of_touch:
         return "degraded"
     return "degraded" if any(trade.naked_since is not None for trade in state.trades.values()) else "ok"
 
@@ -200,6 +211,7 @@ def _families(page: Document) -> Iterator[tuple[str, str, list[_Sample]]]:
     yield "exchange_reachable", "1 if it answered last.", one(link["reachable"])
     yield "exchange_clock_offset_seconds", "Ours minus its.", one(None if offset_ms is None else offset_ms / 1000)
     yield "exchange_last_event_age_seconds", "Since it last said anything.", one(link["last_event_age_s"])
+    yield "exchange_streams_age_seconds", "Since their last sign of life.", one(link["streams_age_s"])
     yield "learning_enabled", "1 if it learns.", one(page["learning"]["enabled"])
 
 

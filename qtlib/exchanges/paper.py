@@ -124,6 +124,7 @@ class Upstream:
             after,
             told,
             self._closed,
+            self._now,
             patience=self._pace.streams,
         )
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -81,7 +81,7 @@ class Health:
                 state=state,
                 max_positions=limits.max_positions,
                 max_gross_exposure=limits.max_gross_exposure,
-                exchange=Link(self.reachable, link.clock_offset_ms, link.last_event_age_s),
+                exchange=replace(link, reachable=self.reachable),
                 last_error=self.last_error,
             )
         )

@@ -86,13 +86,20 @@ def _heard(feed: Iterator[Moment], exchange: Binance, health: Health, span: time
 
 def health(run: Run, exchange: Binance, rules: Rules) -> Health:
     """What the health page will say of this session."""
-    params = run.params
-
-    def link() -> Link:
-        return Link(clock_offset_ms=exchange.clock_offset_ms, last_event_age_s=round(exchange.last_event_age_s, 3))
-
+    params, link = run.params, partial(link_of, exchange)
     return Health(
         params.mode, params.venue.name, params.session.account, rules.limits, params.session.heartbeat_s, link
+    )
+
+
+def link_of(exchange: Binance) -> Link:
+    """What the adapter has heard of the venue, without asking it."""
+    age_s, streams_age_s = exchange.last_event_age_s, exchange.streams_age_s
+    return Link(
+        clock_offset_ms=exchange.clock_offset_ms,
+        last_event_age_s=round(age_s, 3),
+        streams_age_s=None if streams_age_s is None else round(streams_age_s, 3),
+        streams_lost=exchange.streams_lost or None,
     )
 
 

@@ -22,7 +22,7 @@ KEYS = {  # interface.md's
     "learning": {
         "enabled", "model_version", "samples_since_retrain", "needed", "last_retrain", "last_outcome", "next_due",
     },
-    "exchange": {"reachable", "clock_offset_ms", "last_event_age_s"},
+    "exchange": {"reachable", "clock_offset_ms", "last_event_age_s", "streams_age_s", "streams_lost"},
 }  # fmt: skip
 
 

@@ -2,12 +2,19 @@
 
 import asyncio
 
+from qtlib.exchanges.port import Unavailable
+
 
 async def until(so, patience_s=10.0):
     """Wait until it is so."""
     async with asyncio.timeout(patience_s):
         while not so():
             await asyncio.sleep(0.01)
+
+
+async def no_clock():
+    """The time at a venue that does not say it."""
+    raise Unavailable("there is no clock")
 
 
 class Told(list):

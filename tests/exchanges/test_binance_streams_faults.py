@@ -7,7 +7,7 @@ from math import inf
 
 import aiohttp
 import pytest
-from a_listener import Told, until
+from a_listener import Told, no_clock, until
 from a_served_venue import KEY, PAST, a_step, served
 from builders import HOUR, T0
 
@@ -21,7 +21,7 @@ from qtlib.exchanges.binance.words import ts_of
 from qtlib.exchanges.port import BarHeard, Refused
 
 HASTY = Patience(
-    quiet_s=inf, connect_s=1, probe_s=0.05, silence_s=0.25, settle_s=0.2, first_pause_s=0.01, longest_pause_s=0.05
+    quiet_s=inf, connect_s=1, probe_s=0.05, unanswered=5, settle_s=0.2, first_pause_s=0.01, longest_pause_s=0.05
 )
 EVENTS = ("ORDER_TRADE_UPDATE", "TRADE_LITE", "*")
 
@@ -149,7 +149,7 @@ def test_bars_stay_complete_whatever_becomes_of_the_socket(kind):
 
             told, symbols = Told(), ("BTCUSDT", "ETHUSDT")
             base, after = f"ws://127.0.0.1:{venue.port}", T0 + PAST * HOUR
-            stream = MarketStream(session, base, symbols, "1h", after, told, bars, patience=HASTY)
+            stream = MarketStream(session, base, symbols, "1h", after, told, bars, no_clock, patience=HASTY)
             async with at_work(stream.run()):
                 await told.until(Restored)
                 inject(venue, {"kind": kind, "on": "bar", "first": 20, "times": 1})

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from datetime import datetime
 from math import inf
 
 import aiohttp
 import pytest
-from a_listener import Told, until
+from a_listener import Told, no_clock, until
 from a_proxy import Proxy
 from a_served_venue import PAST, served
 from aiohttp import web
@@ -28,7 +29,7 @@ from qtlib.exchanges.simulated import facts
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT")
 PATIENT = Patience(quiet_s=inf, first_pause_s=0.01, longest_pause_s=0.05)
-BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, silence_s=0.25, first_pause_s=0.01, longest_pause_s=0.05)
+BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, unanswered=5, first_pause_s=0.01, longest_pause_s=0.05)
 
 
 def a_bar_of(symbol, hour, more=0.0):
@@ -65,6 +66,10 @@ class Rest:
         marks = {row[6]: float(row[4]) for row in await self._rows("markPriceKlines", symbol, after)}
         return [(Bar(ts_of(r[6] + 1), *map(float, r[1:6])), marks.get(r[6])) for r in rows[:-1]]  # the last is open
 
+    async def now(self):
+        async with self._session.get(f"{self._url}/sim") as answer:
+            return datetime.fromisoformat((await answer.json())["now"])
+
     async def _rows(self, path, symbol, after):
         asked = {"symbol": symbol, "interval": "1h", "startTime": ms_of(after), "limit": 1_000}
         async with self._session.get(f"{self._url}/fapi/v1/{path}", params=asked) as answer:
@@ -81,7 +86,7 @@ async def listening(venue, patience=BRISK, symbols=SYMBOLS):
     async with Proxy(venue.port) as proxy, aiohttp.ClientSession() as session:
         rest = Rest(session, venue.url)
         base, after = f"ws://127.0.0.1:{proxy.port}", T0 + PAST * HOUR
-        stream = MarketStream(session, base, symbols, "1h", after, told, rest, patience=patience)
+        stream = MarketStream(session, base, symbols, "1h", after, told, rest, rest.now, patience=patience)
         async with running(stream):
             yield told, proxy, rest, stream
 
@@ -266,7 +271,7 @@ def test_many_symbols_are_shared_out_among_sockets_which_are_not_asked_too_much(
     async def live():
         async with a_venue() as (base, commands), aiohttp.ClientSession() as session:
             told = Told()
-            async with running(MarketStream(session, base, symbols, "1m", T0, told, nothing)):
+            async with running(MarketStream(session, base, symbols, "1m", T0, told, nothing, no_clock)):
                 await told.until(Restored, 3)
                 await until(lambda: sum(len(each) for each in commands.values()) >= 5)
                 return commands
@@ -298,7 +303,7 @@ def test_a_bar_that_the_venue_does_not_have_is_an_alarm_and_holds_nothing_up(ref
         messages = [kline_told(AT), kline_told(AT + 3 * minute), kline_told(AT + 4 * minute)]
         async with a_venue(*messages) as (base, _), aiohttp.ClientSession() as session:
             told = Told()
-            stream = MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, patience=PATIENT)
+            stream = MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, no_clock, patience=PATIENT)
             async with running(stream):
                 await told.until(BarHeard, 3)
                 return told
@@ -311,6 +316,35 @@ def test_a_bar_that_the_venue_does_not_have_is_an_alarm_and_holds_nothing_up(ref
     assert "BTCUSDT after 2026-01-01 00:01 are missing" in alarm.words
 
 
+def test_a_socket_that_lives_and_says_nothing_is_not_believed():
+    minute, hasty = 60_000, Patience(quiet_s=inf, probe_s=0.05, settle_s=0.05)
+    bars = [(Bar(ts_of(AT + n * minute), 1.0, 2.0, 0.5, 1.5, 10.0), 1.5) for n in range(1, 5)]
+    venue_ms = [AT + minute]  # what time it is there
+
+    async def rest(symbol, after):
+        return [(bar, mark) for bar, mark in bars if after < bar.ts <= ts_of(venue_ms[0])]
+
+    async def now():
+        return ts_of(venue_ms[0])
+
+    async def live():
+        async with a_venue(kline_told(AT)) as (base, _), aiohttp.ClientSession() as session:
+            told = Told()
+            stream = MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, now, patience=hasty)
+            async with running(stream):
+                await told.until(BarHeard)
+                await asyncio.sleep(0.2)
+                early = len(told.of(BarHeard))
+                venue_ms[0] += 3 * minute + 100
+                await told.until(BarHeard, 4)
+                return early, told
+
+    early, told = asyncio.run(live())
+    assert early == 1
+    assert [heard.bar.ts for heard in told.of(BarHeard)] == [bar.ts for bar, _ in bars]
+    assert told.of(LostTouch, Alarm) == []
+
+
 def test_a_bar_that_makes_no_sense_ends_the_connection():
     async def live():
         nonsense = kline_told() | {"k": {"x": True, "t": AT}}
@@ -320,7 +354,9 @@ def test_a_bar_that_makes_no_sense_ends_the_connection():
             async def rest(symbol, after):
                 return []
 
-            async with running(MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, patience=BRISK)):
+            async with running(
+                MarketStream(session, base, ["BTCUSDT"], "1m", T0, told, rest, no_clock, patience=BRISK)
+            ):
                 lost = await told.until(LostTouch)
                 await told.until(BarHeard)
                 return lost

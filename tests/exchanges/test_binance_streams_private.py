@@ -218,7 +218,7 @@ def test_what_happens_after_a_broken_connection_is_heard_and_an_outage_is_told_o
 
 
 def test_a_silent_socket_is_given_up(venue):
-    patience = Patience(probe_s=0.05, silence_s=0.2, first_pause_s=0.01)
+    patience = Patience(probe_s=0.05, unanswered=4, first_pause_s=0.01)
 
     async def live():
         async with listening(venue, patience) as account:
@@ -230,11 +230,11 @@ def test_a_silent_socket_is_given_up(venue):
             assert account.stream.age_s() < 0.2
             return lost
 
-    assert asyncio.run(live()).why == "no sign of life for 0.2 s"
+    assert asyncio.run(live()).why == "4 pings in a row, each 0.05 s, found no sign of life"
 
 
 def test_a_quiet_account_is_no_silent_socket(venue):
-    patience = Patience(probe_s=0.05, silence_s=0.2, settle_s=0.1)
+    patience = Patience(probe_s=0.05, unanswered=4, settle_s=0.1)
 
     async def live():
         async with listening(venue, patience) as account:

@@ -27,7 +27,7 @@ from qtlib.exchanges.simulated.served.auth import Credentials
 from qtlib.exchanges.simulated.served.chart import Chart
 
 HOUR = timedelta(hours=1)
-BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, silence_s=0.3, first_pause_s=0.01, longest_pause_s=0.05)
+BRISK = Patience(quiet_s=inf, connect_s=0.5, probe_s=0.05, unanswered=6, first_pause_s=0.01, longest_pause_s=0.05)
 PACE = Pace(quotes_s=0.05, laggard_s=0.3, funding_s=0.0, again_s=0.02, streams=BRISK)
 BUY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 

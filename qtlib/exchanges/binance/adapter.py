@@ -166,6 +166,17 @@ class Binance:
         """Since the venue last said anything, by a stream or in answer to us."""
         return self._ask(self._age_s(), within_s=1.0)
 
+    @property
+    def streams_age_s(self) -> float | None:
+        """Since the last sign of life of the stream that is silent for longest; None: there was none, or no stream."""
+        age_s = self._ask(self._streams_age_s(), within_s=1.0)
+        return age_s if age_s < inf else None
+
+    @property
+    def streams_lost(self) -> str:
+        """Which streams are out of touch, and why; empty: none."""
+        return self._watching.lost if self._watching else ""
+
     def close(self) -> None:
         """Let go of connections and thread; what is open at the venue stays open."""
         if not self._thread.is_alive():
@@ -207,8 +218,10 @@ class Binance:
         return self._watching.heard
 
     async def _age_s(self) -> float:
-        answered = self._client.wall() - self._client.heard_at
-        return min(answered, self._watching.age_s()) if self._watching else answered
+        return min(self._client.wall() - self._client.heard_at, await self._streams_age_s())
+
+    async def _streams_age_s(self) -> float:
+        return self._watching.age_s() if self._watching else inf
 
     async def _ended(self) -> None:
         if self._watching:

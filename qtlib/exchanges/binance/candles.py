@@ -1,7 +1,7 @@
 """One symbol's bars in their order: none twice, none left out, each with the mark price it closed with.
 
 What is heard tells itself whether something before it is missing: a bar opens when the one before it closes. What
-follows a hole waits until the hole is filled from REST. No clock is looked at.
+follows a hole waits until the hole is filled from REST. What time it is comes in from outside.
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ class Candles:
         self._newest_ms = ms_of(after)  # the close of the newest bar told
         self._needed_ms = self._newest_ms  # bars up to here have closed
         self._closes_ms, self._span_ms = 0, 0  # when the bar that is open will close, and how long one is
-        self._late_ms = late_ms  # after its close, by the marks, a bar has closed whether it was told or not
+        self._late_ms = late_ms  # after its close a bar has closed, whether it was told or not
         self._waiting: dict[int, tuple[int, BarHeard]] = {}  # by close: its open, and what to tell once its turn comes
         self._marks: deque[MarkNews] = deque(maxlen=_MARKS)
 
@@ -40,7 +40,11 @@ class Candles:
 
     def hear_mark(self, mark: MarkNews) -> None:
         self._marks.append(mark)
-        late_ms = mark.ts_ms - self._late_ms - self._closes_ms
+        self.stand_at(mark.ts_ms)
+
+    def stand_at(self, now_ms: int) -> None:
+        """It is that late at the venue: what had to close before has closed, whether it was told or not."""
+        late_ms = now_ms - self._late_ms - self._closes_ms
         if self._span_ms and late_ms > 0:
             closed_ms = self._closes_ms + (late_ms - 1) // self._span_ms * self._span_ms
             self._needed_ms = max(self._needed_ms, closed_ms)

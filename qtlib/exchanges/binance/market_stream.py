@@ -1,7 +1,8 @@
 """Bars as they close, of all symbols, whatever becomes of the sockets they come by.
 
-What closed while nobody listened, or was not told, is asked from REST before anything newer of that symbol is told.
-Symbols are shared out among sockets; each comes back by itself.
+What closed while nobody listened, or was not told, is asked from REST before anything newer of that symbol is told; by
+the venue's own time too, so that a socket which lives and says nothing is not believed. Symbols are shared out among
+sockets; each comes back by itself.
 """
 
 import asyncio
@@ -15,19 +16,22 @@ from qtlib.exchanges.binance.candles import Candles
 from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Message, Puzzle, market_news
 from qtlib.exchanges.binance.sockets import MOST_STREAMS, Lost, Patience, Pauses, Pulse, Socket, relay, side_by_side
 from qtlib.exchanges.binance.told import Alarm, LostTouch, MarketTold, Restored
+from qtlib.exchanges.binance.words import ms_of
 from qtlib.exchanges.port import BarHeard, ExchangeError, Unavailable, Unknown
 
 SYMBOLS_PER_SOCKET = MOST_STREAMS // 2  # bars and marks
 _ATTEMPTS = 6  # to find a bar at the venue that must be there
 
 Bars = Callable[[str, datetime], Awaitable[Sequence[tuple[Bar, float | None]]]]
+Now = Callable[[], Awaitable[datetime]]
 
 
 class MarketStream:
     """The bars of `symbols` that close after `after` are told in the loop that awaits `run`, by calling `told`.
 
     `base` is the address of the venue's streams. `bars(symbol, after)` gives by REST the closed ones that are newer,
-    oldest first, each with its mark price; it raises the port's errors. The session belongs to the caller.
+    oldest first, each with its mark price, and `now` the time there; both raise the port's errors. The session belongs
+    to the caller.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class MarketStream:
         after: datetime,
         told: Callable[[MarketTold], None],
         bars: Bars,
+        now: Now,
         *,
         patience: Patience | None = None,
         seed: int = 0,
@@ -46,13 +51,18 @@ class MarketStream:
         patience = patience or Patience()
         shares = [symbols[i : i + SYMBOLS_PER_SOCKET] for i in range(0, len(symbols), SYMBOLS_PER_SOCKET)]
         self._shares = [
-            _Share(session, base, share, timeframe, after, told, bars, patience, seed + number)
+            _Share(session, base, share, timeframe, after, told, bars, now, patience, seed + number)
             for number, share in enumerate(shares)
         ]
 
     def age_s(self) -> float:
-        """Since the last message of the socket that has been quiet for longest; inf before the first."""
+        """Since the last sign of life of the socket that has given none for longest; inf before the first."""
         return max(share.age_s() for share in self._shares)
+
+    @property
+    def lost(self) -> str:
+        """Why touch is lost, if it is."""
+        return "; ".join(share.lost for share in self._shares if share.lost)
 
     async def run(self) -> None:
         """Listen until cancelled, however often touch is lost."""
@@ -71,11 +81,12 @@ class _Share:
         after: datetime,
         told: Callable[[MarketTold], None],
         bars: Bars,
+        now: Now,
         patience: Patience,
         seed: int,
     ) -> None:
         self._session, self._url, self._patience = session, f"{base}/market/ws", patience
-        self._told, self._bars = told, bars
+        self._told, self._bars, self._venue_now = told, bars, now
         names = [symbol.lower() for symbol in symbols]
         # marks first: where both are told at the same instant, a bar is to know its mark
         self._streams = [f"{n}@markPrice@1s" for n in names] + [f"{n}@kline_{timeframe}" for n in names]
@@ -86,7 +97,11 @@ class _Share:
         self._generation, self._whole, self._why = 0, False, ""
 
     def age_s(self) -> float:
-        return self._now() - self._pulse.said_at
+        return self._now() - self._pulse.alive_at
+
+    @property
+    def lost(self) -> str:
+        return "" if self._whole else f"the market of {len(self._candles)} symbols: {self._why or 'not heard of yet'}"
 
     async def run(self) -> None:
         while True:
@@ -94,6 +109,7 @@ class _Share:
             try:
                 await side_by_side(
                     relay(self._open, self._hear, self._patience, self._ask_for_all),
+                    self._miss_what_is_late(),
                     *(self._mend(symbol) for symbol in self._candles),
                 )
             except Lost as lost:
@@ -133,6 +149,18 @@ class _Share:
     def _ask_for_all(self) -> None:
         for torn in self._torn.values():
             torn.set()
+
+    async def _miss_what_is_late(self) -> None:
+        while True:
+            await asyncio.sleep(self._patience.settle_s)
+            try:
+                now_ms = ms_of(await self._venue_now())
+            except ExchangeError:
+                continue  # whoever does not say what time it is has no bars to tell either
+            for symbol, candles in self._candles.items():
+                candles.stand_at(now_ms)
+                if candles.incomplete:
+                    self._torn[symbol].set()
 
     async def _mend(self, symbol: str) -> None:
         """Whenever something of `symbol` may be missing, ask REST until it is not."""

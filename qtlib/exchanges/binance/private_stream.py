@@ -66,6 +66,11 @@ class PrivateStream:
         """Whether what was told is all there is to tell."""
         return self._listening and self._reconciled == self.generation
 
+    @property
+    def lost(self) -> str:
+        """Why touch is lost, if it is."""
+        return "" if self._listening else f"the account: {self._why or 'not heard of yet'}"
+
     def reconciled(self, generation: int) -> None:
         """REST was asked for all that the `Restored` of this generation may have missed."""
         self._reconciled = max(self._reconciled, generation)

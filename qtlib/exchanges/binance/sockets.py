@@ -1,8 +1,9 @@
 """One socket after another, for as long as somebody listens: what every stream of the venue needs.
 
-A socket lives while it answers: we ping it, and one that gives no sign of life is given up, whatever state it claims
-to be in. Before the venue ends it for its age a successor is opened, and for a moment both are listened to. A socket
-always ends as `Lost`, in words. Nothing here has a thread or a loop of its own.
+A socket lives while it answers: we ping it each second, and one that leaves some pings in a row without any sign of
+life is given up, whatever state it claims to be in. Pings are counted, and not seconds: a machine that slept, or a loop
+that was busy, takes nobody for dead. Before the venue ends it for its age a successor is opened, and for a moment both
+are listened to. A socket always ends as `Lost`, in words. Nothing here has a thread or a loop of its own.
 """
 
 import asyncio
@@ -31,9 +32,9 @@ class Patience:
     """How long streams wait, in seconds of the machine's own clock."""
 
     connect_s: float = 10.0
-    probe_s: float = 15.0  # between our pings
-    silence_s: float = 40.0  # without a sign of life, a socket is dead
-    quiet_s: float = 60.0  # without a message, a market is not told of; inf for one that is stepped by hand
+    probe_s: float = 1.0  # between our pings; the venue hears ten messages in a second
+    unanswered: int = 3  # pings in a row without a sign of life, and a socket is dead
+    quiet_s: float = 10.0  # without a message, a market is not told of: marks come each second; inf, where they do not
     life_s: float = 23 * 3_600.0  # of a socket; the venue ends it after 24 hours
     overlap_s: float = 5.0  # that it is listened to beside its successor
     renew_s: float = 1_800.0  # between renewals of the listen key
@@ -130,13 +131,15 @@ class Socket:
                     raise Lost(f"the socket broke ({message.data})")
 
     async def _watch(self) -> None:
+        probed_at, unanswered = -inf, 0
         while True:
             await asyncio.sleep(self._patience.probe_s)
-            now = self._now()
-            if now - self._pulse.alive_at > self._patience.silence_s:
-                raise Lost(f"no sign of life for {self._patience.silence_s:g} s")
-            if now - self._pulse.said_at > self._quiet_s:
+            unanswered = 0 if self._pulse.alive_at >= probed_at else unanswered + 1
+            if unanswered >= self._patience.unanswered:
+                raise Lost(f"{unanswered} pings in a row, each {self._patience.probe_s:g} s, found no sign of life")
+            if self._now() - self._pulse.said_at > self._quiet_s:
                 raise Lost(f"not a message for {self._quiet_s:g} s")
+            probed_at = self._now()
             await _sent(self._wire.ping())
 
 

@@ -55,7 +55,15 @@ class Watching:
         base = client.address.streams
         self._account = PrivateStream(client.session, base, _ListenKey(client), self._hear_account, patience=patience)
         self._market = MarketStream(
-            client.session, base, symbols, timeframe, after, self._hear_market, self._missing_bars, patience=patience
+            client.session,
+            base,
+            symbols,
+            timeframe,
+            after,
+            self._hear_market,
+            self._missing_bars,
+            now,
+            patience=patience,
         )
         self._now = asyncio.get_running_loop().time
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +125,11 @@ class Watching:
     @property
     def trusted(self) -> bool:
         return self._account.trusted
+
+    @property
+    def lost(self) -> str:
+        """Which streams are out of touch, and why; empty: none."""
+        return "; ".join(why for why in (self._account.lost, self._market.lost) if why)
 
     def age_s(self) -> float:
         """Since either stream last gave a sign of life: the older of the two."""
