@@ -9,7 +9,7 @@ from builders import BTC, ETH, HOUR, T0, a_position, a_state, make_bars, some_ru
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Moment
-from qtlib.domain.orders import OrderStatus, Role
+from qtlib.domain.orders import OrderIntent, OrderStatus, OrderType, Role, Side, Submit
 from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderChanged, ProtectionOverdue, TradingStatus, advance
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay
@@ -17,6 +17,8 @@ from qtlib.engine.live import Subject, stepped
 from qtlib.engine.session import session
 from qtlib.exchanges.port import Unavailable
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
+from qtlib.exchanges.simulated.faults import Faults, fault
+from qtlib.exchanges.simulated.faulty import FaultyExchange
 from qtlib.journal import MemoryJournal
 from qtlib.learning.strategies import Trend
 
@@ -24,6 +26,7 @@ STRATEGY = Trend(fast=4, medium=8, slow=12, volatility_span=12)
 HISTORY = Past({"BTCUSDT": make_bars(44, seed=7, vol=0.012), "ETHUSDT": make_bars(44, seed=8, vol=0.012)})
 RULES = some_rules()
 OUTAGE = 4  # calls
+BY_HAND = OrderIntent("web-1", "ETHUSDT", Side.SELL, Decimal(1), Role.FOREIGN, OrderType.LIMIT, price=Decimal(900))
 
 
 class Patient(Unwatched):
@@ -86,6 +89,49 @@ def test_nothing_is_decided_on_what_was_not_heard():
     calm = [event.ts for _, event in run()[2].events() if isinstance(event, DecisionMade)]
     assert 0 < len(calm) - len(decided) <= OUTAGE
     assert set(decided) < set(calm)
+
+
+def test_what_no_event_tells_of_is_found_when_the_exchange_answers_again():
+    """An order of somebody else that only rests: it stands in what is open, and in nothing that happened to us."""
+
+    class Reticent(Shaky):
+        def events(self, *said):
+            told = self.__getattr__("events")(*said)
+            return [event for event in told if getattr(event, "client_id", "") != BY_HAND.client_id]
+
+        def snapshot(self):
+            self.asked = self.calls
+            return self.__getattr__("snapshot")()
+
+    class ByHand(Patient):
+        def trouble(self, why):
+            super().trouble(why)
+            if len(self.troubles) == 1:
+                venue.carry_out([Submit(BY_HAND)])
+
+    venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
+    reticent, journal = Reticent(venue, 40, after=False), MemoryJournal()
+    state = session(lived(venue, replay(HISTORY, STRATEGY)), RULES, reticent, journal, watch=ByHand())
+    assert reticent.asked > reticent.first  # else it would not have been asked at all
+    assert state.orders[BY_HAND.client_id].intent.role is Role.FOREIGN
+    assert BY_HAND.client_id in venue.view.book.orders  # and is left alone
+
+
+def test_without_a_wall_clock_a_bare_position_is_left_by_that_of_the_bars():
+    """In a backtest nobody looks on; and no stop ever gets through here."""
+    venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
+    no_stops = Faults([fault("timeout", on="POST v1/algoOrder", executes=False, times=None)])
+    faulty, journal = FaultyExchange(venue, no_stops), MemoryJournal()
+    session(lived(faulty, replay(HISTORY, STRATEGY)), RULES, faulty, journal, watch=Unwatched())
+    entered: dict = {}
+    lasted = []
+    for _, event in journal.events():
+        if isinstance(event, Filled) and (begun := entered.pop(event.fill.symbol, None)):
+            lasted.append(event.fill.ts - begun)
+        elif isinstance(event, Filled):
+            entered[event.fill.symbol] = event.fill.ts
+    assert len(lasted) > 5
+    assert max(lasted) == HOUR
 
 
 def lockstep(first, holds_s=inf):

@@ -36,6 +36,7 @@ from qtlib.domain.state import (
 )
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.plan import MOST_CONDITIONAL, plan
+from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
 
 RULES = some_rules()
@@ -168,6 +169,49 @@ def test_a_moved_stop_goes_in_before_the_old_one_comes_out():
     assert plan(asked, RULES) == ()
     (old,) = plan(advance(asked, OrderChanged(T0, new.intent.client_id, OrderStatus.OPEN)), RULES)
     assert isinstance(old, Cancel)
+
+
+@given(
+    sign=st.sampled_from([1, -1]),
+    nearer_frac=st.floats(0.0, 0.9),
+    best_frac=st.floats(0.0, 0.03),
+    funding=st.floats(-30, 30),
+    leverage=st.integers(1, 20),
+    partial=st.booleans(),
+)
+def test_no_stop_is_asked_for_behind_one_that_rests(sign, nearer_frac, best_frac, funding, leverage, partial):
+    """Whatever made that one: what a level is worked out from may have changed since, and goes both ways."""
+    state = settled(a_state(a_position(sign)))
+    trade = replace(
+        state.trades["BTCUSDT"],
+        best=100 * (1 + sign * best_frac),
+        funding=Decimal(str(round(funding, 2))),
+        partial_taken=partial,
+    )
+    name, order = next((n, o) for n, o in state.orders.items() if o.intent.role is Role.STOP_LOSS)
+    at = BTC.price(float(order.intent.trigger) + nearer_frac * (100 - float(order.intent.trigger)))
+    resting = replace(order, intent=replace(order.intent, trigger=at))
+    rules = some_rules(sizing=SizingParams(leverage=leverage))
+    state = state.but(trades={"BTCUSDT": trade}, orders={**state.orders, name: resting})
+    for action in plan(state, rules):
+        if isinstance(action, Submit) and action.intent.role is Role.STOP_LOSS:
+            assert sign * (action.intent.trigger - at) > 0
+        if isinstance(action, Cancel):
+            assert action.client_id != name
+
+
+def test_a_stop_that_funding_brought_nearer_stays_there_when_the_funding_comes_back():
+    rules = some_rules(sizing=SizingParams(leverage=25))
+    state = settled(a_state(a_position(1)), rules)
+    paid = replace(state.trades["BTCUSDT"], funding=Decimal("-1.0"))  # gone from the margin: liquidation is nearer
+    moved = settled(state.but(trades={"BTCUSDT": paid}), rules)
+    assert stops_of(moved)[0] > stops_of(state)[0]
+    back = moved.but(trades={"BTCUSDT": replace(moved.trades["BTCUSDT"], funding=ZERO)})
+    assert stops_of(settled(back, rules)) == stops_of(moved)
+
+
+def stops_of(state):
+    return [order.intent.trigger for order in state.orders.values() if order.intent.role is Role.STOP_LOSS]
 
 
 def test_a_partial_is_taken_once_and_the_rest_runs_protected():
