@@ -9,6 +9,9 @@ from datetime import datetime
 from qtlib.domain.orders import OrderIntent, Role
 
 PREFIX = "qt-"  # of every client id of ours: what lacks it was not ordered by us
+TRIAL = (
+    f"{PREFIX}trial-"  # of a stop that a start-up only tries out: one that is found was left by a start-up that died
+)
 
 _CODES = {Role.ENTRY: "e", Role.EXIT: "x", Role.STOP_LOSS: "s", Role.TAKE_PROFIT: "t", Role.NET_STOP: "n"}
 _ROLES = {code: role for role, code in _CODES.items()}

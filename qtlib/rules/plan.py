@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from qtlib.domain.account import Position
 from qtlib.domain.market import Instrument, steps_up
-from qtlib.domain.naming import name_of
+from qtlib.domain.naming import TRIAL, name_of
 from qtlib.domain.orders import (
     ZERO,
     Action,
@@ -108,7 +108,12 @@ def _clear_and_enter(symbol: str, orders: list[Order], state: State) -> Sequence
 
 def _may_rest(intent: OrderIntent) -> bool:
     """Whether `intent` has a place where nothing is held: an entry whose way out is known, or somebody else's order."""
-    return intent.role is Role.FOREIGN or (intent.role is Role.ENTRY and intent.exits is not None)
+    return _is_foreign(intent) or (intent.role is Role.ENTRY and intent.exits is not None)
+
+
+def _is_foreign(intent: OrderIntent) -> bool:
+    """Whether `intent` is somebody else's, and none of our business."""
+    return intent.role is Role.FOREIGN and not intent.client_id.startswith(TRIAL)
 
 
 def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Sequence[Action]:
@@ -119,9 +124,11 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
     by_role: dict[Role, list[Order]] = {}
     for order in orders:
         role = order.intent.role
-        if role is Role.FOREIGN:
+        if _is_foreign(order.intent):
             continue
-        if role is Role.ENTRY or order.intent.side is not closing:  # or left from a position that was turned over
+        if (
+            role in (Role.ENTRY, Role.FOREIGN) or order.intent.side is not closing
+        ):  # or left from a position that was turned over
             actions.append(Cancel(order.intent.client_id, symbol))
         else:
             by_role.setdefault(role, []).append(order)

@@ -56,7 +56,8 @@ def start_up(run: Run, journal: Journal, strategy: Strategy, exchange: Binance, 
     """Every step in order, each told to the log as it is done."""
     findings = []
     for finding in _steps(_Subject(run, journal, strategy, exchange, rules, health)):
-        mark, say = ("✅", run.log.info) if finding.ok else ("⛔", run.log.warning)
+        warned = finding.ok and "WARNING" in finding.found
+        mark, say = ("✅", run.log.info) if finding.ok and not warned else ("⚠️" if warned else "⛔", run.log.warning)
         say(f"{mark} start-up, {finding.step}: {finding.found}")
         findings.append(finding)
     return Ready(tuple(findings))

@@ -120,7 +120,7 @@ def test_a_served_mode_connects_to_this_machine_and_nowhere_else():
             with pytest.raises(Unavailable):
                 ours._ask(ours._client.fapiPublicGetTime())
         with pytest.raises(ccxt.NotSupported):
-            ours._ask(ours._client.sapiGetSystemStatus())
+            ours._ask(ours._client.dapiPublicGetPing())
     listening = False
     assert connected == {"127.0.0.1"}
     assert looked_up <= {"127.0.0.1", None}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Decision, Target
-from qtlib.domain.naming import PREFIX
+from qtlib.domain.naming import PREFIX, TRIAL
 from qtlib.domain.orders import (
     ZERO,
     Cancel,
@@ -324,6 +324,17 @@ def test_somebody_elses_order_is_never_touched_and_blocks_an_entry():
     state = advance(state, OrderChanged(T0, "web-1", OrderStatus.OPEN))
     assert plan(state, RULES) == ()
     assert plan(wishing(state, 1), RULES) == ()
+
+
+@pytest.mark.parametrize("held", [0, 1, -1])
+@pytest.mark.parametrize("side", Side)
+def test_a_stop_that_a_start_up_only_tried_out_is_taken_back_when_it_is_found(held, side):
+    state = settled(a_state(*([a_position(held)] if held else []), prices={"BTCUSDT": 100.0}))
+    tried = OrderIntent(
+        f"{TRIAL}1-2", "BTCUSDT", side, Decimal(1), Role.FOREIGN, OrderType.STOP_MARKET, trigger=Decimal(130)
+    )
+    found = advance(advance(state, OrderRequested(T0, tried)), OrderChanged(T0, tried.client_id, OrderStatus.OPEN))
+    assert plan(found, RULES) == (Cancel(tried.client_id, "BTCUSDT"),)
 
 
 def test_an_entry_of_which_nobody_knows_how_to_leave_it_is_taken_back():

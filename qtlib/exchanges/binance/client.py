@@ -28,6 +28,7 @@ PATIENCE_S = 65.0  # for room to send it: a minute's window, and a little
 MOST_CONNECTIONS = 32
 _TRIES = 3
 _PAUSE_S = 0.05  # before a question is asked again; longer each time
+_RIGHTS = "https://api.binance.com"  # where a real key's are known
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _patience_s: ContextVar[float] = ContextVar("patience_s", default=PATIENCE_S)
@@ -181,9 +182,9 @@ class Client(ccxt.binanceusdm):  # type: ignore[misc]  # ccxt has no types
 
 
 def _sections(mode: Mode, address: Address) -> dict[str, Any]:
-    """The addresses of what we ask; what a key may do is known elsewhere, and only of real ones."""
+    """The addresses of what we ask; what a real key may do is known elsewhere, and of the demo's keys nowhere."""
     rest, ws = f"{address.rest}/fapi", address.streams
-    rights = {"sapi": "https://api.binance.com/sapi/v1"} if mode is Mode.LIVE else {}
+    rights = {} if mode is Mode.DEMO else {"sapi": f"{_RIGHTS if mode is Mode.LIVE else address.rest}/sapi/v1"}
     return {
         **rights,
         "fapiPublic": f"{rest}/v1",

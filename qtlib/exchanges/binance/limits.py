@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qtlib.exchanges.port import Unavailable
+from qtlib.exchanges.windows import Window
 
 SPARE_FRAC = 0.1  # of each limit, kept for what protects
 _HEAD_START_S = 0.1  # of what protects, when a window turns
@@ -58,24 +59,6 @@ def protects(method: str, path: str, params: Mapping[str, Any]) -> bool:
     if path not in PLACING:
         return path == "userTrades"
     return method != "POST" or "reduceOnly" in params or "closePosition" in params
-
-
-@dataclass(slots=True)
-class Window:
-    """A count that begins anew with every `seconds` of the wall clock."""
-
-    seconds: int
-    most: int
-    used: int = 0
-    number: int = -1
-
-    def at(self, now: float) -> "Window":
-        if (number := int(now // self.seconds)) != self.number:
-            self.number, self.used = number, 0
-        return self
-
-    def left_s(self, now: float) -> float:
-        return self.seconds - now % self.seconds
 
 
 @dataclass(slots=True)

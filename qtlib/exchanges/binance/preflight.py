@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from qtlib.domain.market import Instrument, steps_up
+from qtlib.domain.naming import TRIAL
 from qtlib.domain.orders import OrderIntent, OrderStatus, OrderType, Role, Side
 from qtlib.domain.state import OrderChanged
 from qtlib.exchanges.binance import listings
@@ -65,8 +66,8 @@ async def permissions(wanted: Wanted) -> str:
     config = await wanted.client.fapiPrivateGetAccountConfig()
     if not config["canTrade"]:
         raise Untrusted("this key may not trade: allow futures trading for it, for this machine's address")
-    if wanted.mode is not Mode.LIVE:
-        return "the key may trade"
+    if wanted.mode is Mode.DEMO:
+        return "the key may trade; what else it may do, the demo does not say"
     rights = await wanted.client.sapiGetAccountApiRestrictions()
     return key_words(rights)
 
@@ -141,7 +142,7 @@ def trial_stop(instrument: Instrument, mark: float, now: datetime, wall: float) 
     """The smallest stop that counts, far above the mark price: nothing could fill it in the moment that it is there."""
     trigger = instrument.price(mark * (1 + FAR_FRAC), "up")
     lots = max(1, steps_up(float(instrument.min_notional) / mark / float(instrument.lot), 1.0))
-    name = f"qt-trial-{ms_of(now):x}-{int(wall * 1000) % 1_000_000}"  # another each time
+    name = f"{TRIAL}{ms_of(now):x}-{int(wall * 1000) % 1_000_000}"  # another each time
     kind = OrderType.STOP_MARKET
     return OrderIntent(name, instrument.symbol, Side.BUY, lots * instrument.lot, Role.FOREIGN, kind, trigger=trigger)
 

@@ -49,6 +49,8 @@ class Fault:
     lots: int = 0  # that can be had of a bar
     frac: float = 0.0  # of a price, a position or a notional: which, its kind says
     what: str = ""  # of an instrument
+    field: str = ""  # of an answer
+    value: str | int | float | bool = ""  # that stands there instead
     factor: int = 1
 
     @property
@@ -96,6 +98,13 @@ KINDS: Mapping[str, Kind] = {
         "the order placed is not found (-2013) by the next `asks` questions for it, nor for `seconds`",
         {"asks": 2, "seconds": 0.0},
         (PLACING,),
+    ),
+    "alters": Kind(
+        Place.REQUEST,
+        "`field` is `value`, wherever it stands in the answer",
+        {"field": "canTrade", "value": False},
+        ("GET v1/accountConfig",),
+        None,
     ),
     "repeat": Kind(Place.EVENT, "told twice", {}, _EVENTS),
     "reorder": Kind(Place.EVENT, "told after the next `behind` events of its instant", {"behind": 1}, _EVENTS),
@@ -268,6 +277,10 @@ def _check(its: Fault) -> None:
         pattern = getattr(its, name)
         if not isinstance(pattern, str) or not pattern:
             raise ValueError(f"{its.kind}: {name} {pattern!r} must be a pattern, as {example}")
+    if "field" in KINDS[its.kind].takes and not (isinstance(its.field, str) and its.field):
+        raise ValueError(f"{its.kind}: field {its.field!r} must be a name, as canTrade")
+    if type(its.value) not in (str, int, float, bool):
+        raise ValueError(f"{its.kind}: value {its.value!r} must be a text, a number, true or false")
     if its.what and its.what not in _WHATS:
         raise ValueError(f"{its.kind}: what {its.what!r} must be one of {', '.join(_WHATS)}")
 

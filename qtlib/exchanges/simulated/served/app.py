@@ -109,8 +109,7 @@ class Doors:
         return web.json_response(document, headers=self._used(sent), dumps=_compact)
 
     def _route(self, sent: Sent) -> Route | None:
-        inside = sent.path.startswith("/fapi/")
-        return self._routes.get((sent.method, sent.path.removeprefix("/fapi/"))) if inside else None
+        return self._routes.get((sent.method, sent.place)) if sent.place else None
 
     def _answer(self, sent: Sent) -> Any:
         route = self._route(sent)

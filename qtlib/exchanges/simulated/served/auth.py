@@ -27,6 +27,12 @@ class Sent:
     headers: Mapping[str, str]
 
     @property
+    def place(self) -> str | None:
+        """Where it goes, as routes and faults are called: v1/order, and other houses than futures by their own name."""
+        inside = self.path.startswith(("/fapi/", "/sapi/"))
+        return self.path.removeprefix("/fapi/").removeprefix("/") if inside else None
+
+    @property
     def asked(self) -> Asked:
         """What is asked; where query and body disagree, the query counts."""
         pairs = [*parse_qsl(self.body, keep_blank_values=True), *parse_qsl(self.query, keep_blank_values=True)]

@@ -83,7 +83,7 @@ class Calls:
             return {"id": None, "status": 400, "error": {"code": -1102, "msg": "Invalid JSON: expected id and method"}}
         answer: Document | Said
         if method in METHODS:
-            answer = await self._faults.met(sent, partial(self._heard, sent), _placed)
+            answer = await self._faults.met(sent, partial(self._heard, sent), _result, _with)
         else:
             answer = await self._heard(sent)
         if answer is RESET:
@@ -102,9 +102,12 @@ class Calls:
             return {"status": 503, "error": {"code": -1008, "msg": "Service Unavailable."}}
 
 
-def _placed(answer: Document) -> Document:
-    placed = answer.get("result")
-    return placed if isinstance(placed, dict) else {}
+def _result(answer: Document) -> Any:
+    return answer.get("result")
+
+
+def _with(answer: Document, result: Any) -> Document:
+    return answer | {"result": result}
 
 
 def _as_request(method: str, params: Document, client: str) -> Sent:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -94,11 +94,11 @@ class RequestFaults:
     async def pass_by(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let `request` through to `handler`, as far as the faults that act on it allow."""
         path, _, query = request.raw_path.partition("?")
-        if not path.startswith("/fapi/"):
+        if Sent(request.method, path, query, "", request.headers).place is None:
             return await handler(request)
         body = (await request.read()).decode(errors="replace")
         sent = Sent(request.method, path, query, body, request.headers)
-        reply = await self.met(sent, partial(handler, request), _placed)
+        reply = await self.met(sent, partial(handler, request), _document, _with)
         if not isinstance(reply, Said):
             return reply
         if reply is RESET:
@@ -108,13 +108,17 @@ class RequestFaults:
         return web.Response(status=reply.status, text=text, headers=reply.headers, content_type="application/json")
 
     async def met(
-        self, sent: Sent, hear: Callable[[], Awaitable[Reply]], placed: Callable[[Reply], Document]
+        self,
+        sent: Sent,
+        hear: Callable[[], Awaitable[Reply]],
+        document: Callable[[Reply], Any],
+        put: Callable[[Reply, Any], Reply],
     ) -> Reply | Said:
         """What is answered to `sent`: what comes of it being heard, or something else, as the faults have it.
 
-        `placed` finds the order in an answer, or nothing, if none was placed.
+        `document` finds what an answer that is no refusal says, and `put` puts something else in its place.
         """
-        asked, name = sent.asked, f"{sent.method} {sent.path.removeprefix('/fapi/')}"
+        asked, name = sent.asked, f"{sent.method} {sent.place}"
         about = asked.text("newClientOrderId") or asked.text("clientAlgoId") or asked.text("origClientOrderId") or ""
         acting = self._faults.acting(Place.REQUEST, name, about, ("overloaded",) if _is_exempt(name, asked) else ())
         await asyncio.sleep(_total_s(acting, "delay_before"))
@@ -122,10 +126,13 @@ class RequestFaults:
         if answer is None:
             SKEW_S.set(_total_s(acting, "clock_skew"))
             answer = await hear()
+            said = document(answer)
             for its in acting:
-                if its.kind == "stale" and (order := placed(answer)):
-                    names = _names(name, order)
+                if its.kind == "stale" and isinstance(said, dict):
+                    names = _names(name, said)
                     self._hidden.append(Hidden(names, its.asks, time.monotonic() + its.seconds))
+                elif its.kind == "alters" and said is not None:
+                    answer = put(answer, said := _altered(said, its))
             answer = _instead(its for its in acting if its.executes) or answer
         await asyncio.sleep(_total_s(acting, "delay_after"))
         return _NOT_FOUND if name in _QUERIES and self._is_hidden(name, asked) else answer
@@ -223,11 +230,24 @@ def _instead(acting: Iterable[Fault]) -> Said | None:
     return None
 
 
-def _placed(reply: web.StreamResponse) -> Document:
+def _altered(said: Any, its: Fault) -> Any:
+    """`said`, where the fault's field has the fault's value, however deep it stands."""
+    if isinstance(said, dict):
+        return {name: its.value if name == its.field else _altered(value, its) for name, value in said.items()}
+    return [_altered(one, its) for one in said] if isinstance(said, list) else said
+
+
+def _document(reply: web.StreamResponse) -> Any:
+    """What a reply says that is no refusal; None, where it says nothing."""
     if reply.status == 200 and isinstance(reply, web.Response) and isinstance(reply.text, str):
-        document = json.loads(reply.text)
-        return document if isinstance(document, dict) else {}
-    return {}
+        return json.loads(reply.text)
+    return None
+
+
+def _with(reply: web.StreamResponse, document: Any) -> web.StreamResponse:
+    assert isinstance(reply, web.Response)  # it had a document
+    reply.text = json.dumps(document)
+    return reply
 
 
 def reset(request: web.Request) -> None:

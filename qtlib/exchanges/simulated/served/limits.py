@@ -7,10 +7,10 @@ steps may need. What is allowed is listed in `exchangeInfo`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import ceil
 
 from qtlib.exchanges.simulated.served.words import Document, Refusal
+from qtlib.exchanges.windows import Window
 
 WEIGHT_1M = 2_400
 ORDERS_10S, ORDERS_1M = 300, 1_200
@@ -28,79 +28,58 @@ def times_of(speed: float | None) -> int:
     return STEPPED if speed is None else max(1, ceil(speed))
 
 
-@dataclass(slots=True)
-class Window:
-    """A count that begins anew with every `seconds` of the wall clock."""
-
-    seconds: int
-    used: int = 0
-    number: int = -1
-
-    def at(self, now: float) -> "Window":
-        if (number := int(now // self.seconds)) != self.number:
-            self.number, self.used = number, 0
-        return self
-
-    def left_s(self, now: float) -> int:
-        return max(1, int(self.seconds - now % self.seconds) + 1)
-
-
-@dataclass(slots=True)
 class Limits:
-    wall: Callable[[], float]
-    times: int = 1  # what the venue allows, multiplied
-    _weight: Window = field(default_factory=lambda: Window(60))
-    _refused: Window = field(default_factory=lambda: Window(60))
-    _orders_10s: Window = field(default_factory=lambda: Window(10))
-    _orders_1m: Window = field(default_factory=lambda: Window(60))
-    _banned_until: float = 0.0
+    """What is used, by the clock `wall`; in each window `times` as much may be as the venue allows."""
+
+    def __init__(self, wall: Callable[[], float], times: int = 1) -> None:
+        self._wall = wall
+        self._weight, self._refused = Window(60, WEIGHT_1M * times), Window(60, DEAF_AFTER)
+        self._orders_10s, self._orders_1m = Window(10, ORDERS_10S * times), Window(60, ORDERS_1M * times)
+        self._banned_until = 0.0
 
     def weigh(self, weight: int) -> None:
         """Count a request of this `weight`, or refuse it."""
-        now = self.wall()
+        now = self._wall()
         if now < self._banned_until:
             wait = int(self._banned_until - now) + 1
             raise Refusal(-1003, "Way too many requests; IP banned.", 418, {"Retry-After": str(wait)})
         used = self._weight.at(now)
         used.used += weight
-        most = WEIGHT_1M * self.times
-        if used.used <= most:
+        if used.used <= used.most:
             return
         refused = self._refused.at(now)
         refused.used += 1
-        if refused.used > DEAF_AFTER:
+        if refused.used > refused.most:
             self._banned_until = now + BAN_S
-        text = f"Too many requests; current limit is {most} requests per minute."
-        raise Refusal(-1003, text, 429, {"Retry-After": str(used.left_s(now))})
+        text = f"Too many requests; current limit is {used.most} requests per minute."
+        raise Refusal(-1003, text, 429, {"Retry-After": str(max(1, int(used.left_s(now)) + 1))})
 
     def order(self, short: int = 1, long: int = 1) -> None:
         """Count a placement: `short` in the ten seconds, `long` in the minute; or refuse it."""
-        now = self.wall()
-        for window, count, usual in ((self._orders_10s, short, ORDERS_10S), (self._orders_1m, long, ORDERS_1M)):
-            most = usual * self.times
-            if window.at(now).used + count > most:
-                raise Refusal(-1015, f"Too many new orders; current limit is {most} orders per {window.seconds}s.")
+        now = self._wall()
+        for window, count in ((self._orders_10s, short), (self._orders_1m, long)):
+            if window.at(now).used + count > window.most:
+                text = f"Too many new orders; current limit is {window.most} orders per {window.seconds}s."
+                raise Refusal(-1015, text)
         self._orders_10s.used += short
         self._orders_1m.used += long
 
     def told(self, placing: bool) -> list[Document]:
         """What is allowed, and how much of it is used; of orders only where one is placed."""
         orders = self.orders_told() if placing else []
-        used = self._weight.at(self.wall()).used
-        return [_limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_1M * self.times, count=used), *orders]
+        return [_limit("REQUEST_WEIGHT", "MINUTE", 1, self._weight.at(self._wall())), *orders]
 
     def orders_told(self) -> list[Document]:
         """What is allowed of orders, and how much of it is used."""
-        now = self.wall()
-        short, long = self._orders_10s.at(now).used, self._orders_1m.at(now).used
+        now = self._wall()
         return [
-            _limit("ORDERS", "MINUTE", 1, ORDERS_1M * self.times, count=long),
-            _limit("ORDERS", "SECOND", 10, ORDERS_10S * self.times, count=short),
+            _limit("ORDERS", "MINUTE", 1, self._orders_1m.at(now)),
+            _limit("ORDERS", "SECOND", 10, self._orders_10s.at(now)),
         ]
 
     def headers(self, placing: bool) -> dict[str, str]:
         """What a reply says about what is used; of orders only where one is placed."""
-        now = self.wall()
+        now = self._wall()
         said = {"X-MBX-USED-WEIGHT-1M": str(self._weight.at(now).used)}
         if placing:
             said["X-MBX-ORDER-COUNT-10S"] = str(self._orders_10s.at(now).used)
@@ -108,5 +87,6 @@ class Limits:
         return said
 
 
-def _limit(kind: str, interval: str, intervals: int, most: int, count: int) -> Document:
-    return {"rateLimitType": kind, "interval": interval, "intervalNum": intervals, "limit": most, "count": count}
+def _limit(kind: str, interval: str, intervals: int, window: Window) -> Document:
+    said = {"rateLimitType": kind, "interval": interval, "intervalNum": intervals}
+    return {**said, "limit": window.most, "count": window.used}

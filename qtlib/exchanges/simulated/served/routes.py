@@ -83,6 +83,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "v1/positionSide/dual"): Route(settings.set_position_mode, ONE),
     ("GET", "v1/multiAssetsMargin"): Route(settings.multi_assets, _flat(30)),
     ("POST", "v1/multiAssetsMargin"): Route(settings.set_multi_assets, ONE),
+    ("GET", "sapi/v1/account/apiRestrictions"): Route(settings.api_restrictions, ONE, weighed=False),
     # orders
     ("POST", "v1/order"): Route(orders.place, _flat(0), places=(1, 1)),
     ("GET", "v1/order"): Route(orders.query, ONE),

@@ -43,6 +43,22 @@ def account_config(desk: Desk, asked: Asked) -> Document:
     }
 
 
+def api_restrictions(desk: Desk, asked: Asked) -> Document:
+    """What the key may do: all that trading here needs, and nothing besides."""
+    return {
+        "ipRestrict": True,
+        "createTime": 0,
+        "enableReading": True,
+        "enableFutures": True,
+        "enableWithdrawals": False,
+        "enableInternalTransfer": False,
+        "permitsUniversalTransfer": False,
+        "enableMargin": False,
+        "enableSpotAndMarginTrading": False,
+        "enableVanillaOptions": False,
+    }
+
+
 def commission_rate(desk: Desk, asked: Asked) -> Document:
     i = listed(desk, asked.needed("symbol"))
     return {

@@ -19,11 +19,11 @@ from qtlib.exchanges.simulated.faults import Faults, Place
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.faults import EventFaults
 from qtlib.exchanges.simulated.served.keys import ListenKey
-from qtlib.exchanges.simulated.served.limits import Window
 from qtlib.exchanges.simulated.served.news import account_messages
 from qtlib.exchanges.simulated.served.records import Told
 from qtlib.exchanges.simulated.served.ticks import Messages, messages_of
 from qtlib.exchanges.simulated.served.words import Document, wall_ms
+from qtlib.exchanges.windows import Window
 
 PING_S = 180.0
 QUEUE = 20_000  # messages that may wait for one listener
