@@ -51,7 +51,7 @@ class Witness:
         self._stops: dict[str, Decimal] = {}  # the nearest trigger in the life of each position
         self._late: set[str] = set()  # orders that arrived when the price was another, since the last bar
         self._placed: dict[str, OrderIntent] = {}  # stops, by the venue's name for them
-        self._over = False  # an entry was late, and not all was settled since
+        self._over = False  # an entry was late, and filled at another price: not acted on since
         self._turned: set[str] = set()  # symbols, since the last bar
         self._left: set[str] = set()  # symbols with an exit at the venue since then
         self._bare: Counter[str] = Counter()  # bars without a stop, in a row
@@ -64,7 +64,6 @@ class Witness:
     def arrives_late(self, name: str) -> None:
         """This order may find another price than the one it was made for: what is too much of it is cut back later."""
         self._late.add(name)
-        self._over |= role_of(name) is Role.ENTRY
 
     def turned_over(self, symbol: str) -> None:
         """Somebody else did that, at this bar's price: it is protected anew, as no stop of it can be passed yet."""
@@ -96,6 +95,7 @@ class Witness:
         if after and (abs(after) > abs(before) or before * after < 0):
             if role_of(name) is not Role.ENTRY and not name.startswith(FOREIGN):
                 self._breaks(venue, f"{name} took {fill.symbol} from {before} to {after}, and is no entry")
+            self._over |= name in self._late
             if not self._over and not self._turned:  # what others did may not be told yet
                 self._caps(venue, f"after {name}")
 
@@ -140,9 +140,15 @@ class Witness:
     def looks(self, venue: "Watched", state: State, acted: bool, calls: int, troubles: int) -> None:
         """The session saw `state` at this call, and has acted on it or is about to, after so many troubles.
 
-        What was bare for longer than it may, is left in the moment in which that is found, if nothing hinders it.
+        What was bare for longer than it may, is left in the moment in which that is found, if nothing hinders it. What
+        a late entry put over a cap is gone once it was heard of and acted on.
         """
         trades = state.trades
+        leaves = any(order.intent.role is Role.EXIT for order in state.orders.values())
+        if acted and self._over and not leaves and state.account.positions == venue.account.positions:
+            self._over = False
+            if not self._turned:
+                self._caps(venue, "when a late entry was acted on")
         if acted and troubles == self._overdue_after:
             for symbol, trade_id in self._overdue.items():
                 leaving = {o.intent.symbol for o in state.orders.values() if o.intent.role is Role.EXIT} | self._left
