@@ -318,15 +318,21 @@ _LIMITS: dict[str, Any] = {
     "cooldown_s": Field(ge=0.0, le=604_800.0, description="after a symbol was closed [s]"),
 }
 _EXITS: dict[str, Any] = {
-    "profile": (Literal["one_r", "seed", "static"], Field(description="how protective levels are chosen")),
+    "profile": (Literal["one_r", "seed", "static", "learned"], Field(description="how protective levels are chosen")),
     "tp_frac": _frac(0.0, "price", 0.0005, 0.3, "static profile and fallback: take profit"),
     "sl_frac": _frac(0.0, "price", 0.0005, 0.2, "static profile and fallback: stop loss"),
     "trail_frac": _frac(0.0, "price", 0.0005, 0.2, "static profile and fallback: trailing distance"),
     "atr_multiple": Field(ge=0.25, le=20.0, description="one_r: stop and ratchet [average true ranges]"),
-    "r_frac": _frac(0.0, "equity", 0.0005, 0.05, "one_r: what 1R is"),
-    "max_loss_r": Field(ge=0.5, le=5.0, description="one_r: a stop costs at most this [R]"),
-    "partial_frac": _frac(0.0, "the position", 0.0, 1.0, "one_r: taken at +1R"),
-    "time_stop_s": Field(ge=0.0, le=2_592_000.0, description="one_r: out, if the partial was not taken by then [s]"),
+    "r_frac": _frac(0.0, "equity", 0.0005, 0.05, "one_r, learned: what 1R is"),
+    "max_loss_r": Field(ge=0.5, le=5.0, description="one_r, learned: a stop costs at most this [R]"),
+    "partial_frac": _frac(0.0, "the position", 0.0, 1.0, "one_r, learned: taken at the target"),
+    "time_stop_s": Field(
+        ge=0.0, le=2_592_000.0, description="one_r, learned: out, if the partial was not taken yet [s]"
+    ),
+    "learned_stop_atr_low": Field(ge=0.25, le=20.0, description="learned: the stop at least [average true ranges]"),
+    "learned_stop_atr_high": Field(ge=0.25, le=20.0, description="learned: the stop at most [average true ranges]"),
+    "learned_target_r_low": Field(ge=0.1, le=20.0, description="learned: the target at least [R]"),
+    "learned_target_r_high": Field(ge=0.1, le=20.0, description="learned: the target at most [R]"),
     "net_r": Field(ge=0.0, le=5.0, description="the net stop, behind the working stop [R]"),
     "min_target_atr": Field(ge=0.0, le=20.0, description="nearer targets are no trade [average true ranges]"),
     "min_stop_atr": Field(ge=0.0, le=20.0, description="nearer stops are no trade [average true ranges]"),

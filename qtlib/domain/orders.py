@@ -125,6 +125,7 @@ class ExitPlan:
     net_frac: float | None = None  # of the net stop; None: no second layer
     profile: str = "static"
     source: ExitSource = ExitSource.STATIC
+    doubt: str = ""  # why a model's own levels were not taken
 
     @property
     def breakeven_win_rate_frac(self) -> float:

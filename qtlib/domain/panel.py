@@ -63,7 +63,7 @@ class Beliefs(NamedTuple):
         return Beliefs(*(c[where] if isinstance(c, np.ndarray) else c for c in self))  # type: ignore[arg-type]
 
 
-DOUBTS = ("", "no proposal", "not finite", "out of domain")
+DOUBTS = ("", "no proposal", "not finite", "out of domain", "stale")
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 

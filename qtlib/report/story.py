@@ -87,6 +87,8 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
     ...     print(line)
     🎯 SOLUSDT using AI TP/SL: TP=7.8%, SL=3.0%, Trail=2.0%
        SOLUSDT needs a 27.8% win rate before costs
+    >>> exits_lines("SOLUSDT", ExitPlan(0.015, 0.01, doubt="out of domain"))[0]
+    '🎯 SOLUSDT using static (out of domain) TP/SL: TP=1.0%, SL=1.5%'
     """
     levels = f"TP={plan.take_profit_frac:.1%}, SL={plan.stop_frac:.1%}"
     trail = f", Trail={plan.trail_frac:.1%}" if plan.trail_frac is not None else ""
@@ -288,6 +290,8 @@ def _side(quantity: Decimal) -> str:
 
 
 def _provenance(plan: ExitPlan) -> str:
+    if plan.doubt:
+        return f"{_SOURCES[plan.source]} ({plan.doubt})"
     if plan.source is ExitSource.STATIC and plan.profile != "static":
         return f"static {plan.profile}"
     return _SOURCES[plan.source]

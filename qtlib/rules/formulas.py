@@ -76,6 +76,32 @@ def seed_levels(confidence: float, score: float, volatility_frac: float) -> tupl
     return take_profit, stop, trail, partial
 
 
+def learned_levels(
+    take_profit_frac: float,
+    stop_frac: float,
+    trail_frac: float,
+    volatility_frac: float,
+    stop_atr_low: float,
+    stop_atr_high: float,
+    target_r_low: float,
+    target_r_high: float,
+) -> tuple[float, float, float, bool]:
+    """Target, stop and trailing distance that a model proposes, moved to where they may lie, and whether any was.
+
+    A stop is `stop_atr_low .. stop_atr_high` average true ranges away; a target `target_r_low .. target_r_high` times
+    the stop; a trail no nearer than the nearest stop, and no further than the stop.
+
+    >>> learned_levels(0.03, 0.02, 0.015, 0.01, 1.0, 4.0, 0.5, 4.0)
+    (0.03, 0.02, 0.015, False)
+    >>> learned_levels(0.5, 0.001, 0.015, 0.01, 1.0, 4.0, 0.5, 4.0)
+    (0.04, 0.01, 0.01, True)
+    """
+    stop = clamp(stop_frac, stop_atr_low * volatility_frac, stop_atr_high * volatility_frac)
+    take_profit = clamp(take_profit_frac, target_r_low * stop, target_r_high * stop)
+    trail = clamp(trail_frac, stop_atr_low * volatility_frac, stop)
+    return take_profit, stop, trail, take_profit != take_profit_frac or stop != stop_frac or trail != trail_frac
+
+
 def level(sign: int, entry: float, distance_frac: float) -> float:
     """The price `distance_frac` of `entry` away, in the position's favour; a stop's distance is negative.
 

@@ -19,11 +19,11 @@ class SizingParams:
 
 
 def size(signal: Signal, plan: ExitPlan, equity: float, params: SizingParams, exits: ExitParams) -> float:
-    """The notional to want, positive, in quote. Under one_r a stop never costs more than `max_loss_r` R."""
+    """The notional to want, positive, in quote. Under one_r and learned a stop never costs more than `max_loss_r` R."""
     if params.profile == "risk":
         notional = formulas.risk_notional(equity, params.risk_frac, plan.stop_frac)
     else:
         notional = formulas.seed_notional(signal.confidence, params.base_notional)
-    if plan.profile == "one_r":
+    if plan.profile in ("one_r", "learned"):
         notional = min(notional, formulas.risk_notional(equity, exits.max_loss_r * exits.r_frac, plan.stop_frac))
     return max(notional, 0.0)

@@ -7,7 +7,7 @@ A stop is never moved away, lies on the losing side of the entry at first, and a
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import nan
+from math import inf, isnan, nan
 
 from qtlib.domain.account import Position
 from qtlib.domain.decisions import Reason, Signal
@@ -19,15 +19,19 @@ from qtlib.rules import formulas
 
 @dataclass(frozen=True, slots=True)
 class ExitParams:
-    profile: str = "one_r"  # one_r · seed · static
+    profile: str = "one_r"  # one_r · seed · static · learned
     tp_frac: float = 0.010  # static profile, and fallback: of price. Needs a 60 % win rate before costs
     sl_frac: float = 0.015
     trail_frac: float = 0.02
     atr_multiple: float = 2.0  # one_r: stop and ratchet, in average true ranges
-    r_frac: float = 0.015  # one_r: 1R, of equity
-    max_loss_r: float = 1.5  # one_r: a stop never costs more than this, in R
-    partial_frac: float = 0.30  # one_r: taken at +1R
-    time_stop_s: float = 7200.0  # one_r: out, if the partial was not taken by then
+    r_frac: float = 0.015  # one_r and learned: 1R, of equity
+    max_loss_r: float = 1.5  # one_r and learned: a stop never costs more than this, in R
+    partial_frac: float = 0.30  # one_r and learned: taken at the target
+    time_stop_s: float = 7200.0  # one_r and learned: out, if the partial was not taken by then
+    learned_stop_atr_low: float = 1.0  # learned: a model's stop lies so far away, in average true ranges
+    learned_stop_atr_high: float = 4.0
+    learned_target_r_low: float = 0.5  # learned: and its target so far, in R of that stop
+    learned_target_r_high: float = 4.0
     net_r: float = 0.3  # the net stop, this many R behind the working stop
     min_target_atr: float = 0.5  # nearer targets are noise: no trade
     min_stop_atr: float = 0.5
@@ -84,7 +88,42 @@ def exit_plan(signal: Signal, params: ExitParams, costs: Costs) -> ExitPlan:
                 profile="seed",
             ),
         )
+    if params.profile == "learned":
+        return _learned_plan(signal, params, costs)
     return static_plan(params, ExitSource.STATIC)
+
+
+def _learned_plan(signal: Signal, params: ExitParams, costs: Costs) -> ExitPlan:
+    """What a model proposes, moved to where it may lie, left the way of one_r; static where it proposes nothing sound.
+
+    It says itself where it knows too little (`exits_doubt`). What is not a distance is never taken for one.
+    """
+    doubt = signal.exits_doubt
+    proposed = (signal.take_profit_frac, signal.stop_frac, signal.trail_frac)
+    if not doubt and not all(0.0 < distance < inf for distance in proposed):
+        doubt = "no proposal" if all(isnan(distance) for distance in proposed) else "not finite"
+    if doubt:
+        return replace(static_plan(params, ExitSource.STATIC), doubt=doubt)
+    target, stop, trail, moved = formulas.learned_levels(
+        *proposed,
+        signal.volatility_frac,
+        params.learned_stop_atr_low,
+        params.learned_stop_atr_high,
+        params.learned_target_r_low,
+        params.learned_target_r_high,
+    )
+    return ExitPlan(
+        stop_frac=stop,
+        take_profit_frac=target,
+        trail_frac=trail,
+        partial_frac=params.partial_frac,
+        trail_from_start=False,
+        breakeven_frac=costs.round_trip_frac,
+        time_stop_s=params.time_stop_s,
+        net_frac=stop * (1.0 + params.net_r),
+        profile="learned",
+        source=ExitSource.CLAMPED if moved else ExitSource.AI,
+    )
 
 
 def static_plan(params: ExitParams, source: ExitSource) -> ExitPlan:

@@ -10,13 +10,24 @@ from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Moment, Reason
 from qtlib.domain.orders import ExitReason, ExitSource
+from qtlib.domain.panel import DOUBTS
 from qtlib.rules import formulas
 from qtlib.rules.decide import decide
-from qtlib.rules.sizing import SizingParams
-from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, stop_reason, stop_room_frac, tighten, vet
+from qtlib.rules.sizing import SizingParams, size
+from qtlib.rules.tpsl import Costs, ExitParams, exit_plan, static_plan, stop_reason, stop_room_frac, tighten, vet
 
-PROFILES = st.sampled_from(["static", "seed", "one_r"])
+PROFILES = st.sampled_from(["static", "seed", "one_r", "learned"])
 signs = st.sampled_from([1, -1])
+
+
+distances = st.one_of(st.floats(0.001, 0.2), st.floats(), st.sampled_from([0.0, -0.02, 1e300, 5e-324]))
+
+
+@st.composite
+def proposals(draw):
+    """What a model may say of exits, sound or not."""
+    levels = {name: draw(distances) for name in ("stop_frac", "take_profit_frac", "trail_frac")}
+    return levels | {"exits_doubt": draw(st.sampled_from(["", "", "", "out of domain"])), "model_version": "m1"}
 
 
 @st.composite
@@ -26,7 +37,7 @@ def signals(draw):
         confidence=draw(st.floats(0, 1)),
         price=draw(st.floats(10, 1e5)),
         volatility_frac=draw(st.floats(0.004, 0.02)),
-    )
+    )._replace(**draw(proposals()))
 
 
 @given(signal=signals(), profile=PROFILES, leverage=st.integers(1, 20))
@@ -117,6 +128,50 @@ def test_only_a_models_levels_are_called_ai():
     by_rule = exit_plan(a_signal(), ExitParams(), Costs())
     by_model = exit_plan(a_signal(model_version="m1"), ExitParams(), Costs())
     assert (by_rule.source, by_model.source) == (ExitSource.STATIC, ExitSource.AI)
+
+
+@given(signal=signals())
+def test_a_models_levels_lie_where_they_may_or_the_static_ones_hold_and_say_why(signal):
+    params = ExitParams(profile="learned")
+    made = exit_plan(signal, params, Costs())
+    proposed = (signal.stop_frac, signal.take_profit_frac, signal.trail_frac)
+    sound = all(0 < p < float("inf") for p in proposed) and not signal.exits_doubt
+    assert (made.source is ExitSource.STATIC) == bool(made.doubt) == (not sound)
+    if not sound:
+        assert replace(made, doubt="") == static_plan(params, ExitSource.STATIC)
+        assert made.doubt in DOUBTS
+        return
+    stop, target = made.stop_frac / signal.volatility_frac, made.take_profit_frac / made.stop_frac
+    assert 1 - 1e-9 <= stop <= 4 + 1e-9
+    assert 0.5 - 1e-9 <= target <= 4 + 1e-9
+    assert signal.volatility_frac - 1e-12 <= made.trail_frac <= made.stop_frac
+    moved = (made.stop_frac, made.take_profit_frac, made.trail_frac) != proposed
+    assert made.source is (ExitSource.CLAMPED if moved else ExitSource.AI)
+    assert made.net_frac > made.stop_frac
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({}, "no proposal"),
+        ({"stop_frac": 0.02, "take_profit_frac": 0.03}, "not finite"),
+        ({"stop_frac": 0.02, "take_profit_frac": -0.03, "trail_frac": 0.01}, "not finite"),
+        ({"stop_frac": 0.02, "take_profit_frac": 0.03, "trail_frac": 0.02, "exits_doubt": "stale"}, "stale"),
+    ],
+)
+def test_a_model_without_a_sound_proposal_leaves_the_static_levels(said, why):
+    made = exit_plan(a_signal(model_version="m1")._replace(**said), ExitParams(profile="learned"), Costs())
+    assert (made.source, made.doubt) == (ExitSource.STATIC, why)
+    assert made.breakeven_win_rate_frac == pytest.approx(0.6)
+
+
+def test_a_learned_stop_never_costs_more_than_one_and_a_half_r():
+    said = {"stop_frac": 0.03, "take_profit_frac": 0.06, "trail_frac": 0.02, "volatility_frac": 0.01}
+    signal = a_signal(model_version="m1")._replace(**said)
+    made = exit_plan(signal, ExitParams(profile="learned"), Costs())
+    assert (made.source, made.stop_frac, made.take_profit_frac) == (ExitSource.AI, 0.03, 0.06)
+    wanted = size(signal, made, 10_000.0, SizingParams(profile="risk", risk_frac=0.10), ExitParams())
+    assert wanted * made.stop_frac == pytest.approx(1.5 * 0.015 * 10_000)
 
 
 def test_a_filled_partial_needs_no_target_any_more():
