@@ -12,7 +12,17 @@ from typer.testing import CliRunner
 
 from qtlib.cli import app
 
-COMMANDS = ["live", "backtest", "data list", "data check", "data simulate", "runs list", "runs show", "runs clean"]
+COMMANDS = [
+    "live",
+    "backtest",
+    "data list",
+    "data check",
+    "data import",
+    "data simulate",
+    "runs list",
+    "runs show",
+    "runs clean",
+]
 COMMANDS += ["close", "tighten", "limits", "stop"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
@@ -71,6 +81,10 @@ def test_help_is_not_kept_waiting_by_rooms_it_does_not_need():
         (["live", "-p", "universe.symbols=NOSUCHUSDT"], 2, "NOSUCHUSDT"),
         (["data", "check", "--params", "params/replay.yaml", "-p", "data.path=nowhere"], 2, "nowhere"),
         (["data", "list", "nowhere"], 2, "there is no folder nowhere"),
+        (["data", "check", "nowhere"], 2, "there is no folder nowhere"),
+        (["data", "import", "nowhere"], 2, "there is no nowhere"),
+        (["data", "import", "nowhere", "--differing", "both"], 2, "must be refuse, keep or replace"),
+        (["data", "import", "nowhere", "--map", "time"], 2, "must be OURS=THEIRS"),
         (["runs", "show", "x"], 2, "there are no runs"),
         (["exchange", "--speed", "fast"], 2, "an hour a second"),
         (["exchange", "--from", "soon"], 2, "as 2026-03-01"),

@@ -1,14 +1,17 @@
-"""`qt data`: bars on disk."""
+"""`qt data`: bars on disk: into it, what is there, and what is wrong with it."""
 # ruff: noqa: PLC0415  measured cold start: the docstring of the package says why
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qtlib.cli.app import AsJson, Debug, Overrides, ParamsFile, data
-from qtlib.cli.saying import plain, respond, table
+from qtlib.cli.saying import plain, progress, respond, table
 from qtlib.cli.settings import settings_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @data.command("list", epilog="Example: qt data list bars/")
@@ -17,22 +20,126 @@ def data_list(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Which symbols and periods are there."""
+    """Which series are there: their spans, rows, gaps and sources."""
     from qtlib.market import Store
     from qtlib.runs.folder import RunsError, runs_root
 
     where = folder or runs_root() / "market"
     if not where.is_dir():
-        raise RunsError(f"there is no folder {where}; `qt data simulate` fills runs/market, or name another folder")
+        raise RunsError(f"there is no folder {where}; `qt data import` and `qt data simulate` fill it, or name another")
     there = Store(where).list()
     rows = [{str(k): plain(v) for k, v in row.items()} for row in there.to_dict("records")]
     brief = [{name: value for name, value in row.items() if name != "source"} for row in rows]
     respond({"folder": str(where), "files": rows}, as_json, lambda out: table(out, str(where), brief))
 
 
-@data.command("check", epilog="Example: qt data check --params params/replay.yaml -p data.path=bars/")
-def data_check(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
-    """Read the bars that these settings name, with every check; exit 2 if they may not be traded."""
+@data.command("import", epilog="Example: qt data import downloads/ --differing keep")
+def data_import(
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders of files.")],
+    to: Annotated[Path | None, typer.Option(help="The folder to write to; else runs/market.")] = None,
+    differing: Annotated[
+        str, typer.Option(help="Where bars differ from those held: refuse, or which of them holds: keep, replace.")
+    ] = "refuse",
+    symbol: Annotated[str | None, typer.Option(help="Of a CSV or parquet file whose name does not say it.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="The same, as 5m or 1h.")] = None,
+    kind: Annotated[str | None, typer.Option(help="The same: bars, mark or funding.")] = None,
+    venue: Annotated[
+        str | None, typer.Option(help="The same: binanceusdm, binance (spot), or as ccxt names it.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help="A column, as time=Date; many times.")
+    ] = None,
+    zone: Annotated[str | None, typer.Option(help="Of times in words that name none, as UTC or Europe/Oslo.")] = None,
+    stamped: Annotated[str, typer.Option(help="Which end of its bar a time is: open or close.")] = "open",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Bring in the venue's archive zips, freqtrade's files, CSV and parquet; exit 2 if something was refused.
+
+    Every file is checked before any is stored. What differs from what is held is told bar by bar.
+    """
+    from qtlib.runs.bars import bring_in, folder_of, hints_of, told
+
+    hints = hints_of(
+        columns or [], symbol=symbol, timeframe=timeframe, kind=kind, venue=venue, zone=zone, stamped=stamped
+    )
+    with progress() as tell:
+        brought = bring_in(paths, hints, differing, to, tell)
+    refused = [one for one in brought if one.refused]
+    rows = [dict(told(one)) for one in brought]
+    differences = [
+        {"series": d.series, "ts": d.ts, "column": d.column, "held": d.held, "offered": d.offered}
+        for one in brought
+        for d in one.differences
+    ]
+    where = str(folder_of(venue or "", to))
+    answer = {"ok": not refused, "folder": where, "series": rows, "differences": differences}
+
+    def show(out: "Console") -> None:
+        table(out, where, [{k: v for k, v in row.items() if k not in ("refused", "notes")} for row in rows])
+        for line in (
+            line for one in brought for line in (*(f"{one.name}: {n}" for n in one.notes), one.refused) if line
+        ):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    respond(answer, as_json, show)
+    if refused:
+        raise typer.Exit(2)
+
+
+@data.command("check", epilog="Example: qt data check runs/market --report check.html")
+def data_check(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Survey all that is there; else what the settings name.")
+    ] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Option("--symbol", help="Only this one; may be given many times.")
+    ] = None,
+    refill: Annotated[
+        int, typer.Option(min=1, help="Bars after an interruption until they are usable: a strategy's lookback.")
+    ] = 200,
+    report: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What is wrong with bars: all of FOLDER, or those that settings name; exit 2 if some may not be traded."""
+    if folder is None:
+        _check_settings(params, p, as_json)
+        return
+    from qtlib.market.survey import survey
+
+    with progress() as tell:
+        found = survey(folder, symbols, refill=refill, tell=tell)
+    if report is not None:
+        from qtlib.runs.bars import write_report
+
+        write_report(found, report)
+    rows = [
+        {"series": name, "rows": its.rows, "verdict": its.words, "odd": len(its.oddities)}
+        for name, its in found.verdicts.items()
+    ]
+
+    def show(out: "Console") -> None:
+        for oddity in found.oddities:
+            out.print(str(oddity), markup=False, highlight=False, soft_wrap=True)
+        for life in found.lives.values():
+            ended = ", delisted" if life.delisted else ""
+            out.print(
+                f"{life.symbol}: trades from {life.first:%Y-%m-%d %H:%M} to {life.last:%Y-%m-%d %H:%M}{ended}",
+                highlight=False,
+            )
+        table(out, f"{folder}: {len(found.oddities)} oddities; usable with {refill} bars of past", rows)
+        if report is not None:
+            out.print(f"report   {report}", highlight=False, soft_wrap=True)
+
+    respond({**found.document, "report": report and str(report)}, as_json, show)
+    if not found.ok:
+        raise typer.Exit(2)
+
+
+def _check_settings(params: Path | None, p: list[str] | None, as_json: bool) -> None:
     from qtlib.runs import wiring
 
     market = wiring.market(settings_of(params or Path("params/sim.yaml"), p).params)

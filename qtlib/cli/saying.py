@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,6 +56,24 @@ def respond(value: Mapping[str, Any], as_json: bool, show: "Callable[[Console], 
         print(json.dumps(value, ensure_ascii=False, default=str))
     else:
         show(console())
+
+
+@contextmanager
+def progress() -> "Iterator[Callable[[int, int, str], None]]":
+    """How far long work is, with rate and time left, on standard error: called with done, total and what it is at."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    out = console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=out, transient=True, disable=not out.is_terminal) as shown:
+        task = shown.add_task("", total=None, rate="")
+
+        def tell(done: int, total: int, what: str) -> None:
+            speed = shown.tasks[0].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            shown.update(task, completed=done, total=total, description=what, rate=rate)
+
+        yield tell
 
 
 def table(out: "Console", title: str, rows: list[dict[str, Any]]) -> None:

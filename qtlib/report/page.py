@@ -10,6 +10,7 @@ import base64
 import gzip
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import plotly.graph_objects as go
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
@@ -53,6 +55,22 @@ def export(
     body, _ = exporter.from_notebook_node(notebook)
     target = Path(html_path)
     _write(target, _page(body.replace(f"<style>{STYLE}</style>", ""), strips, title, lang, charts))
+    return target
+
+
+def standalone(
+    html_path: str | Path,
+    parts: Sequence[str | go.Figure],
+    *,
+    title: str,
+    lang: str = "en",
+    simulated: str | None = None,
+) -> Path:
+    """Write a page of markup and figures, in their order, to `html_path`: in the same look, whole or not at all."""
+    figures = [part for part in parts if isinstance(part, go.Figure)]
+    body = "\n".join(_chart(json.loads(part.to_json())) if isinstance(part, go.Figure) else part for part in parts)
+    target = Path(html_path)
+    _write(target, _page(body, _strips(None, None, simulated, replayed=False), title, lang, len(figures)))
     return target
 
 

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 from builders import make_bars
-from stored import rows_of
+from stored_bars import rows_of
 
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"

@@ -8,7 +8,7 @@ import pytest
 from builders import make_bars
 from foreign_files import DAY, HEADER, JANUARY, a_csv, a_feather, a_json, a_zip, lines_of, with_checksum
 from market_data import folder as real_data
-from stored import HERE, rows_of, tree
+from stored_bars import HERE, rows_of, tree
 
 from qtlib.market import BadData, Store, read
 from qtlib.market.foreign import Hints, bring, read_file, recognised

@@ -15,7 +15,7 @@ import pytest
 from builders import T0
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored import HERE, HOURLY, SPAN, some_rows, tree
+from stored_bars import HERE, HOURLY, SPAN, some_rows, tree
 
 from qtlib.market import BadData, Store, read
 from qtlib.market.catalogue import union, without

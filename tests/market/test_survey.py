@@ -9,7 +9,7 @@ from builders import T0, make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import folder as real_data
-from stored import HERE, rows_of
+from stored_bars import HERE, rows_of
 
 from qtlib.market import BadData, Store, aggregate
 from qtlib.market.names import FUNDING, MARKS, Name

@@ -104,7 +104,11 @@ def _from_csv(file: Path, name: Name, hints: Hints) -> tuple[Rows, int, Label]:
     theirs = _mapped(header, name, hints)
     table = Text({ours: columns[its] for ours, its in theirs.items()}, 2)
     values = {column: _volume_or(table, column, name) for column in name.columns}
-    return Rows(table.times("time", hints.zone), values), 2, Label((f"CSV {file.name}",), False, hints.venue or "")
+    return (
+        Rows(table.times("time", hints.zone), values),
+        2,
+        Label((f"CSV files in {file.parent.name}",), False, hints.venue or ""),
+    )
 
 
 def _volume_or(table: Text, column: str, name: Name) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
@@ -134,7 +138,7 @@ def _from_parquet(file: Path, name: Name, hints: Hints) -> tuple[Rows, int, Labe
             raise Damaged(f"{theirs[column]} is {its.type}, and must be a number")
         values[column] = its.to_numpy().astype(np.float64)
     own = Label.of(table.schema)
-    label = own if own.sources else Label((f"parquet {file.parent.name}/{file.name}",), False, hints.venue or "")
+    label = own if own.sources else Label((f"parquet files in {file.parent.name}",), False, hints.venue or "")
     return Rows(_instants(table.column(theirs["time"]), theirs["time"], hints.zone), values), 1, label
 
 
