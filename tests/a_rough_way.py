@@ -10,9 +10,9 @@ from a_trial import Trial
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.orders import Role, Submit
-from qtlib.domain.state import State
+from qtlib.domain.state import Event, State
 from qtlib.engine.auditor import Auditor
-from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown
+from qtlib.exchanges.port import Unavailable, Unknown
 from qtlib.rules.status import code
 
 PATIENCE = 8.0  # calls of the venue for which a position may be bare, before the auditor has it left
@@ -139,16 +139,16 @@ class Looker(Auditor):
 
     def __init__(self, trouble: Trouble, looked: Callable[[State, bool], None]) -> None:
         super().__init__(PATIENCE, PATIENCE, lambda words: None, clock=lambda: float(trouble.calls))
-        self._looked, self._acted = looked, True
+        self._looked, self._learned = looked, False
+
+    def news(self, state: State) -> Event | None:
+        self._learned = True  # a moment is being learned: it is looked at once before it is acted on
+        return super().news(state)
 
     def look(self, state: State) -> None:
         super().look(state)
-        self._acted = not self._acted
-        self._looked(state, self._acted)
-
-    def trouble(self, why: ExchangeError) -> None:
-        super().trouble(why)
-        self._acted = True
+        acted, self._learned = not self._learned, False
+        self._looked(state, acted)
 
 
 def let_go(state: State, journal, number: int) -> None:
