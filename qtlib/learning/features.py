@@ -71,28 +71,31 @@ class FeatureSet:
             raise ValueError(f"a set of features names some, and each once: {', '.join(self.names) or 'none'}")
 
     @property
+    def features(self) -> tuple[Feature, ...]:
+        return tuple(FEATURES[name] for name in self.names)
+
+    @property
     def lookback(self) -> int:
-        return max(FEATURES[name].lookback for name in self.names)
+        return max(feature.lookback for feature in self.features)
 
     @property
     def schema_hash(self) -> str:
         """Changes with a name, the order, a lookback, a period or a formula: with what a number here means."""
-        return schema_hash(tuple(FEATURES[name] for name in self.names))
+        return schema_hash(self.features)
 
     def matrix(self, panel: Panel) -> Array:
         """Every feature at every bar. (symbols, bars, features)"""
         out = np.empty((len(self.names), *panel.close.shape))
         with sharing():
-            for place, name in zip(out, self.names, strict=True):
-                place[:] = FEATURES[name].of(panel)
+            for place, feature in zip(out, self.features, strict=True):
+                place[:] = feature.of(panel)
         return np.moveaxis(out, 0, -1)
 
     def last(self, panel: Panel) -> Array:
         """Every feature at the last bar, from no more bars than each takes: the last column of `matrix`."""
-        features = [FEATURES[name] for name in self.names]
-        recent = {bars: panel.last(bars) for bars in {feature.lookback for feature in features}}
+        recent = {bars: panel.last(bars) for bars in {feature.lookback for feature in self.features}}
         with sharing():
-            return np.stack([feature.of(recent[feature.lookback])[:, -1] for feature in features], axis=-1)
+            return np.stack([feature.of(recent[feature.lookback])[:, -1] for feature in self.features], axis=-1)
 
 
 @cache
