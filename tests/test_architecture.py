@@ -8,18 +8,20 @@ import pytest
 MAY_IMPORT = {
     "domain": set(),
     "compiler": set(),
+    "durable": set(),
     "rules": {"domain", "compiler"},  # the compiler's decorator, where a formula is made known to compiled code
     "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
     "market": {"domain"},
     "journal": {"domain"},
-    "learning": {"domain", "rules", "market", "compiler"},
+    "learning": {"domain", "rules", "market", "compiler", "durable"},  # a model on disk is whole or not there
     "engine": {"domain", "rules", "exchanges", "journal", "compiler"},
     "report": {"domain", "journal"},
     "params": {"rules", "learning", "exchanges"},
-    "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"},
+    "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params", "durable"},
     "cli": {
         "domain",
         "compiler",
+        "durable",
         "rules",
         "exchanges",
         "market",

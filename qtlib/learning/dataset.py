@@ -13,9 +13,16 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from qtlib.domain.panel import Array
+from qtlib.domain.panel import Array, Panel
+from qtlib.learning.features import FeatureSet
+from qtlib.learning.labels import Labels, age_weights, uniqueness
 
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+_GOLDEN = 0.6180339887498949  # its multiples, less what is whole, lie evenly and never repeat
+UNKNOWN_FEATURE = "a feature is unknown"
+UNKNOWN_END = "the outcome is not known yet"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +55,9 @@ class Dataset:
 
     def drawn(self, rows: int) -> "Dataset":
         """`rows` rows, drawn in proportion to their weight and evenly over time, so that each counts the same."""
-        total = np.cumsum(self.weight)
-        steps = (np.arange(rows) + 0.5) * (total[-1] / rows)
-        drawn = self.take(np.searchsorted(total, steps).astype(np.int64))
+        total, steps = np.cumsum(self.weight), np.arange(rows)
+        steps = (steps + steps * _GOLDEN % 1.0) * (total[-1] / rows)  # uneven: even ones could miss every other symbol
+        drawn = self.take(np.minimum(np.searchsorted(total, steps, side="right"), len(self) - 1))
         return replace(drawn, weight=np.ones(rows))
 
     @property
@@ -65,4 +72,52 @@ class Dataset:
         return digest.hexdigest()
 
 
+def dataset(
+    panel: Panel, features: FeatureSet, labels: Labels, volatility_frac: Array, *, half_life: float | None = None
+) -> Dataset:
+    """A row for each bar of `panel` whose features, volatility and outcome are known; the others are counted by why.
+
+    A row weighs by how much of its label is its own (its long and its short have one weight, that of the longer), and
+    half as much for each `half_life` closes of age; None: age does not matter.
+    """
+    x = features.matrix(panel)
+    there = np.isfinite(panel.close)
+    told = there & np.isfinite(x).all(axis=-1) & np.isfinite(volatility_frac) & (volatility_frac > 0.0)
+    ends = np.minimum(np.minimum(labels.long_end, labels.short_end), labels.excursion_end)
+    over = ends >= 0
+    for column in (labels.long_r, labels.short_r, labels.favourable_frac, labels.adverse_frac):
+        over &= np.isfinite(column)
+    known = told & over
+    end = np.maximum(np.maximum(labels.long_end, labels.short_end), labels.excursion_end)
+    weight = np.zeros(known.shape)
+    for row in np.flatnonzero(known.any(axis=1)):
+        at = np.flatnonzero(known[row])
+        weight[row, at] = uniqueness(at, np.maximum(labels.long_end, labels.short_end)[row, at], len(panel))
+    at, symbol = np.nonzero(known.T)  # closes first, so that rows ascend in time
+    if half_life is not None and len(at):
+        weight[symbol, at] *= age_weights(at, half_life)
+    return Dataset(
+        names=features.names,
+        symbols=panel.symbols,
+        x=x[symbol, at],
+        symbol=symbol,
+        at=at,
+        end=end[symbol, at],
+        times=panel.times[at],
+        **{name: getattr(labels, name)[symbol, at] for name in _OUTCOMES},
+        volatility_frac=volatility_frac[symbol, at],
+        weight=weight[symbol, at],
+        dropped=MappingProxyType(
+            {UNKNOWN_FEATURE: int((there & ~told).sum()), UNKNOWN_END: int((told & ~over).sum())}
+            | {f"all of {s}": bars for s, bars in _silent(panel.symbols, there, known)}
+        ),
+    )
+
+
+def _silent(symbols: tuple[str, ...], there: Flags, known: Flags) -> list[tuple[str, int]]:
+    """The symbols that teach nothing, as one that was listed yesterday, and how many bars each has."""
+    return [(s, int(t.sum())) for s, t, k in zip(symbols, there, known, strict=True) if not k.any()]
+
+
+_OUTCOMES = ("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac")
 _COLUMNS = tuple(f.name for f in fields(Dataset) if f.name not in ("names", "symbols", "dropped"))

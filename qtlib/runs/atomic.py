@@ -7,13 +7,14 @@ at any instant leaves the old file or the new one. Known secret values become `*
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
+
+from qtlib.durable import into_place
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(r"^QT_.*(SECRET|KEY|TOKEN|PASSW)", re.IGNORECASE)
@@ -46,7 +47,7 @@ def redact(text: str, known: tuple[str, ...] | None = None) -> str:
 def write_text(path: Path, text: str) -> bool:
     """Write `text`; true if a secret had to be taken out of it."""
     clean = redact(text)
-    with _into_place(path) as tmp, tmp.open("w", encoding="utf-8") as f:
+    with into_place(path) as tmp, tmp.open("w", encoding="utf-8") as f:
         f.write(clean)
         f.flush()
         os.fsync(f.fileno())
@@ -63,7 +64,7 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     known = secrets()
     if known:
         frame = frame.apply(lambda column: column.map(lambda v: redact(v, known) if isinstance(v, str) else v))
-    with _into_place(path) as tmp:
+    with into_place(path) as tmp:
         frame.to_parquet(tmp, compression="zstd", index=False)
         with tmp.open("rb") as f:
             os.fsync(f.fileno())
@@ -93,20 +94,3 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-@contextmanager
-def _into_place(path: Path) -> Iterator[Path]:
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield tmp
-        tmp.replace(path)
-    except BaseException:
-        tmp.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        fd = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -25,6 +25,10 @@ _ENDS = {
     "RunsError": (FAILED, 2),
     "NoRoom": (FAILED, 2),
     "Untrusted": (FAILED, 2),
+    "BadBundle": (FAILED, 2),
+    "NoSuchModel": (FAILED, 2),
+    "Unlearnable": (FAILED, 2),
+    "NotJudged": (REFUSED, 3),
 }
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 

@@ -1,8 +1,14 @@
 """Datasets by hand: an edge of a known size, and nothing else to find."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from qtlib.learning.dataset import Dataset
+from qtlib.learning.exits import fit_exits
+from qtlib.learning.features import FeatureSet
+from qtlib.learning.learned import Learned, Trained
+from qtlib.learning.training import TrainParams, fit
 
 NAMES = ("momentum_1", "momentum_2", "heat", "noise_1", "noise_2", "noise_3")
 STARTED = 1_767_225_600_000_000  # 2026-01-01, in microseconds
@@ -38,3 +44,11 @@ def a_dataset(rows=4000, *, edge=0.3, cost_r=0.1, symbols=("AUSDT", "BUSDT"), se
         "weight": np.ones(rows),
     }
     return Dataset(**columns | changes)
+
+
+def a_learned(model="boosted", names=("momentum_24", "channel_48", "volatility_168"), rows=2000, **changes):
+    """A model of rows that have these features' names, and nothing of their meaning."""
+    data = a_dataset(rows)
+    data = replace(data, x=np.tanh(data.x[:, : len(names)]), names=names)
+    trained = Trained(FeatureSet(names), fit(data, TrainParams(model=model, folds=2)), fit_exits(data), 2**62)
+    return Learned(replace(trained, **changes), "m1")

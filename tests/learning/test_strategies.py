@@ -9,6 +9,7 @@ from frames import wild_panels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import folder as real_data
+from rows import a_learned
 
 from qtlib.domain.panel import Beliefs
 from qtlib.engine.feeds import panel_of
@@ -20,8 +21,9 @@ SEVERAL = [
     *(strategy() for strategy in STRATEGIES.values()),
     Trend(fast=1, medium=1, slow=1, volatility_span=2, range_span=1),
     Trend(fast=3, medium=10, slow=11, volatility_span=40, range_span=50),
+    a_learned(),
 ]
-every = pytest.mark.parametrize("strategy", SEVERAL, ids=str)
+every = pytest.mark.parametrize("strategy", SEVERAL, ids=[*map(str, SEVERAL[:-1]), "learned"])
 
 
 def same(one, other):

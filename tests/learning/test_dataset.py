@@ -1,0 +1,89 @@
+"""A row for each decision whose outcome is known, the rest counted by why; and the same rows make the same print."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import a_panel, make_bars
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import a_dataset
+
+from qtlib.learning.dataset import UNKNOWN_END, UNKNOWN_FEATURE, dataset
+from qtlib.learning.features import FeatureSet, true_range_frac
+from qtlib.learning.labels import labels
+from qtlib.rules.tpsl import Costs, ExitParams
+
+FEATURES = FeatureSet(("momentum_24", "channel_48"))
+PANEL = a_panel(make_bars(400), ETHUSDT=make_bars(400, seed=8).iloc[100:], SOLUSDT=make_bars(400, seed=9).iloc[-20:])
+VOLATILITY = true_range_frac(PANEL, 14)
+LABELS = labels(PANEL, VOLATILITY, ExitParams(), Costs())
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset(PANEL, FEATURES, LABELS, VOLATILITY, half_life=200.0)
+
+
+def test_each_row_is_its_decision(data):
+    x = FEATURES.matrix(PANEL)
+    assert np.array_equal(data.x, x[data.symbol, data.at])
+    assert np.array_equal(data.times, PANEL.times[data.at])
+    for name in ("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac"):
+        assert np.array_equal(getattr(data, name), getattr(LABELS, name)[data.symbol, data.at])
+    ends = [e[data.symbol, data.at] for e in (LABELS.long_end, LABELS.short_end, LABELS.excursion_end)]
+    assert np.array_equal(data.end, np.max(ends, axis=0))
+    assert (data.end > data.at).all()
+
+
+def test_rows_ascend_in_time_and_stand_in_the_order_of_the_symbols(data):
+    order = data.at * len(data.symbols) + data.symbol
+    assert (np.diff(order) > 0).all()
+
+
+def test_what_is_left_out_is_counted_by_why_and_nothing_is_lost(data):
+    there = int(np.isfinite(PANEL.close).sum())
+    assert data.dropped[UNKNOWN_FEATURE] == 168 + 168 + 20
+    assert data.dropped[UNKNOWN_END] >= 2
+    assert len(data) + data.dropped[UNKNOWN_FEATURE] + data.dropped[UNKNOWN_END] == there
+    assert data.dropped["all of SOLUSDT"] == 20  # listed yesterday
+    assert set(np.unique(data.symbol)) == {0, 1}
+
+
+def test_a_row_weighs_less_the_older_it_is_and_the_more_it_shares(data):
+    aged = dataset(PANEL, FEATURES, LABELS, VOLATILITY).weight
+    assert ((aged > 0) & (aged <= 1)).all()
+    assert data.weight == pytest.approx(aged * 0.5 ** ((data.at.max() - data.at) / 200.0))
+
+
+def test_a_market_without_a_known_outcome_makes_an_empty_dataset():
+    short = PANEL.between(0, 60)
+    made = dataset(short, FEATURES, labels(short, VOLATILITY[:, :60], ExitParams(), Costs()), VOLATILITY[:, :60])
+    assert len(made) == 0
+    assert made.dropped[UNKNOWN_FEATURE] == 60
+
+
+@given(rows=st.integers(1, 300), of=st.integers(1, 500))
+def test_as_many_rows_are_drawn_as_asked_for_in_time_order_and_none_without_weight(rows, of):
+    data = a_dataset(of, weight=np.arange(of) % 3 / 2.0 + (of == 1))
+    drawn = data.drawn(rows) if data.weight.any() else data
+    assert len(drawn) == rows or not data.weight.any()
+    assert (np.diff(drawn.at) >= 0).all()
+    assert np.isin(drawn.x[:, 0], data.x[data.weight > 0, 0]).all() or not data.weight.any()
+
+
+@pytest.mark.parametrize("share", [2, 3, 4, 5, 10, 7.3])
+def test_rows_are_drawn_by_their_weight_from_every_symbol_and_stretch(share):
+    symbols = tuple("ABCDEFGHIJ")
+    data = a_dataset(20_000, symbols=symbols, weight=np.tile(np.arange(1.0, 11.0), 2_000))
+    drawn = data.drawn(round(len(data) / share))
+    assert np.bincount(drawn.symbol) / len(drawn) == pytest.approx(np.arange(1, 11) / 55, abs=0.01)
+    assert np.histogram(drawn.at, 10)[0] / len(drawn) == pytest.approx(0.1, abs=0.005)
+
+
+def test_the_same_rows_have_the_same_fingerprint_and_others_another(data):
+    assert data.fingerprint == dataset(PANEL, FEATURES, LABELS, VOLATILITY, half_life=200.0).fingerprint
+    x = data.x.copy()
+    x[3, 1] = np.nextafter(x[3, 1], 9)
+    others = [replace(data, x=x), data.take(slice(1, None)), replace(data, names=("a", "b"))]
+    assert len({data.fingerprint, *(o.fingerprint for o in others)}) == 4
