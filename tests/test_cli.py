@@ -23,6 +23,7 @@ COMMANDS = [
     "runs show",
     "runs clean",
 ]
+COMMANDS += ["models list", "models show", "models promote", "models rollback"]
 COMMANDS += ["close", "tighten", "limits", "stop"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]

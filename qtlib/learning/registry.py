@@ -106,6 +106,30 @@ def show(root: Path, version: str) -> Shown:
     return Shown(version, manifest["content_hash"], card, ruling, now is not None and now.version == version)
 
 
+def shelves(root: Path) -> tuple[Path, ...]:
+    """The folders at `root` or right in it that hold bundles or had a champion: each has a champion of its own."""
+    places = [root, *sorted(p for p in root.iterdir() if p.is_dir())] if root.is_dir() else []
+    return tuple(place for place in places if versions(place) or (place / CHAMPION).is_file())
+
+
+def find(root: Path, name: str) -> tuple[Path, str]:
+    """The shelf and the version that `name` is, or is a part of: `latest`, `champion`, a name, a part of one name."""
+    there = [(shelf, version) for shelf in shelves(root) for version in versions(shelf)]
+    if name == "latest":
+        found = sorted(there, key=lambda place: place[1])[-1:]
+    elif name == "champion":
+        found = [(shelf, now.version) for shelf in shelves(root) if (now := champion(shelf))]
+    else:
+        found = [place for place in there if place[1] == name] or [
+            place for place in there if name and name in place[1]
+        ]
+    if len(found) != 1:
+        which = f"{len(found)} models" if found else "no model"
+        names = ", ".join(version for _, version in found or there) or "none"
+        raise NoSuchModel(f"{which} in {root} answer to {name!r}; {'name one of' if found else 'there are:'} {names}")
+    return found[0]
+
+
 def versions(root: Path) -> tuple[str, ...]:
     """Every bundle there is, oldest first, good or not."""
     if not root.is_dir():
