@@ -68,9 +68,7 @@ def models_show(model: Name = "latest", as_json: AsJson = False, debug: Debug = 
 def models_promote(
     model: Name,
     why: Why = "by hand",
-    unjudged: Annotated[
-        bool, typer.Option(help="Though the gate did not promote it. Never trades in mode live.")
-    ] = False,
+    unjudged: Annotated[bool, typer.Option(help="Though the gate did not promote it.")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:

@@ -120,9 +120,7 @@ def find(root: Path, name: str) -> tuple[Path, str]:
     elif name == "champion":
         found = [(shelf, now.version) for shelf in shelves(root) if (now := champion(shelf))]
     else:
-        found = [place for place in there if place[1] == name] or [
-            place for place in there if name and name in place[1]
-        ]
+        found = [p for p in there if p[1] == name] or [p for p in there if name and name in p[1]]
     if len(found) != 1:
         which = f"{len(found)} models" if found else "no model"
         names = ", ".join(version for _, version in found or there) or "none"
