@@ -283,7 +283,7 @@ class Session(Section):
 
 
 class Report(Section):
-    language: Literal["en"] = Field("en", description="of the report's page")
+    language: Literal["en", "nb"] = Field("en", description="of reports and the panel: English, Norwegian Bokmål")
     title: str | None = Field(None, max_length=120, description="of the report; null: kind, market and period")
 
 
@@ -434,7 +434,7 @@ _LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there y
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
-_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S", "QT_VENUE_URL"}
+_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S", "QT_VENUE_URL", "QT_PANEL"}
 # the Qt widget toolkit shares the prefix, and desktops set its names for every program
 _TOOLKIT = re.compile(
     r"QT_(IM_|ACCESSIBILITY|LINUX_|QPA_|SCALE_|SCREEN_|AUTO_SCREEN|ENABLE_HIGHDPI|FONT_|STYLE_|PLUGIN_|LOGGING_|DEBUG_|"

@@ -16,8 +16,13 @@ MAY_IMPORT = {
     "learning": {"domain", "rules", "market", "compiler", "durable"},  # a model on disk is whole or not there
     "engine": {"domain", "rules", "exchanges", "journal", "compiler"},
     "report": {"domain", "journal"},
+    "panel": {"domain", "rules", "journal", "report"},  # rules: what is shown is reckoned as it is decided
     "params": {"rules", "learning", "exchanges"},
-    "runs": {"domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params", "durable"},
+    "runs": {
+        *("domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"),
+        "durable",
+        "panel.desk",  # what the panel needs of the machine it runs on
+    },
     "cli": {
         "domain",
         "compiler",
@@ -29,6 +34,7 @@ MAY_IMPORT = {
         "learning",
         "engine",
         "report",
+        "panel",
         "params",
         "runs",
     },

@@ -70,6 +70,30 @@ def lab(
     os.execv(sys.executable, words)
 
 
+@app.command(epilog="Example: qt panel --port 8866 -p session.account=main")
+def panel(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="On the loopback interface.")] = 8866,
+    token: Annotated[str | None, typer.Option(help="What the page asks for; else one that is made up.")] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Name the address and the command, and stop.")] = False,
+    debug: Debug = False,
+) -> None:
+    """The control panel alone, as a page: it runs until Ctrl-C, and the session goes on without it.
+
+    The page is on this machine only, and its address holds a token, as whoever opens it may command the session.
+    """
+    from qtlib.runs.page import environment, served
+
+    settings_of(params or Path("params/sim.yaml"), p)  # a wrong one is said here, and not on an empty page
+    url, words = served(port, token)
+    if as_json:
+        print(json.dumps({"url": url, "command": words}))
+        return
+    say(f"the control panel, once it is warm: {url}")
+    os.execve(sys.executable, words, environment(params, p or []))
+
+
 def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug: bool) -> None:
     """Check the settings, run the notebook, show how it ended."""
     resolved = settings_of(file, overrides)

@@ -29,6 +29,7 @@ class Dialect:
     """The words of one kind of database."""
 
     connect: tuple[str, ...]  # said once per connection, with our patience filled in
+    reading: tuple[str, ...]  # said after these, where nothing may be written
     begin: tuple[str, ...]
     begin_synced: tuple[str, ...]
     commit: tuple[str, ...]
@@ -46,6 +47,7 @@ SQLITE = Dialect(
         "PRAGMA synchronous = NORMAL",
         "PRAGMA wal_autocheckpoint = 16000",  # pages, 64 MB: every checkpoint waits for the disk
     ),
+    reading=("PRAGMA query_only = ON",),
     begin=("BEGIN IMMEDIATE",),
     begin_synced=("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
     commit=("COMMIT",),
@@ -57,6 +59,7 @@ SQLITE = Dialect(
 )
 POSTGRES = Dialect(
     connect=("SET synchronous_commit TO off", "SET lock_timeout TO {patience_ms}"),
+    reading=("SET default_transaction_read_only TO on",),
     begin=("BEGIN",),
     begin_synced=("BEGIN", "SET LOCAL synchronous_commit TO on"),
     commit=("COMMIT",),
@@ -71,8 +74,8 @@ POSTGRES = Dialect(
 class Database:
     """A journal's database, at the schema that this qtlib knows; made or migrated on opening."""
 
-    def __init__(self, url: str | Path, patience_s: float):
-        self._patience_s = patience_s
+    def __init__(self, url: str | Path, patience_s: float, reading: bool = False):
+        self._patience_s, self._reading = patience_s, reading
         self.url = _url(url)
         self.where = self.url.database if self._is_sqlite else self.url.render_as_string(hide_password=True)
         self._words = SQLITE if self._is_sqlite else POSTGRES
@@ -155,7 +158,7 @@ class Database:
         driver = self._connection.connection.driver_connection
         assert driver is not None
         self.cursor: Any = driver.cursor()
-        for word in self._words.connect:
+        for word in (*self._words.connect, *(self._words.reading if self._reading else ())):
             self.cursor.execute(word.format(patience_ms=round(self._patience_s * 1000)))
 
     def _undo(self) -> None:
@@ -167,6 +170,8 @@ class Database:
 
     def _bring_up_to_date(self) -> None:
         version = self._version()
+        if version < HEAD and self._reading:
+            raise JournalError(f"{self.where} is schema {version}, this qtlib writes {HEAD}: begin a session first")
         if version < HEAD:
             # cold start: 90 ms of imports that most starts do without
             from qtlib.journal.migrate import upgrade  # noqa: PLC0415

@@ -54,10 +54,11 @@ class Journal:
         snapshot_every: int = 5_000,  # events
         patience_s: float = 5,  # with another process that is in the middle of writing
         now: Clock = wall_clock,
+        reading: bool = False,  # nothing can be written through it, nor is anything made or migrated
     ):
         self.account = account
         self._snapshot_every, self._now = snapshot_every, now
-        self._db = Database(url, patience_s)
+        self._db = Database(url, patience_s, reading)
         self._append_leased = self._db.text(statements.append(leased=True))
         self._append_free = self._db.text(statements.append(leased=False))
         self._known_sql = self._db.text(statements.KNOWN)
@@ -96,6 +97,10 @@ class Journal:
         """The number of the newest event; 0 before the first."""
         return self._last
 
+    def newest(self) -> int:
+        """The number of the newest event in the database, whoever wrote it."""
+        return self._newest()
+
     def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Each event later than number `after`, with its number, in order; those written meanwhile are included."""
         while True:
@@ -117,6 +122,13 @@ class Journal:
             last, state = seq, advance(state, event)
         self._last, self._folded = last, state
         return state
+
+    def recent(self) -> tuple[int, State]:
+        """The oldest state that is kept, and the number of the last event in it: where recent history begins."""
+        for row in reversed(self._db.run(statements.KEPT, account=self.account).all()):
+            if row.format == state_format() and row.sha256 == _digest(row.payload):
+                return row.seq, decode_state(row.payload)
+        return 0, State()
 
     def keep(self, state: State) -> None:
         """Write `state` down as what the events add up to, for a quick start; it must be what they do add up to."""

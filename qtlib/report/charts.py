@@ -16,7 +16,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from qtlib.report.names import exit_name, key_name
 from qtlib.report.tables import Tables
+from qtlib.report.words import number, percent, say, separators, signed, spoken
 
 MOST = 2_000  # points a trace
 SHOWN = 40  # exits that the price chart opens on, where there are more
@@ -34,17 +36,17 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
     entries, exits = _entries(tables, symbol), tables.trades[tables.trades.symbol == symbol]
     since = exits.entry_ts.tail(SHOWN).min() if len(exits) > SHOWN else None
     for column, name, more in (
-        ("high", "High", {"showlegend": False}),
-        ("low", "High to low", {"fill": "tonexty", "fillcolor": "rgba(138,143,152,0.18)"}),
+        ("high", say("High"), {"showlegend": False}),
+        ("low", say("High to low"), {"fill": "tonexty", "fillcolor": "rgba(138,143,152,0.18)"}),
     ):
         line = {"width": 0.5, "color": "rgba(138,143,152,0.35)"}
         _line(figure, bars[column], name, since=since, line=line, hoverinfo="skip", **more)
-    _line(figure, bars.close, "Close", since=since, line={"width": 1.3, "color": GREY})
+    _line(figure, bars.close, say("Close"), since=since, line={"width": 1.3, "color": GREY})
 
     levels = tables.levels[tables.levels.symbol == symbol]
     for column, name, color, dash in (
-        ("stop_price", "Stop", VERMILION, "solid"),
-        ("take_profit_price", "Target", GREEN, "dot"),
+        ("stop_price", say("Stop"), VERMILION, "solid"),
+        ("take_profit_price", say("Target"), GREEN, "dot"),
     ):
         x, y = _steps(levels, column, bars.index[-1] if len(bars) else None)
         line = {"width": 1.5, "color": color, "dash": dash, "shape": "hv"}
@@ -52,20 +54,27 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
 
     for side, mark, color in (("long", "triangle-up", BLUE), ("short", "triangle-down", ORANGE)):
         rows = entries[entries.side == side].tail(MOST)
-        words = [f"{side} {q:g} @ {p:g}" for q, p in zip(rows.quantity, rows.entry_price, strict=True)]
-        _marks(figure, rows.entry_ts, rows.entry_price, f"Entry, {side}", mark, color, words)
+        told = [f"{say(side)} {q:g} @ {p:g}" for q, p in zip(rows.quantity, rows.entry_price, strict=True)]
+        name = say("Entry, long") if side == "long" else say("Entry, short")
+        _marks(figure, rows.entry_ts, rows.entry_price, name, mark, color, told)
     shown = exits.tail(MOST)
-    words = [f"{r}: {_signed(pnl)} {quote}" for r, pnl in zip(shown.exit_reason, shown.pnl_quote, strict=True)]
-    _marks(figure, shown.exit_ts, shown.exit_price, "Exit", "x-thin", "#CC79A7", words)
+    whys = zip(shown.exit_reason, shown.pnl_quote, strict=True)
+    words = [f"{exit_name(why)}: {signed(pnl)} {quote}" for why, pnl in whys]
+    _marks(figure, shown.exit_ts, shown.exit_price, say("Exit"), "x-thin", "#CC79A7", words)
 
-    figure.update_yaxes(title=f"Price [{quote}]")
+    figure.update_yaxes(title=f"{say('Price')} [{quote}]")
     figure.update_xaxes(tickangle=0)
-    counts = f"{len(entries)} entries and {len(exits)} exits"
-    label = f"{symbol} price with {counts}, and the stops and targets that rested while a trade was open"
-    title = f"{symbol}: price, entries, exits, protective levels"
+    label = say(
+        "{symbol} price with {entries} entries and {exits} exits, and the stops and targets that rested meanwhile",
+        symbol=symbol,
+        entries=len(entries),
+        exits=len(exits),
+    )
+    title = say("{symbol}: price, entries, exits, protective levels", symbol=symbol)
     if since is None:
         return _finished(figure, title, label, height=460)
-    _finished(figure, f"{title} (opens on the last {SHOWN} of {len(exits)} exits)", label, height=500)
+    opens = say("(opens on the last {shown} of {exits} exits)", shown=SHOWN, exits=len(exits))
+    _finished(figure, f"{title} {opens}", label, height=500)
     return _opened_on(figure, bars, levels, since)
 
 
@@ -73,18 +82,25 @@ def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
     """Equity above, drawdown from its peak below."""
     frame = tables.equity.set_index("ts")
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
-    _line(figure, frame.equity_quote, "Equity", line={"width": 1.6, "color": BLUE}, row=1)
+    _line(figure, frame.equity_quote, say("Equity"), line={"width": 1.6, "color": BLUE}, row=1)
     start, final = float(tables.summary.start_equity), float(tables.summary.final_equity)
     if len(frame):
         ends, line = [frame.index[0], frame.index[-1]], {"width": 1.2, "color": GREY, "dash": "dash"}
-        figure.add_scatter(x=ends, y=[start, start], name=f"Start, {start:,.2f}", mode="lines", line=line, row=1, col=1)
+        name = say("Start, {equity}", equity=number(start))
+        figure.add_scatter(x=ends, y=[start, start], name=name, mode="lines", line=line, row=1, col=1)
     under = {"fill": "tozeroy", "fillcolor": "rgba(213,94,0,0.22)", "line": {"width": 1.2, "color": VERMILION}}
-    _line(figure, -100 * frame.drawdown_frac, "Drawdown", row=2, **under)
-    figure.update_yaxes(title=f"Equity [{quote}]", row=1)
-    figure.update_yaxes(title="Drawdown [%]", rangemode="tozero", row=2)
-    deepest = f"{frame.drawdown_frac.max():.2%}" if len(frame) else "unknown"
-    label = f"Equity from {start:,.2f} to {final:,.2f} {quote}, deepest drawdown {deepest} of the peak"
-    return _finished(figure, "Equity and drawdown (the equity axis does not start at zero)", label, height=460)
+    _line(figure, -100 * frame.drawdown_frac, say("Drawdown"), row=2, **under)
+    figure.update_yaxes(title=f"{say('Equity')} [{quote}]", row=1)
+    figure.update_yaxes(title=f"{say('Drawdown')} [%]", rangemode="tozero", row=2)
+    label = say(
+        "Equity from {start} to {final} {quote}, deepest drawdown {deepest} of the peak",
+        start=number(start),
+        final=number(final),
+        quote=quote,
+        deepest=percent(float(frame.drawdown_frac.max())) if len(frame) else say("unknown"),
+    )
+    title = say("Equity and drawdown (the equity axis does not start at zero)")
+    return _finished(figure, title, label, height=460)
 
 
 def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> go.Figure:
@@ -94,54 +110,67 @@ def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quot
     rows: tuple[tuple[pd.Series, str, str, float, str], ...] = (
         (
             frame.gross_exposure_quote,
-            "Gross exposure",
+            say("Gross exposure"),
             BLUE,
             max_gross_exposure,
-            f"limit {max_gross_exposure:,.0f} {quote}",
+            say("limit {most}", most=f"{number(max_gross_exposure, ',.0f')} {quote}"),
         ),
-        (frame.open_positions, "Open positions", GREEN, float(max_positions), f"limit {max_positions}"),
+        (
+            frame.open_positions,
+            say("Open positions"),
+            GREEN,
+            float(max_positions),
+            say("limit {most}", most=max_positions),
+        ),
     )
     for row, (values, name, color, limit, words) in enumerate(rows, 1):
         _line(figure, values, name, line={"width": 1.3, "color": color, "shape": "hv"}, row=row)
         _limit(figure, limit, words, row=row, color=VERMILION)
         top = max(limit, float(values.max()) if len(values) else 0.0)
         figure.update_yaxes(range=[0, top * 1.22], row=row)
-    figure.update_yaxes(title=f"Gross [{quote}]", row=1)
-    figure.update_yaxes(title="Positions", row=2, dtick=max(1, max_positions // 4))
+    figure.update_yaxes(title=f"{say('Gross')} [{quote}]", row=1)
+    figure.update_yaxes(title=say("Positions"), row=2, dtick=max(1, max_positions // 4))
     s = tables.summary
-    label = f"Gross exposure at most {s.max_gross_exposure:,.2f} of {max_gross_exposure:,.2f} {quote} allowed, "
-    label += f"open positions at most {s.max_open_positions} of {max_positions}"
-    return _finished(figure, "Exposure and its limits", label, height=400)
+    label = say(
+        "Gross exposure at most {gross} of {allowed} {quote} allowed, open positions at most {open} of {most}",
+        gross=number(float(s.max_gross_exposure)),
+        allowed=number(max_gross_exposure),
+        quote=quote,
+        open=s.max_open_positions,
+        most=max_positions,
+    )
+    return _finished(figure, say("Exposure and its limits"), label, height=400)
 
 
 def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
     """Net P&L of what was closed, by `symbol`, `exit_reason` or `hour` (of the exit, UTC)."""
     sums = profit_by(tables, by)
     figure = go.Figure()
-    name = {"symbol": "symbol", "exit_reason": "exit reason", "hour": "hour of exit [UTC]"}[by]
-    x = [f"{hour:02d}" for hour in sums.index] if by == "hour" else [str(key).replace("_", " ") for key in sums.index]
+    name = key_name(by)
+    x = [
+        f"{key:02d}" if by == "hour" else exit_name(str(key)) if by == "exit_reason" else str(key) for key in sums.index
+    ]
     figure.add_bar(
         x=x,
         y=sums.pnl_quote.round(6),
         customdata=sums.exits,
         marker_color=[GAIN if pnl >= 0 else LOSS for pnl in sums.pnl_quote],
-        text=None if by == "hour" else [_signed(pnl) for pnl in sums.pnl_quote],
+        text=None if by == "hour" else [signed(pnl) for pnl in sums.pnl_quote],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{x}: %{y:+,.2f} " + quote + "<br>%{customdata} exits<extra></extra>",
+        hovertemplate="%{x}: %{y:+,.2f} " + quote + f"<br>%{{customdata}} {say('exits')}<extra></extra>",
         showlegend=False,
     )
     if sums.exits.sum() == 0:
-        _nothing(figure, "no trade was closed")
-    figure.update_yaxes(title=f"Net P&L [{quote}]", rangemode="tozero", zeroline=True)
+        _nothing(figure, say("no trade was closed"))
+    figure.update_yaxes(title=f"{say('Net P&L')} [{quote}]", rangemode="tozero", zeroline=True)
     figure.update_xaxes(
         title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
     )
     figure.update_xaxes(tickmode="array", tickvals=x[::4] if by == "hour" else x)  # left alone, it names every other
-    label = f"Net profit and loss by {name}: " + ", ".join(
-        f"{key} {_signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n
-    )
-    return _finished(figure, f"Net P&L by {name}", label, height=320)
+    label = say("Net profit and loss by {what}", what=name) + ": "
+    label += ", ".join(f"{key} {signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n)
+    return _finished(figure, say("Net P&L by {what}", what=name), label, height=320)
 
 
 def profit_by(tables: Tables, by: str) -> pd.DataFrame:
@@ -199,7 +228,7 @@ def _marks(figure: go.Figure, x: pd.Series, y: pd.Series, name: str, symbol: str
     size = 11 if len(x) <= 30 else 8 if len(x) <= 150 else 6
     edge = {"width": 2 if symbol == "x-thin" else 0.5, "color": color if symbol == "x-thin" else "white"}
     marker = {"symbol": symbol, "size": size, "color": color, "line": edge}
-    more = " (the last ones)" if len(x) >= MOST else ""
+    more = f" {say('(the last ones)')}" if len(x) >= MOST else ""
     figure.add_scatter(x=x, y=y, name=name + more, mode="markers", marker=marker, text=words, hoverinfo="x+text")
 
 
@@ -212,16 +241,16 @@ def _opened_on(figure: go.Figure, bars: pd.DataFrame, levels: pd.DataFrame, sinc
     x, y = [since, seen.index[-1]], [float(low - pad), float(high + pad)]
     figure.update_layout(xaxis_range=x, yaxis_range=y, margin_t=76)
     buttons = [
-        {"label": f"Last {SHOWN} exits", "method": "relayout", "args": [{"xaxis.range": x, "yaxis.range": y}]},
-        {"label": "All", "method": "relayout", "args": [{"xaxis.autorange": True, "yaxis.autorange": True}]},
+        {
+            "label": say("Last {shown} exits", shown=SHOWN),
+            "method": "relayout",
+            "args": [{"xaxis.range": x, "yaxis.range": y}],
+        },
+        {"label": say("All"), "method": "relayout", "args": [{"xaxis.autorange": True, "yaxis.autorange": True}]},
     ]
     menu = {"type": "buttons", "direction": "right", "showactive": False, "buttons": buttons, "font_size": 11}
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8, "t": 0}}
     return figure.update_layout(updatemenus=[{**menu, **place, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY}])
-
-
-def _signed(value: float) -> str:
-    return f"{value:+,.2f}".replace("-", "−")
 
 
 def _limit(figure: go.Figure, y: float, words: str, row: int, color: str) -> None:
@@ -299,6 +328,7 @@ def _finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figu
             "traceorder": "normal",
         },
         hoverlabel={"font_family": "system-ui, sans-serif"},
+        separators=f"{separators(spoken())[1]}{separators(spoken())[0]}",
         bargap=0.35,
         dragmode="zoom",
     )

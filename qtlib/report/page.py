@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 
 from qtlib.report.blocks import STYLE
+from qtlib.report.words import months_and_days, say, speaking
 
 LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -48,8 +49,9 @@ def export(
     "Seed 7."; `replayed`: the market was real, and the venue was not. A cell that failed is named in any case.
     """
     notebook = nbformat.read(Path(notebook_path), as_version=4)  # type: ignore[no-untyped-call]  # half typed
-    strips = _strips(failure(notebook), banner, simulated, replayed)
-    charts = _prepare(notebook)
+    with speaking(lang):
+        strips = _strips(failure(notebook), banner, simulated, replayed)
+        charts = _prepare(notebook)
     left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
     exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
     body, _ = exporter.from_notebook_node(notebook)
@@ -86,21 +88,24 @@ def failure(notebook: NotebookNode) -> str | None:
 def _strips(failed: str | None, banner: str | None, simulated: str | None, replayed: bool) -> str:
     strips = ""
     if failed is not None:
-        strips += f'<p class="qt-strip qt-bad" role="alert"><strong>FAILED</strong> {escape(failed)}</p>'
+        strips += f'<p class="qt-strip qt-bad" role="alert"><strong>{say("FAILED")}</strong> {escape(failed)}</p>'
     if banner:
-        strips += f'<p class="qt-strip qt-notice"><strong>NOTICE</strong> {escape(banner)}</p>'
+        strips += f'<p class="qt-strip qt-notice"><strong>{say("NOTICE")}</strong> {escape(banner)}</p>'
     if simulated is not None:
-        words = f"No real prices, no real money. {simulated}".strip()
-        strips += f'<p class="qt-strip qt-simulated"><strong>SIMULATED MARKET</strong> {escape(words)}</p>'
+        words = f"{say('No real prices, no real money.')} {simulated}".strip()
+        strips += f'<p class="qt-strip qt-simulated"><strong>{say("SIMULATED MARKET")}</strong> {escape(words)}</p>'
     elif replayed:
-        words = "Real prices of the past; orders, fills and money are simulated."
-        strips += f'<p class="qt-strip qt-simulated"><strong>SIMULATED VENUE</strong> {words}</p>'
+        words = say("Real prices of the past; orders, fills and money are simulated.")
+        strips += f'<p class="qt-strip qt-simulated"><strong>{say("SIMULATED VENUE")}</strong> {escape(words)}</p>'
     return strips
 
 
 def _prepare(notebook: NotebookNode) -> int:
-    """Leave out what only stands beside code, and turn each figure into markup; how many figures."""
+    """Leave out what only stands beside code, translate what is read, turn figures into markup; how many figures."""
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = "\n\n".join(say(" ".join(part.split())) for part in cell.source.split("\n\n"))
     charts = 0
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -132,6 +137,12 @@ def _chart(figure: Any) -> str:
 
 def _page(body: str, strips: str, title: str, lang: str, charts: int) -> str:
     library = f'<script type="text/plain" id="qt-plotly">{_packed_plotly()}</script>' if charts else ""
+    with speaking(lang):
+        complete = say("Times are UTC. This page is complete in itself: it loads nothing and sends nothing.")
+        unpacked = say("This browser could not unpack the charts; the tables hold the same numbers.")
+    told = json.dumps({"unpacked": unpacked, "calendar": months_and_days(lang)}, ensure_ascii=False).replace(
+        "<", "\\u003c"
+    )
     return f"""<!doctype html>
 <html lang="{escape(lang)}">
 <head>
@@ -146,7 +157,8 @@ def _page(body: str, strips: str, title: str, lang: str, charts: int) -> str:
 <main>
 {body}
 </main>
-<footer>Times are UTC. This page is complete in itself: it loads nothing and sends nothing.</footer>
+<footer>{escape(complete)}</footer>
+<script type="application/json" id="qt-words">{told}</script>
 {library}
 <script>{_asset("page.js")}</script>
 </body>

@@ -237,6 +237,15 @@ def bankruptcy_price(mark: float, sign: int, balance_share_frac: float) -> float
     return mark * (1 - sign * balance_share_frac)
 
 
+def breakeven_price(quantity_signed: float, entry: float, net: float, fee_frac: float) -> float:
+    """Where leaving `quantity_signed` at market nets nothing, if `net` was earned (paid, if negative) so far.
+
+    >>> round(breakeven_price(1.0, 100.0, -0.05, 0.0005), 4), round(breakeven_price(-1.0, 100.0, -0.05, 0.0005), 4)
+    (100.1001, 99.9)
+    """
+    return (quantity_signed * entry - net) / (quantity_signed - abs(quantity_signed) * fee_frac)
+
+
 # --- funding ----------------------------------------------------------------------------------------------
 
 

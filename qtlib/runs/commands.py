@@ -61,6 +61,13 @@ def commanded(verb: Verb, **what: Any) -> Command:
     return Command(secrets.token_hex(8), verb, actor(), asked, expiry(verb, asked), **what)
 
 
+def left(account: str, command: Command, root: Path | None = None) -> Command:
+    """`command`, once it lies in the journal of `account`; nobody's answer is waited for."""
+    with _journal(account, root) as journal:
+        journal.command(command)
+    return command
+
+
 def brake(account: str, root: Path | None = None) -> dict[str, Any] | None:
     """What holds the account's trading back, with the code that re-arms it; None: nothing does."""
     with _journal(account, root) as journal:

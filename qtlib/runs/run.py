@@ -19,20 +19,27 @@ import pandas as pd
 import psutil
 
 from qtlib.params import Params, Resolved, resolve, validate
+from qtlib.report.words import speak
 from qtlib.runs import atomic, guard
 from qtlib.runs.folder import HOME, OK, RunFolder, create, final_record, first_record, journal_location
 from qtlib.runs.log import Log
 
 
 def open_run(run_dir: str = "", params: Mapping[str, Any] | None = None) -> "Run":
-    """The run that this notebook is part of; the settings are checked again, by the same model."""
+    """The run that this notebook is part of; the settings are checked again, by the same model.
+
+    What is shown from now on speaks their `report.language`.
+    """
     if run_dir:
-        return Run(RunFolder(Path(run_dir)), validate(params or {}))
+        given = validate(params or {})
+        speak(given.report.language)
+        return Run(RunFolder(Path(run_dir)), given)
     if params:
         own = validate(params)
         resolved = Resolved(own, {}, None, own.hash())
     else:
         resolved = resolve(HOME / "params" / "sim.yaml", environ=os.environ)
+    speak(resolved.params.report.language)
     return Run(open_folder("lab", resolved, datetime.now(UTC)), resolved.params, adhoc=True)
 
 

@@ -64,8 +64,8 @@ def test_why_no_trade_counts_each_reason_by_symbol():
     rows = _rows(blocks.refusals_table(tables([DecisionMade(T0, Decision(T0, {}, verdicts))])))
     assert rows == [
         ["Reason", "BTCUSDT", "ETHUSDT", "All"],
-        ["low confidence", "1", "1", "2"],
-        ["limit (daily loss)", "–", "1", "1"],
+        ["confidence is too low", "1", "1", "2"],
+        ["a limit left nothing (Loss of the day)", "–", "1", "1"],
     ]
 
 

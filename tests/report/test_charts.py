@@ -107,7 +107,7 @@ def test_protective_levels_are_steps_that_end_with_their_trade():
     assert traces["Stop"].x == (T0, T0 + HOUR, T0 + 2 * HOUR, T0 + 2 * HOUR)
     assert traces["Stop"].line.shape == "hv"
     assert traces["Entry, long"].y == (100,)
-    assert traces["Exit"].text == ("stop_loss: −1.00 USDT",)
+    assert traces["Exit"].text == ("stop: −1.00 USDT",)
 
 
 def test_an_open_position_has_its_entry_drawn():

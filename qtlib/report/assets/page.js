@@ -1,6 +1,7 @@
 // Unpacks the one chart library of this page, draws every chart, and keeps them in the reader's colours.
 (async () => {
   const plots = [...document.querySelectorAll('.qt-plot')];
+  const words = JSON.parse(document.getElementById('qt-words').textContent);
   if (!plots.length) return;
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const mouse = matchMedia('(pointer: fine)');
@@ -31,7 +32,12 @@
     script.textContent = await new Response(stream).text();
     document.head.append(script);
     const buttons = [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']];
-    const config = {responsive: true, displaylogo: false, displayModeBar: mouse.matches ? 'hover' : false, modeBarButtons: buttons};
+    const lang = document.documentElement.lang;
+    if (lang !== 'en') {
+      const format = {...words.calendar, date: '%d.%m.%Y', time: '%H:%M:%S', dateTime: '%e. %b %Y %X', periods: ['', '']};
+      Plotly.register({moduleType: 'locale', name: lang, dictionary: {}, format});
+    }
+    const config = {locale: lang, responsive: true, displaylogo: false, displayModeBar: mouse.matches ? 'hover' : false, modeBarButtons: buttons};
     for (const plot of plots) {
       const {data, layout} = JSON.parse(plot.nextElementSibling.textContent);
       if (!mouse.matches) layout.dragmode = false; // a finger scrolls the page
@@ -41,7 +47,8 @@
     }
   } catch (error) {
     for (const plot of plots) {
-      plot.innerHTML = '<p class="qt-unpacked">This browser could not unpack the charts; the tables hold the same numbers.</p>';
+      plot.innerHTML = '<p class="qt-unpacked"></p>';
+      plot.firstChild.textContent = words.unpacked;
     }
     throw error;
   }

@@ -1,0 +1,145 @@
+"""What things of the code are called in reports and on the panel, in the reader's language.
+
+A name that has no words here yet is itself, with blanks.
+"""
+
+from qtlib.domain.commands import Verb
+from qtlib.domain.state import TradingStatus
+from qtlib.report.words import say
+
+_STATUS = {
+    TradingStatus.ACTIVE: "TRADING",
+    TradingStatus.REDUCING: "REDUCING",
+    TradingStatus.HALTED: "HALTED",
+}
+_VERBS = {
+    Verb.PAUSE: "Pause",
+    Verb.RESUME: "Resume",
+    Verb.REDUCE: "Reduce only",
+    Verb.FLATTEN: "Flatten all",
+    Verb.KILL: "Kill",
+    Verb.REARM: "Re-arm",
+    Verb.CLOSE: "Close position",
+    Verb.TIGHTEN: "Move stop",
+    Verb.LIMITS: "Set limit",
+    Verb.STOP: "Stop session",
+}
+_LIMITS = {
+    "max_positions": "Positions",
+    "max_notional_per_trade": "Notional a trade",
+    "max_notional_per_symbol": "Notional a symbol",
+    "max_gross_exposure": "Gross exposure",
+    "max_net_exposure": "Net exposure",
+    "max_cluster_exposure": "Exposure of a cluster",
+    "max_leverage": "Exposure over equity",
+    "max_daily_loss_frac": "Loss of the day",
+    "max_drawdown_frac": "Drawdown",
+    "max_day_fees_frac": "Fees of the day",
+    "max_losses_in_row": "Losses in a row",
+    "max_order_errors": "Order errors in a row",
+    "cooldown_s": "Cooldown of a symbol",
+}
+_RULES = {
+    "notional_per_trade": "Notional a trade",
+    "notional_per_symbol": "Notional a symbol",
+    "gross_exposure": "Gross exposure",
+    "net_exposure": "Net exposure",
+    "cluster_exposure": "Exposure of a cluster",
+    "leverage": "Exposure over equity",
+    "positions": "Positions",
+    "daily_loss": "Loss of the day",
+    "losing_streak": "Losses in a row",
+    "fee_budget": "Fees of the day",
+    "drawdown": "Drawdown",
+}
+_REASONS = {
+    "no_signal": "no signal to act on",
+    "status": "trading is held back",
+    "low_confidence": "confidence is too low",
+    "weak_score": "no direction",
+    "cooldown": "left a moment ago",
+    "in_flight": "an order is in flight",
+    "target_too_close": "target nearer than its costs",
+    "stop_too_close": "stop nearer than noise",
+    "liquidation": "no room before liquidation",
+    "position_limit": "no position slot is free",
+    "limit": "a limit left nothing",
+    "too_small": "less than the smallest order",
+    "fee_budget": "the day's fee budget is spent",
+}
+_EXITS = {
+    "stop_loss": "stop",
+    "take_profit": "target",
+    "trailing": "trailing stop",
+    "partial": "part at the target",
+    "time_stop": "time stop",
+    "signal": "signal",
+    "liquidation": "liquidation",
+    "flatten": "flatten",
+    "end": "end of the bars",
+}
+_KEYS = {"symbol": "symbol", "exit_reason": "exit reason", "hour": "hour of exit [UTC]"}
+_ROLES = {
+    "entry": "entry",
+    "exit": "exit",
+    "stop_loss": "stop",
+    "take_profit": "target",
+    "net_stop": "net stop",
+    "foreign": "not ours",
+}
+OTHERS = (
+    "Price, entries, exits and levels",
+    "ROI calculator",
+    "long",
+    "short",
+    "BUY",
+    "SELL",
+    "pending",
+    "open",
+    "TRADING",
+    "REDUCING",
+    "HALTED",
+    "simulated market and venue: no real prices, no real money",
+    "real prices, simulated venue: no real money",
+    "the venue's demo account: no real money",
+    "REAL MONEY",
+)
+
+
+def status_name(status: TradingStatus) -> str:
+    return say(_STATUS[status])
+
+
+def verb_name(verb: Verb) -> str:
+    return say(_VERBS[verb])
+
+
+def limit_name(name: str) -> str:
+    return say(_LIMITS.get(name, name))
+
+
+def rule_name(name: str) -> str:
+    return say(_RULES.get(name, name.replace("_", " ")))
+
+
+def reason_name(name: str) -> str:
+    return say(_REASONS.get(name, name.replace("_", " ")))
+
+
+def exit_name(name: str) -> str:
+    return say(_EXITS.get(name, name.replace("_", " ")))
+
+
+def key_name(by: str) -> str:
+    """What P&L is added up by."""
+    return say(_KEYS[by])
+
+
+def role_name(name: str) -> str:
+    return say(_ROLES.get(name, name.replace("_", " ")))
+
+
+def messages() -> set[str]:
+    """Every message that only a table here names: catalogues have them, too."""
+    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES)
+    return {words for table in tables for words in table.values()} | set(OTHERS)

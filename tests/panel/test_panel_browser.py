@@ -1,0 +1,150 @@
+"""The panel in a real browser, over a session in another process: it shows what happens, and what is asked is done."""
+
+import os
+import re
+import signal
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from a_browser import a_browser, serious
+from a_session import events, records, served, state, trading, waited_for
+
+from qtlib.domain.commands import Outcome, Verb
+from qtlib.domain.naming import role_of
+from qtlib.domain.orders import Role
+from qtlib.domain.state import CommandAnswered, Filled, TradingStatus
+
+ROWS = ".qt-positions tbody tr"
+PATIENCE_MS = 90_000
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def session(root):
+    with trading(root) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def page(root, session):
+    """The panel's page, as `qt panel` serves it, and what it asked for and complained of."""
+    with served(root) as url, a_browser() as browser:
+        shown = browser.new_page(viewport={"width": 1440, "height": 1000})
+        shown.asked, shown.complaints = [], []
+        shown.on("request", lambda request: shown.asked.append(request.url))
+        shown.on("pageerror", lambda error: shown.complaints.append(str(error)))
+        shown.set_default_timeout(PATIENCE_MS)
+        shown.url_without_token = url
+        shown.goto(f"{url}?token=told", timeout=PATIENCE_MS)
+        shown.wait_for_selector(".qt-panel .qt-head")
+        yield shown
+
+
+def press(page, name):
+    page.locator(f".qt-do-{name}:enabled").click()
+
+
+def confirm(page, word):
+    page.locator(".qt-word-typed input").fill(word)
+    press(page, "confirm")
+
+
+def done(page, root, verb, within_s=2.0):
+    """The newest command is `verb`, was carried out within `within_s`, and the page says so."""
+    name = {"close": "Close position", "limits": "Set limit"}.get(verb.value, verb.value.capitalize())
+    name = {"rearm": "Re-arm"}.get(verb.value, name)
+    page.wait_for_selector(f".qt-commands tbody tr:first-child:has-text('{name}'):has-text('done')")
+    answer = events(root, CommandAnswered)[-1][1]
+    assert (answer.command.verb, answer.outcome) == (verb, Outcome.DONE)
+    assert (answer.answered - answer.command.asked).total_seconds() < within_s
+
+
+def test_nobody_opens_the_page_without_its_token(page):
+    try:
+        with urlopen(page.url_without_token, timeout=30) as answer:
+            there = answer.url
+    except HTTPError as refused:
+        there = str(refused.code)
+    assert "login" in there or there in ("401", "403")
+
+
+def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
+    row = page.locator(ROWS).first
+    row.wait_for()
+    page.wait_for_selector(f"{ROWS} .qt-ok:has-text('stop')")
+    for _ in range(5):  # the market may be faster than a person, and take it first
+        symbol = page.locator(f"{ROWS}:has(.qt-ok) b").last.inner_text()
+        page.locator(".qt-symbol select").select_option(symbol)
+        before = state(root).trades[symbol].trade_id
+        asked = len(events(root, CommandAnswered))
+        press(page, "close")
+        page.wait_for_selector(f".qt-confirm kbd:text-is('{symbol}')")
+        assert page.locator(".qt-do-confirm").is_disabled()
+        confirm(page, symbol)
+        waited_for(lambda: len(events(root, CommandAnswered)) > asked, 5)  # noqa: B023  called at once
+        if events(root, CommandAnswered)[-1][1].outcome is Outcome.DONE:
+            break
+    done(page, root, Verb.CLOSE)
+    waited_for(lambda: symbol not in (held := state(root).trades) or held[symbol].trade_id != before, 5)
+
+
+def test_a_limit_that_is_tightened_makes_the_next_orders_smaller(page, root):
+    page.locator(".qt-limit-limit select").select_option(label="Notional a trade")
+    page.locator(".qt-limit-value input").fill("60")
+    page.locator(".qt-limit-value input").press("Tab")
+    press(page, "set-limit")
+    done(page, root, Verb.LIMITS)
+    seq = events(root, CommandAnswered)[-1][0]
+
+    def entered():
+        fills = [event.fill for _, event in events(root, Filled, seq)]
+        return [f.quantity * f.price for f in fills if role_of(f.client_id) is Role.ENTRY]
+
+    assert max(waited_for(entered, 60)) <= 60
+
+
+def test_it_has_no_serious_fault_for_who_reads_otherwise_and_asks_no_other_machine(page):
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)
+        assert serious(page) == []
+    page.emulate_media(color_scheme="light")
+    elsewhere = [url for url in page.asked if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
+    assert (elsewhere, page.complaints) == ([], [])
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.set_viewport_size({"width": 1440, "height": 1000})
+
+
+def test_a_kill_is_typed_and_rearming_takes_the_code_that_is_shown(page, root):
+    press(page, "kill")
+    page.wait_for_selector(".qt-confirm kbd:text-is('KILL')")
+    confirm(page, "KILL")
+    page.wait_for_selector(".qt-head .qt-halt")
+    waited_for(lambda: not state(root).trades, 5)
+    assert state(root).brake.verb is Verb.KILL
+    code = page.locator(".qt-brake code").inner_text()
+    press(page, "rearm")
+    page.wait_for_selector(f".qt-confirm kbd:text-is('{code}')")
+    confirm(page, code)
+    page.wait_for_selector(".qt-head .qt-go")
+    done(page, root, Verb.REARM)
+    assert state(root).status is TradingStatus.ACTIVE
+
+
+def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root):
+    dead = records(root)[0]
+    os.kill(dead["pid"], signal.SIGKILL)
+    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('STALE')", timeout=15_000)
+    assert page.locator(".qt-do-pause").is_disabled()
+    page.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
+    assert records(root)[0]["run_id"] != dead["run_id"]
+    press(page, "pause")
+    page.wait_for_selector(".qt-head .qt-slow")
+    press(page, "resume")
+    page.wait_for_selector(".qt-head .qt-go")
