@@ -5,6 +5,7 @@ the same name after a crash; and the role can be read off it where all else abou
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from qtlib.domain.orders import OrderIntent, Role
 
@@ -20,8 +21,7 @@ _PARTS = 4  # prefix, symbol, role and bar time, number
 
 def name_of(intent: OrderIntent, ts: datetime, number: int) -> str:
     """The client id of the `number`th order ever requested, wished at the bar that closed at `ts`."""
-    minutes = _base36(int(ts.timestamp()) // 60)
-    return f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{minutes}-{_base36(number)}"
+    return f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{_minutes(ts)}-{_base36(number)}"
 
 
 def role_of(client_id: str) -> Role:
@@ -34,6 +34,11 @@ def role_of(client_id: str) -> Role:
     if not client_id.startswith(PREFIX) or len(parts) != _PARTS:
         return Role.FOREIGN
     return _ROLES.get(parts[2][:1], Role.FOREIGN)
+
+
+@lru_cache(maxsize=4)  # the orders of a round are wished at one bar
+def _minutes(ts: datetime) -> str:
+    return _base36(int(ts.timestamp()) // 60)
 
 
 def _base36(number: int) -> str:

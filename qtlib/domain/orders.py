@@ -98,10 +98,11 @@ class OrderStatus(Enum):
     EXPIRED = "expired"  # the venue ended it: nothing (more) to fill, or nothing left to reduce
     LOST = "lost"  # it certainly never reached the venue
 
+    word: str
     working: bool
 
     def __init__(self, word: str):
-        self.working = word in ("pending", "open")
+        self.word, self.working = word, word in ("pending", "open")
 
 
 class ExitSource(Enum):

@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from qtlib.domain.account import Account, Position
@@ -118,7 +118,7 @@ class BarClosed:
 
     @property
     def key(self) -> str:
-        return f"{int(self.ts.timestamp())}:bar"  # by time first: what is written together is then kept together
+        return f"{_seconds(self.ts)}:bar"  # by time first: what is written together is then kept together
 
 
 @value
@@ -128,7 +128,7 @@ class DecisionMade:
 
     @property
     def key(self) -> str:
-        return f"{int(self.ts.timestamp())}:decision"
+        return f"{_seconds(self.ts)}:decision"
 
 
 @value
@@ -152,7 +152,7 @@ class OrderChanged:
 
     @property
     def key(self) -> str:
-        return f"order:{self.client_id}:{self.status.value}"
+        return f"order:{self.client_id}:{self.status.word}"
 
 
 @value
@@ -385,6 +385,11 @@ class ExchangeSnapshot:
     prices: Mapping[str, float] = field(default_factory=dict)  # mark prices of what is held
 
 
+@lru_cache(maxsize=4)  # the events of a moment happen at one time
+def _seconds(ts: datetime) -> int:
+    return int(ts.timestamp())
+
+
 def advance(state: State, event: Event) -> State:
     """The state after `event`."""
     after: State = _ADVANCE[type(event)](state, event)
@@ -392,22 +397,25 @@ def advance(state: State, event: Event) -> State:
 
 
 def _bar_closed(state: State, event: BarClosed) -> State:
-    prices = dict(state.prices)
-    for symbol, bar in event.bars.items():
-        prices[symbol] = bar.close
-    prices.update(event.marks)
-    equity = state.account.equity(prices)
-    changes: dict[str, Any] = {"ts": max(state.ts, event.ts), "prices": prices}
-    if equity > state.peak_equity:
-        changes["peak_equity"] = equity
-    if event.ts.date() != state.ts.date():
-        changes |= {"day_equity": equity, "day_fees": ZERO}
-    if state.targets and event.ts > state.ts:
-        changes["targets"] = _leaving(state)  # an entry is wished at the price of its bar, and of no later one
-    if state.trades:
-        trades = {symbol: _seen(trade, event.bars.get(symbol), state) for symbol, trade in state.trades.items()}
-        changes["trades"] = trades
-    return state.but(**changes).valued(equity)
+    ts, bars, before = event.ts, event.bars, state.ts
+    prices = {**state.prices, **{symbol: bar.close for symbol, bar in bars.items()}, **event.marks}
+    equity, targets, trades = state.account.equity(prices), state.targets, state.trades
+    if targets and ts > before:
+        targets = _leaving(state)  # an entry is wished at the price of its bar, and of no later one
+    if trades:
+        trades = {symbol: _seen(trade, bars.get(symbol), state) for symbol, trade in trades.items()}
+    dawn = ts.date() != before.date()
+    after = changed(
+        state,
+        ts=ts if ts > before else before,
+        prices=prices,
+        peak_equity=equity if equity > state.peak_equity else state.peak_equity,
+        day_equity=equity if dawn else state.day_equity,
+        day_fees=ZERO if dawn else state.day_fees,
+        targets=targets,
+        trades=trades,
+    )
+    return after.valued(equity)
 
 
 def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
@@ -421,11 +429,12 @@ def _seen(trade: Trade, bar: Bar | None, state: State) -> Trade:
 
 
 def _decision_made(state: State, event: DecisionMade) -> State:
-    wanted, decided = event.decision.targets, max(state.decided, event.ts)
+    wanted, targets, decided = event.decision.targets, state.targets, state.decided
     idle = None if wanted or state.account.positions else state.idle_since or event.ts
-    if not (state.targets or wanted):
-        return state.but(decided=decided, idle_since=idle)
-    return state.but(decided=decided, idle_since=idle, targets={**_leaving(state), **wanted})
+    if targets or wanted:
+        targets = {**_leaving(state), **wanted}
+    after = changed(state, decided=max(decided, event.ts), idle_since=idle, targets=targets)
+    return after.valued(state.equity)
 
 
 def _leaving(state: State) -> dict[str, Target]:

@@ -7,7 +7,7 @@ A value holds other values and never itself, so the collector of cycles need not
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar, dataclass_transform, overload
+from typing import Any, Protocol, TypeVar, dataclass_transform, overload
 
 import msgspec
 
@@ -58,6 +58,9 @@ def _default(f: Any) -> Any:
     return msgspec.NODEFAULT if f.default is MISSING else f.default
 
 
-def changed(value: T, /, **changes: Any) -> T:
-    """A copy of `value` with `changes`."""
-    return msgspec.structs.replace(value, **changes)  # type: ignore[type-var]
+class _Changed(Protocol):
+    def __call__(self, value: T, /, **changes: Any) -> T:
+        """A copy of `value` with `changes`."""
+
+
+changed: _Changed = msgspec.structs.replace  # type: ignore[assignment]

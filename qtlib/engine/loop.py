@@ -113,7 +113,7 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
             watch.trouble(why)
             missed.keep(moment, journal)
             state, agreed = journal.state(), False  # what was written before it failed counts
-            asked, limits = partial(answers, journal=journal), state.limits
+            asked, limits = partial(answers, waiting=journal.commands(), journal=journal), state.limits
             state = journal.absorb(state, [], then=asked)  # people need not wait for an exchange
             rules = _limited(rules, limits, state)
             if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
@@ -152,9 +152,9 @@ class _Missed:
             self.moments.append(moment)
 
 
-def answers(state: State, journal: Journal) -> Conclusions:
+def answers(state: State, waiting: Iterable[Command], journal: Journal) -> Conclusions:
     """What becomes of each command that waits, judged by the state that the one before it left."""
-    for command in journal.commands():
+    for command in waiting:
         state = yield answer(state, command, journal.now())
     return state
 
@@ -163,9 +163,9 @@ def conclusions(
     state: State, moment: Moment, rules: Rules, watch: Watch, journal: Journal | None = None
 ) -> Conclusions:
     """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed."""
-    if journal:
+    if journal and (waiting := journal.commands()):
         limits = state.limits
-        state = yield from answers(state, journal)
+        state = yield from answers(state, waiting, journal)
         rules = _limited(rules, limits, state)
     while (event := watch.news(state)) is not None:
         state = yield event
@@ -185,8 +185,11 @@ def conclusions(
 
 def to_learn_from(moment: Moment, decision: Decision) -> FeaturesSeen | None:
     """The features of what was entered, and of what would have been but for a limit or its costs."""
+    rows = {s.symbol: s.features for s in moment.signals if s.features}
+    if not rows:
+        return None
     followed = {v.symbol for v in decision.verdicts if v.choice is Choice.ENTER or v.reason in FOLLOWED}
-    rows = {s.symbol: s.features for s in moment.signals if s.features and s.symbol in followed}
+    rows = {symbol: features for symbol, features in rows.items() if symbol in followed}
     return FeaturesSeen(moment.ts, moment.signals[0].schema, rows) if rows else None
 
 

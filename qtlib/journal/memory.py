@@ -68,8 +68,9 @@ class MemoryJournal:
 
     def commands(self) -> list[Command]:
         """The commands that no event has answered yet, oldest first."""
-        if self._commands:
-            self._commands = {key: command for key, command in self._commands.items() if key not in self._keys}
+        if not self._commands:
+            return []
+        self._commands = {key: command for key, command in self._commands.items() if key not in self._keys}
         return list(self._commands.values())
 
     def now(self) -> datetime:

@@ -44,14 +44,14 @@ def plan(state: State, rules: Rules) -> tuple[Action, ...]:
     positions = state.account.positions
     if not (positions or state.orders or state.targets):
         return ()
-    working: dict[str, list[Order]] = {}
+    working: dict[str, list[Order]] = {symbol: [] for symbol in (*positions, *state.targets)}
     for order in state.orders.values():
         working.setdefault(order.intent.symbol, []).append(order)
     actions: list[Action] = []
-    for symbol in sorted({**positions, **state.targets, **working}):
+    for symbol in sorted(working):
         if symbol not in rules.instruments:
             continue
-        orders, position = working.get(symbol, []), positions.get(symbol)
+        orders, position = working[symbol], positions.get(symbol)
         if position:
             actions += _protect_and_leave(position, orders, state, rules)
         else:
@@ -65,10 +65,13 @@ def _first_things_first(actions: list[Action], state: State) -> list[Action]:
     A place is kept for each position, as a stop that moves is replaced before it goes; of what is left net stops have
     the first, and targets wait until there is room.
     """
-    actions.sort(key=_is_no_stop)
+    if len(actions) > 1:
+        actions.sort(key=_is_no_stop)
+    asked = [action.intent for action in actions if isinstance(action, Submit) and action.intent.type.conditional]
+    if not asked:
+        return actions
     room = MOST_CONDITIONAL - len(state.account.positions)
     room -= sum(order.intent.type.conditional for order in state.orders.values())
-    asked = [action.intent for action in actions if isinstance(action, Submit) and action.intent.type.conditional]
     if len(asked) <= room:
         return actions
     by_rank = sorted((intent for intent in asked if intent.role is not Role.STOP_LOSS), key=_is_no_net)
@@ -118,8 +121,7 @@ def _is_foreign(intent: OrderIntent) -> bool:
 
 def _protect_and_leave(position: Position, orders: list[Order], state: State, rules: Rules) -> Sequence[Action]:
     symbol, instrument, trade = position.symbol, rules.instruments[position.symbol], state.trades[position.symbol]
-    sign = 1 if position.quantity > 0 else -1
-    closing = Side.of(position.quantity).opposite
+    sign, closing = (1, Side.SELL) if position.quantity > 0 else (-1, Side.BUY)
     actions: list[Action] = []
     by_role: dict[Role, list[Order]] = {}
     for order in orders:

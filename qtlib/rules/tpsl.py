@@ -5,7 +5,7 @@ then on nobody needs a signal to leave a position: the levels are read from the 
 A stop is never moved away, lies on the losing side of the entry at first, and always this side of liquidation.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from math import inf, isnan, nan
 
@@ -14,6 +14,7 @@ from qtlib.domain.decisions import Reason, Signal
 from qtlib.domain.market import Instrument, MarginBracket
 from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource
 from qtlib.domain.state import Trade
+from qtlib.domain.values import changed
 from qtlib.rules import formulas
 
 
@@ -103,7 +104,7 @@ def _learned_plan(signal: Signal, params: ExitParams, costs: Costs) -> ExitPlan:
     if not doubt and not all(0.0 < distance < inf for distance in proposed):
         doubt = "no proposal" if all(isnan(distance) for distance in proposed) else "not finite"
     if doubt:
-        return replace(static_plan(params, ExitSource.STATIC), doubt=doubt)
+        return changed(static_plan(params, ExitSource.STATIC), doubt=doubt)
     target, stop, trail, moved = formulas.learned_levels(
         *proposed,
         signal.volatility_frac,
@@ -139,7 +140,7 @@ def static_plan(params: ExitParams, source: ExitSource) -> ExitPlan:
 
 def _sourced(signal: Signal, plan: ExitPlan) -> ExitPlan:
     """Only a model's levels are called AI: a rule of thumb's are static, whatever profile made them."""
-    return replace(plan, source=ExitSource.AI) if signal.model_version else plan
+    return changed(plan, source=ExitSource.AI) if signal.model_version else plan
 
 
 def vet(
@@ -156,7 +157,7 @@ def vet(
     if nearest > room:
         return plan, Reason.LIQUIDATION
     if plan.stop_frac > room:
-        plan = replace(plan, stop_frac=room, source=ExitSource.CLAMPED)
+        plan = changed(plan, stop_frac=room, source=ExitSource.CLAMPED)
     return plan, Reason.NONE
 
 

@@ -7,12 +7,12 @@ size of position or smallness. Codes and texts are the venue's, because clients 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
 from qtlib.domain.account import exact
 from qtlib.domain.orders import ZERO, OrderIntent, OrderType, Side, TimeInForce, TriggerBy
+from qtlib.domain.values import changed
 from qtlib.exchanges.simulated import margin
 from qtlib.exchanges.simulated.book import View, fires_upward, limit_of, reduces
 from qtlib.rules.formulas import taker_price
@@ -45,7 +45,7 @@ def admit_triggered(intent: OrderIntent, view: View) -> Rejection | None:
 
 def admit_amended(intent: OrderIntent, filled: Decimal, view: View) -> Rejection | None:
     """The first objection to a resting order as `intent`, `filled` of which is done; `view` is without that order."""
-    rest = replace(intent, quantity=intent.quantity - filled)
+    rest = changed(intent, quantity=intent.quantity - filled)
     return _first(_OF_ITS_NUMBERS, intent, view) or _first(_OF_WHAT_RESTS, rest, view)
 
 
@@ -69,10 +69,14 @@ def symbol_known(intent: OrderIntent, view: View) -> Rejection | None:
 
 
 def parameters_fit(intent: OrderIntent, view: View) -> Rejection | None:
-    trailing = intent.type is OrderType.TRAILING_STOP_MARKET
+    trailing, priced = intent.type is OrderType.TRAILING_STOP_MARKET, intent.type.priced
+    triggered = intent.type.conditional and not trailing
+    given = (intent.price is not None, intent.trigger is not None, intent.callback_frac is not None)
+    if given == (priced, triggered, False) and not trailing and intent.activation is None:  # as nearly all are
+        return None
     for name, value, needed in (
-        ("price", intent.price, intent.type.priced),
-        ("triggerPrice", intent.trigger, intent.type.conditional and not trailing),
+        ("price", intent.price, priced),
+        ("triggerPrice", intent.trigger, triggered),
         ("callbackRate", intent.callback_frac, trailing),
     ):
         if needed and value is None:

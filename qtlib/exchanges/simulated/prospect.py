@@ -3,8 +3,7 @@
 All of it reads a `View` and changes nothing: it is the venue that lets things happen.
 """
 
-from collections.abc import Iterator, Mapping, Set
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Set
 from math import inf
 from typing import NamedTuple
 
@@ -18,16 +17,10 @@ from qtlib.exchanges.simulated.way import Way, quiet_range
 class Alarm(NamedTuple):
     """What a bar must stay strictly within to be quiet."""
 
-    low: float = -inf
-    high: float = inf
-    mark_low: float = -inf
-    mark_high: float = inf
-
-    def tighter(self, low: float, high: float, by_mark: bool) -> "Alarm":
-        """This one, and beside it `low` and `high`, of mark prices or of last ones."""
-        if by_mark:
-            return Alarm(self.low, self.high, max(self.mark_low, low), min(self.mark_high, high))
-        return Alarm(max(self.low, low), min(self.high, high), self.mark_low, self.mark_high)
+    low: float
+    high: float
+    mark_low: float
+    mark_high: float
 
 
 class Happening(NamedTuple):
@@ -43,19 +36,23 @@ class Happening(NamedTuple):
 
 def alarms(view: View) -> dict[str, Alarm]:
     """Per symbol, the prices within which a bar must stay to be quiet."""
-    found = dict.fromkeys(view.busy(), Alarm())
+    lows = {symbol: [-inf, -inf] for symbol in view.busy()}  # of last prices and of mark prices
+    highs = {symbol: [inf, inf] for symbol in lows}
     for order in view.book.orders.values():
-        symbol, low, high = order.intent.symbol, *quiet_range(order)
+        symbol, (low, high) = order.intent.symbol, quiet_range(order)
         by_mark = order.waiting and order.intent.trigger_by is TriggerBy.MARK
-        found[symbol] = found[symbol].tighter(low, high, by_mark)
+        lows[symbol][by_mark] = max(lows[symbol][by_mark], low)
+        highs[symbol][by_mark] = min(highs[symbol][by_mark], high)
     for symbol, position in view.book.account.positions.items():
         if view.cross(symbol):
             continue
         wallet, quantity = float(view.book.isolated[symbol]), float(position.quantity)
         price = margin.isolated_liquidation_price(wallet, quantity, float(position.entry_price), view.brackets[symbol])
-        low, high = (price, inf) if quantity > 0 else (-inf, price)
-        found[symbol] = found[symbol].tighter(low, high, by_mark=True)
-    return found
+        if quantity > 0:
+            lows[symbol][True] = max(lows[symbol][True], price)
+        else:
+            highs[symbol][True] = min(highs[symbol][True], price)
+    return {symbol: Alarm(low, highs[symbol][0], mark, highs[symbol][1]) for symbol, (low, mark) in lows.items()}
 
 
 def is_touched(step: Step, alarms: Mapping[str, Alarm], view: View) -> bool:
@@ -75,7 +72,7 @@ def happenings(view: View, ways: Mapping[str, Way], since: float, spent: Set[str
     """What could come next, each at its instant; at the same one liquidation goes first, then triggers."""
     for group in margin.groups(view):
         if any(symbol in ways for symbol in group):
-            instant = matching.runs_out(partial(_left, view, group, ways), since)
+            instant = matching.runs_out(_left(view, group, ways), since)
             if instant is not None:
                 yield Happening(instant, 0, 0, liquidates=group)
     for client_id, order in view.book.orders.items():
@@ -105,13 +102,20 @@ def _is_cross_endangered(step: Step, view: View) -> bool:
     return bool(group) and left <= 0
 
 
-def _left(view: View, group: tuple[str, ...], ways: Mapping[str, Way], instant: float) -> float:
-    """What backs `group` at the mark prices of `instant`, beyond its maintenance margin, in quote."""
-    left = float(margin.backing_of(view, group))
+def _left(view: View, group: tuple[str, ...], ways: Mapping[str, Way]) -> Callable[[float], float]:
+    """At an instant, what backs `group` at the mark prices then, beyond its maintenance margin, in quote."""
+    backed, held = float(margin.backing_of(view, group)), []
     for symbol in group:
-        position, way = view.book.account.positions[symbol], ways.get(symbol)
-        mark = matching.price_at(way.mark, instant) if way else view.quotes[symbol].mark
-        quantity = float(position.quantity)
-        left += quantity * (mark - float(position.entry_price))
-        left -= margin.maintenance(quantity, mark, view.brackets[symbol])
-    return left
+        position, way, mark = view.book.account.positions[symbol], ways.get(symbol), view.quotes[symbol].mark
+        path = way.mark if way else (mark, mark, mark, mark)
+        held.append((float(position.quantity), float(position.entry_price), path, view.brackets[symbol]))
+
+    def at(instant: float) -> float:
+        left = backed
+        for quantity, entry, path, brackets in held:
+            mark = matching.price_at(path, instant)
+            left += quantity * (mark - entry)
+            left -= margin.maintenance(quantity, mark, brackets)
+        return left
+
+    return at

@@ -191,7 +191,9 @@ class Disk:
 
 def _tail(events: Sequence[Event], ts: datetime) -> Sequence[Event]:
     """Those of `events` that are not before `ts`: mostly none, or the last few."""
-    first = len(events)
+    if not events or events[-1].ts < ts:
+        return ()
+    first = len(events) - 1
     while first and events[first - 1].ts >= ts:
         first -= 1
     return events[first:]

@@ -43,6 +43,7 @@ from qtlib.domain.state import (
     FundingPaid,
     OrderChanged,
 )
+from qtlib.domain.values import changed
 from qtlib.exchanges.port import Refused, Unavailable
 from qtlib.exchanges.simulated import margin, matching
 from qtlib.exchanges.simulated.admission import (
@@ -187,13 +188,13 @@ class SimulatedExchange:
         if ZERO < quantity <= order.filled:
             self._end(client_id, OrderStatus.CANCELED, f"amended to {quantity:f}, {order.filled:f} is filled")
         else:
-            intent = replace(order.intent, quantity=quantity, price=price)
+            intent = changed(order.intent, quantity=quantity, price=price)
             others = {name: other for name, other in self._book.orders.items() if name != client_id}
-            if no := admit_amended(intent, order.filled, replace(self.view, book=replace(self._book, orders=others))):
+            if no := admit_amended(intent, order.filled, changed(self.view, book=replace(self._book, orders=others))):
                 raise Refused(str(no))
             self._book.orders = others
             self._book.orders_taken += 1
-            order = replace(order, intent=intent, number=self._book.orders_taken)
+            order = changed(order, intent=intent, number=self._book.orders_taken)
             self._put(order)
             self._meet_market(order, self._clock.quotes[intent.symbol].price)
         self._keep()
@@ -303,7 +304,7 @@ class SimulatedExchange:
         elif rejection := admit_triggered(intent, self.view):
             self._end(intent.client_id, OrderStatus.REJECTED, str(rejection))
         else:
-            order = replace(order, triggered=True)
+            order = changed(order, triggered=True)
             self._put(order)
             self._meet_market(order, reference)
 
@@ -330,7 +331,7 @@ class SimulatedExchange:
         quantity = quantity if backed else closed
         if quantity:
             self._clock.quotes[intent.symbol].taken += float(quantity)
-            order = replace(order, filled=order.filled + quantity)
+            order = changed(order, filled=order.filled + quantity)
             self._put(order)
             paid = fee(quantity, price, fee_frac).quantize(margin.QUANTUM)
             self._book_fill(intent.client_id, intent.symbol, intent.side, quantity, price, paid, maker)
@@ -450,7 +451,7 @@ class SimulatedExchange:
             if way and order.waiting and order.intent.type is OrderType.TRAILING_STOP_MARKET:
                 extreme = way.trail(order).extreme
                 if extreme != order.extreme:
-                    self._put(replace(order, extreme=extreme))
+                    self._put(changed(order, extreme=extreme))
 
     def _stand_after(self, step: Step) -> None:
         """Prices as they are once `step` is over, and how much there is to take until the next."""
