@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from qtlib.domain.panel import Array, Panel
 from qtlib.learning import indicators as ta
@@ -82,6 +83,11 @@ class FeatureSet:
     def schema_hash(self) -> str:
         """Changes with a name, the order, a lookback, a period or a formula: with what a number here means."""
         return schema_hash(self.features)
+
+    def known_in(self, panel: Panel) -> "FeatureSet":
+        """Those that say anything of the newest bars of `panel`: without bitcoin, or funding rates, some never do."""
+        told: npt.NDArray[np.bool_] = np.isfinite(self.matrix(panel.last(2 * self.lookback))).any(axis=(0, 1))
+        return FeatureSet(tuple(name for name, known in zip(self.names, told.tolist(), strict=True) if known))
 
     def matrix(self, panel: Panel) -> Array:
         """Every feature at every bar. (symbols, bars, features)"""

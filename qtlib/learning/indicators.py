@@ -74,7 +74,10 @@ def anchored(panel: Panel, indicator: Indicator) -> Array:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for row, start, known, end, bars in _stretches(panel):
             out[row, known:end] = indicator(bars)[known - start :]
-    return finite(np.where(_silent(panel), np.nan, out))
+    told = out[:, LOOKBACK - 1 :]
+    told[_silent(panel)[:, LOOKBACK - 1 :]] = np.nan
+    finite(told)
+    return out
 
 
 def rsi(span: int) -> Indicator:
@@ -168,7 +171,7 @@ def _stretches(panel: Panel) -> list[tuple[int, int, int, int, Bars]]:
     there = ~np.isnan(panel.close + panel.volume)
     for block, end in _blocks(panel.times):
         for rows, start, stop in _unbroken(panel.times, there, block - WARM_UP, end):
-            known = max(block, start + SETTLED)
+            known = max(block, start + SETTLED, LOOKBACK - 1)
             if rows and known < stop:
                 columns = zip(*_scaled(panel, rows, start, stop), strict=True)
                 found += [(row, start, known, stop, Bars(*bars)) for row, bars in zip(rows, columns, strict=True)]
@@ -177,12 +180,10 @@ def _stretches(panel: Panel) -> list[tuple[int, int, int, int, Bars]]:
 
 @shared
 def _silent(panel: Panel) -> npt.NDArray[np.bool_]:
-    """Where nothing is said: too near the beginning, or where the price has stood still."""
+    """Where the price has stood still: nothing is said there."""
     moves = panel.high != panel.low
     moves[:, 1:] |= panel.close[:, 1:] != panel.close[:, :-1]
-    silent = still(moves, _STILL)
-    silent[:, : LOOKBACK - 1] = True
-    return silent
+    return still(moves, _STILL)
 
 
 def _unbroken(times: Times, there: npt.NDArray[np.bool_], first: int, end: int) -> Iterator[tuple[list[int], int, int]]:

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from market_data import folder as real_data
 from panels import a_panel_of, a_quiet_panel, wild_panels
 
+from qtlib.engine.feeds import panel_of
 from qtlib.learning.features import DEFAULT_FEATURES, FEATURES, Feature, FeatureSet, schema_hash
 from qtlib.learning.sharing import sharing
+from qtlib.market import read
 from qtlib.market.simulated import simulate
 
 EVERY = FeatureSet(tuple(FEATURES))
@@ -136,6 +139,20 @@ def test_without_bitcoin_nothing_is_said_against_it():
     assert silent == {"beta_168", "correlation_72", "against_bitcoin_24", "bitcoin_1"}
 
 
+def test_a_set_can_do_without_what_a_market_does_not_tell():
+    whole = a_quiet_panel()
+    alone = replace(whole, symbols=("ADAUSDT", "ATOMUSDT", "ETHUSDT", "SOLUSDT"))
+    unfunded = replace(whole, funding_frac=np.full(whole.close.shape, np.nan))
+    assert EVERY.known_in(whole) == EVERY
+    assert set(EVERY.names) - set(EVERY.known_in(alone).names) == {
+        "beta_168",
+        "correlation_72",
+        "against_bitcoin_24",
+        "bitcoin_1",
+    }
+    assert set(EVERY.names) - set(EVERY.known_in(unfunded).names) == {n for n in FEATURES if n.startswith("funding")}
+
+
 def test_together_or_alone_the_same_bits():
     panel = a_quiet_panel()
     alone = np.stack([feature.of(panel) for feature in FEATURES.values()], axis=-1)
@@ -177,6 +194,14 @@ def test_a_simulated_market_is_told_alike_live_and_in_research():
     closes = np.stack([frame["close"].to_numpy() for frame in market.bars.values()])
     panel = a_panel_of(closes, tuple(market.bars))
     whole = EVERY.matrix(panel)
+    for end in np.random.default_rng(0).integers(EVERY.lookback, len(panel), 40):
+        assert apart(EVERY.last(panel.between(0, end)), whole[:, end - 1]) == []
+
+
+def test_real_bars_are_told_alike_live_and_in_research_and_mostly_known():
+    panel = panel_of(read(real_data(), ["BTCUSDT", "ETHUSDT", "SOLUSDT"], "1h", "2022-06-01", "2023-01-01"))
+    whole = EVERY.matrix(panel)
+    assert np.isfinite(whole[:, EVERY.lookback :]).mean(axis=(0, 1)).min() > 0.95
     for end in np.random.default_rng(0).integers(EVERY.lookback, len(panel), 40):
         assert apart(EVERY.last(panel.between(0, end)), whole[:, end - 1]) == []
 
