@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from qtlib.domain.panel import Array, Panel
 from qtlib.learning import indicators as ta
@@ -86,8 +85,8 @@ class FeatureSet:
 
     def known_in(self, panel: Panel) -> "FeatureSet":
         """Those that say anything of the newest bars of `panel`: without bitcoin, or funding rates, some never do."""
-        told: npt.NDArray[np.bool_] = np.isfinite(self.matrix(panel.last(2 * self.lookback))).any(axis=(0, 1))
-        return FeatureSet(tuple(name for name, known in zip(self.names, told.tolist(), strict=True) if known))
+        told = self.matrix(panel.last(2 * self.lookback))
+        return FeatureSet(tuple(n for place, n in enumerate(self.names) if np.isfinite(told[..., place]).any()))
 
     def matrix(self, panel: Panel) -> Array:
         """Every feature at every bar. (symbols, bars, features)"""
