@@ -28,11 +28,11 @@ LIES = [
 class Command:
     """`qt live` with a venue that has these faults."""
 
-    def __init__(self, root, faults=(), *settings):
+    def __init__(self, root, faults=()):
         root.mkdir(exist_ok=True)
         self.root, told = root, root / "faults.yaml"
         told.write_text(dump_yaml({"faults": list(faults)}))
-        words = [*SETTINGS, *QUICK, f"venue.faults={told}", *settings]
+        words = [*SETTINGS, *QUICK, f"venue.faults={told}"]
         command = [sys.executable, "-m", "qtlib.cli", "live", *(word for text in words for word in ("-p", text))]
         env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(root)}
         env |= {"COLUMNS": "500"}
@@ -42,7 +42,7 @@ class Command:
 
     def end(self):
         """What it said, and its exit code."""
-        said, _ = self._process.communicate(timeout=120)
+        said, _ = self._process.communicate(timeout=300)
         return said, self._process.returncode
 
     def begun(self):
@@ -88,23 +88,28 @@ def test_hedge_mode_leverage_a_wrong_clock_and_keys_that_withdraw_are_told_and_n
 
 
 @pytest.mark.parametrize(
-    ("fault", "settings", "code", "words"),
+    ("fault", "code", "words"),
     [
         (
             {"kind": "key_refused", "on": "* v[123]/a*|* v1/[lmc]*", "times": None},
-            (),
             2,
             "Untrusted: -2015: Invalid API-key, IP, or permissions for action.",
         ),
         (
             {"kind": "alters", "on": "GET v1/exchangeInfo", "field": "status", "value": "SETTLING"},
-            (),
             3,
             "Refused: BTCUSDT is SETTLING, not TRADING",
         ),
     ],
     ids=["wrong keys", "a symbol that does not trade"],
 )
-def test_what_no_session_can_begin_with_is_refused(qt_live, fault, settings, code, words):
-    said, ended = qt_live("refused", [fault], *settings).end()
+def test_what_no_session_can_begin_with_is_refused(qt_live, fault, code, words):
+    said, ended = qt_live("refused", [fault]).end()
     assert (words in said, ended) == (True, code), said
+
+
+def test_filters_that_change_under_a_session_are_told_in_the_venues_words_and_it_ends_in_order(qt_live):
+    said, code = qt_live("changed", [{"kind": "filters", "what": "lot", "factor": 7, "first": 30}]).end()
+    assert code == 0
+    assert "order rejected: -4023: Qty not increased by step size." in said
+    assert "closed: its 60 bars were traded" in said
