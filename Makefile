@@ -18,7 +18,7 @@ lab: .venv/ready  ## JupyterLab, on the tour
 bench: .venv/ready  ## how fast it is, as a table and as JSON under runs/
 	@$(BIN)/python -m tests.bench
 
-prove: .venv/ready  ## sessions through 10,000 seeded trials, and some hundreds over the wire; goes on where it was
+prove: .venv/ready  ## sessions through seeded trials by the thousand, and real ones through the kill matrix; goes on where it was
 	@$(BIN)/python -m tests.prove
 
 check: .venv/ready  ## format, lint, types

@@ -16,7 +16,7 @@ def test_a_session_keeps_every_law_whatever_goes_wrong(first):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_session_keeps_every_law_over_the_wire_too(seed):
-    assert live(trial(seed, wire=True)).broken == [], f"python -m tests.prove --seed {seed} --wire"
+    assert live(trial(seed, wire=True)).broken == [], f"python -m tests.prove --seed {seed} --way 'over the wire'"
 
 
 def test_a_seed_is_the_same_trial_and_the_same_life_each_time():

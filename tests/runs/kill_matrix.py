@@ -1,201 +1,211 @@
-"""The kill matrix: a real `qt live` with all that is below it, struck at instants of its market, and what is left.
+"""The kill matrix: real sessions struck at steps of theirs, and what is left of each.
 
-A life is one account from its first bar to its last, over as many sessions as it takes: whoever kills the supervisor
-has to start another, as a person would. Lives of the same settings end the same, whatever struck them. A helper of the
-tests, and of `make prove`.
+In a life each of some orders meets the same outcome (accepted, refused, lost on its way, …), and at each one blow
+falls, at one step of one process. It ends as one of the same outcome that was left in peace, whatever struck it.
+`cells` is the whole matrix, `lives` shares it out, `live_through` tries a share of it. A helper of the tests, and of
+`make prove`.
 """
 
-import os
 import random
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
-import psutil
-from supervision import left_of
+from kill_life import (
+    ENTRY,
+    HELD_S,
+    KERNEL,
+    KILL,
+    RUNNER,
+    SETTINGS,
+    STOP,
+    STOP_LOSS,
+    SUPERVISOR,
+    VENUE,
+    WIRE,
+    Life,
+    Slot,
+)
+from strike import AFTER, BEFORE, Blow
 
-from qtlib.domain.orders import OrderStatus
-from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderChanged, OrderRequested
-from qtlib.journal import Journal
-from qtlib.params import Params, resolve
-from qtlib.runs import atomic, wiring
-from qtlib.runs.folder import journal_location, runs, venue_location
+from qtlib.domain.naming import name_of
+from qtlib.domain.orders import ZERO, OrderIntent, Role, Side
+from qtlib.exchanges.simulated.faults import PLACING
+from qtlib.market.timeframes import length_of
+from qtlib.params import resolve
+from qtlib.runs import wiring
+from qtlib.runs.folder import HOME
 
-KERNEL, RUNNER, SUPERVISOR, VENUE = "kernel", "runner", "supervisor", "venue"
-KILL, STOP = "kill", "stop"  # SIGKILL · SIGSTOP, and SIGCONT after `RESTING_S` if nobody has killed it by then
-RESTING_S = 4.0
-BUSY = ("universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", "sizing.confidence_threshold=0.55", "limits.cooldown_s=0")
-BUSY += ("strategy.params={fast: 4, medium: 8, slow: 12, volatility_span: 12}",)  # it trades from the first day on
-QUICK = ("session.heartbeat_s=0.1", "session.hung_after_s=3", "session.grace_s=10")
+BLOWS = ((KERNEL, KILL), (RUNNER, KILL), (SUPERVISOR, KILL), (VENUE, KILL), (KERNEL, STOP))
+TRIAL = "trial stop"
+REJECTED_EVERY = 6  # bars
+
+OUTCOMES: Mapping[str, Mapping[str, Any] | None] = {
+    "accepted": None,
+    "rejected": {"kind": "rejected", "times": None},  # whatever it is called when it is asked for again
+    "timed out after acceptance": {"kind": "timeout", "executes": True},
+    "503 after acceptance": {"kind": "unknown_error", "executes": True},
+    "503, not accepted": {"kind": "unknown_error", "executes": False},
+    "503, failed": {"kind": "unavailable"},
+    "reset after acceptance": {"kind": "reset", "executes": True},
+}
+
+
+class Step(NamedTuple):
+    """A step of a session as it deals with an order of a kind; `again`: in the session after one that was killed."""
+
+    name: str
+    order: str
+    again: bool = False
+    which: str = "*"  # of several of that name
+
+
+STEPS = (
+    *(Step(name, ENTRY) for name in ("market", "heard", "moment", "asked", "sent", WIRE, "became")),
+    *(Step(name, STOP_LOSS) for name in ("asked", "sent", WIRE, "became")),
+    *(Step(name, ENTRY, again=True) for name in ("opening", "recovery heard", "recovery snapshot")),
+    *(Step("recovery learned", ENTRY, again=True, which=str(line)) for line in (1, 2, 3, 4)),
+)
+ENDS = (Step(WIRE, TRIAL), Step("closing", ""))  # at the beginning and at the end, where no order has an outcome
+
+
+class Cell(NamedTuple):
+    """One of the matrix."""
+
+    step: Step
+    side: str
+    who: str
+    how: str
+    outcome: str
+
+    def __str__(self) -> str:
+        which = f" {self.step.which}" if self.step.which != "*" else ""
+        about = f" of {self.step.order}" if self.step.order else ""
+        return f"{self.how} {self.who} {self.side} {self.step.name}{which}{about}, {self.outcome}"
+
+
+def cells() -> list[Cell]:
+    """The whole matrix."""
+    sides = (BEFORE, AFTER)
+    found = [Cell(step, side, *blow, o) for o, step, side, blow in product(OUTCOMES, STEPS, sides, BLOWS)]
+    return found + [Cell(step, side, *blow, "accepted") for step, side, blow in product(ENDS, sides, BLOWS)]
+
+
+def lives(slots: int = 8) -> list[tuple[Cell, ...]]:
+    """The matrix, shared out: the cells of a life have one outcome in common, and the kind of order that meets it.
+
+    Else they are drawn, and so is the order of lives: so that any number of them is a fair sample of it.
+    """
+    dice = random.Random("the matrix")
+    worlds: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells():
+        worlds.setdefault((cell.outcome, cell.step.order), []).append(cell)
+    trials, closings = (worlds.pop(("accepted", step.order)) for step in ENDS)
+    for found in worlds.values():
+        dice.shuffle(found)
+    shared = [tuple(found[at : at + slots]) for found in worlds.values() for at in range(0, len(found), slots)]
+    for n, (trial, closing) in enumerate(zip(trials, closings, strict=True)):
+        shared[n] = (trial, *shared[n], closing)  # these are of the outcome that is none
+    dice.shuffle(shared)
+    return shared
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    """Who is struck, how, and when: as the market closes bar number `bar`, or up to `later_s` after that."""
+class Lived:
+    """What became of a life."""
 
-    who: str
-    how: str
-    bar: int
-    later_s: float = 0.0
-
-
-def _entries(events):
-    """Entries that reached the venue: one that certainly did not is asked for again, by another name."""
-    asked = {e.intent.client_id for e in events if isinstance(e, OrderRequested) and e.intent.role.name == "ENTRY"}
-    lost = {e.client_id for e in events if isinstance(e, OrderChanged) and e.status is OrderStatus.LOST}
-    return len(asked - lost)
+    wrongs: list[str]
+    struck: list[str]
+    figures: dict[str, int]
 
 
-@dataclass(slots=True)
-class Life:
-    """An account under `root`, and the session that trades it now."""
-
-    root: Path
-    settings: Sequence[str]
-    struck: list[str] = field(default_factory=list)  # what was done to it, in order
-    _session: psutil.Popen | None = None
-
-    @property
-    def params(self) -> Params:
-        return resolve("params/sim.yaml", [*self.settings, *QUICK]).params
-
-    def live(self, blows: Sequence[Blow] = (), within_s: float = 600.0) -> None:
-        """From the first bar to the last."""
-        ends, coming = time.monotonic() + within_s, sorted(blows, key=lambda blow: blow.bar)
-        while (left := self._bars_left()) or coming:
-            if not left:
-                raise AssertionError(f"the last bar came before {coming}")
-            self._begin(left)
-            while self._session.poll() is None:
-                if time.monotonic() > ends:
-                    self.end()
-                    raise AssertionError(f"not over within {within_s:g} s, after {self.struck}:\n{self.heard()}")
-                if coming and self._bar() >= coming[0].bar:
-                    self._strike(coming.pop(0))
-                time.sleep(0.02)
-            while left_of(self.root):  # what a killed supervisor leaves ends by itself
-                time.sleep(0.05)
-
-    def end(self) -> None:
-        """Kill what is there."""
-        for process in left_of(self.root):
-            process.kill()
-
-    def heard(self) -> str:
-        return (self.root / "heard").read_text(encoding="utf-8")
-
-    def ending(self) -> dict[str, Any]:
-        """All that must be the same however often it was struck; a duplicate order would show in it."""
-        params = self.params
-        with Journal(journal_location(params.session.account, self.root), params.session.account) as journal:
-            state = journal.state()
-            events = [event for _, event in journal.events()]
-        venue = wiring.venue(params, wiring.instruments(params), venue_location(params.session.account, self.root))
-        theirs = venue.account
-        venue.close()
-        fills = [event.fill for event in events if isinstance(event, Filled)]
-        return {
-            "account": state.account,
-            "venue": theirs,
-            "trades": {symbol: trade.but(trade_id="") for symbol, trade in state.trades.items()},
-            "targets": state.targets,
-            "open orders": sorted(
-                (o.intent.symbol, o.intent.role.name, o.intent.trigger) for o in state.orders.values()
-            ),
-            "fills": [(f.ts, f.symbol, f.side, f.quantity, f.price, f.fee) for f in fills],
-            "bars": sum(isinstance(event, BarClosed) for event in events),
-            "decisions": sum(isinstance(event, DecisionMade) for event in events),
-            "entries": _entries(events),
-        }
-
-    # --- below --------------------------------------------------------------------------------------------
-
-    def _begin(self, bars: int) -> None:
-        words = [*self.settings, *QUICK, f"session.max_bars={bars}"]
-        command = [sys.executable, "-m", "qtlib.cli", "live", *(w for text in words for w in ("-p", text))]
-        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(self.root)}
-        with (self.root / "heard").open("a", encoding="utf-8") as heard:
-            self._session = psutil.Popen(command, env=env, stdout=heard, stderr=heard, start_new_session=True)
-
-    def _bars_left(self) -> int:
-        """Counted where it is exact, while nobody writes."""
-        where = journal_location(self.params.session.account, self.root)
-        in_all = wiring.bars_to_trade(self.params) or 0
-        if not where.exists():
-            return in_all
-        with Journal(where, self.params.session.account) as journal:
-            return in_all - sum(isinstance(event, BarClosed) for _, event in journal.events())
-
-    def _bar(self) -> int:
-        """How many bars have closed, as far as the last sign of life tells."""
-        newest = next(runs(self.root), None)
-        beat = (newest and atomic.read_json(newest / "heartbeat.json")) or {}
-        if "venue_ts" not in beat:
-            return 0
-        since = datetime.fromisoformat(beat["venue_ts"]) - wiring.simulated_market(self.params).start
-        return round(since / timedelta(seconds=_span_s(self.params)))
-
-    def _strike(self, blow: Blow) -> None:
-        time.sleep(blow.later_s)
-        process = self._find(blow.who)
-        if process is None:
-            self.struck.append(f"{blow}: nobody there")
-            return
-        process.kill() if blow.how == KILL else process.suspend()
-        self.struck.append(f"{blow.who} {blow.how} at bar {self._bar()}")
-        if blow.how == STOP:
-            until = time.monotonic() + RESTING_S
-            while time.monotonic() < until and process.is_running():
-                time.sleep(0.05)
-            if process.is_running():
-                process.resume()
-
-    def _find(self, who: str) -> psutil.Process | None:
-        """The process of that part, once there is one: right after a blow the next may still be on its way."""
-        word = {KERNEL: "ipykernel_launcher", RUNNER: "qtlib.runs.segment", VENUE: "exchange"}.get(who)
-        until = time.monotonic() + 20
-        while time.monotonic() < until and self._session.is_running():
-            if word is None:
-                return self._session
-            for process in self._session.children(recursive=True):
-                if word in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
-                    return process
-            time.sleep(0.02)
-        return None
+def live_through(its: Sequence[Cell], root: Path, bars: int = 120) -> Lived:
+    """Live through these cells in one life under `root`, and compare it with one in peace."""
+    main = its[len(its) // 2]
+    quiet = peace("rejected" if main.outcome == "rejected" else "accepted", main.step.order, bars)
+    blows = blows_of(its, quiet)
+    life = Life(root, faults_of(main.outcome, main.step.order, blows, quiet.slots), blows, bars)
+    begun = time.monotonic()
+    try:
+        life.live()
+        ending = life.ending()
+        wrongs = life.wrongs()
+        wrongs += [f"{k} is {ending[k]}, in peace {there}" for k, there in quiet.ending.items() if ending[k] != there]
+    except AssertionError as why:
+        wrongs = [str(why)]
+    finally:
+        life.end()
+    fell = Counter(f"{blow.how} of the {blow.who}" for blow in blows[: len(life.struck)])
+    took = round(time.monotonic() - begun)
+    return Lived(
+        wrongs, life.struck, {"cells": len(its), "blows": len(life.struck), **fell, "seconds of a life, at most": took}
+    )
 
 
-def some_blows(seed: int, bars: int, count: int) -> list[Blow]:
-    """Blows to anybody at any time, drawn from `seed`."""
-    dice = random.Random(seed)
-    who, how = (KERNEL, RUNNER, SUPERVISOR, VENUE), (KILL, KILL, STOP)
-    times = sorted(dice.sample(range(5, bars - 20), count))
-    return [Blow(dice.choice(who), dice.choice(how), bar, dice.uniform(0.0, 0.3)) for bar in times]
+class Peace(NamedTuple):
+    """How a life ends that is left in peace, and where one of its outcome can be struck."""
+
+    ending: dict[str, Any]
+    slots: Sequence[Slot]
+    last: str  # when its last bar closed
 
 
-def _span_s(params: Params) -> int:
-    return {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400}[params.data.timeframe]
+@cache
+def peace(outcome: str, order: str, bars: int = 120) -> Peace:
+    """A life that nobody strikes, where orders are rejected or else accepted: however that was told, it is one life."""
+    with TemporaryDirectory(prefix="qt-peace-") as folder:
+        life = Life(Path(folder) / "life", faults_of(outcome, order), bars=bars)
+        try:
+            life.live()
+        finally:
+            life.end()
+        assert not life.wrongs(), life.wrongs()
+        return Peace(life.ending(), life.slots(order, outcome == "rejected"), life.last())
 
 
-def main() -> None:
-    """`python tests/runs/kill_matrix.py SEED…`: a life of that seed each, beside one that was left in peace."""
-    settings = [*BUSY, "data.bars=300"]
-    with TemporaryDirectory(prefix="qt-kills-") as folder:
-        peace = Life(Path(folder) / "peace", settings)
-        peace.root.mkdir()
-        peace.live()
-        for seed in map(int, sys.argv[1:] or ["1"]):
-            life = Life(Path(folder) / f"seed-{seed}", settings)
-            life.root.mkdir()
-            begun = time.monotonic()
-            life.live(some_blows(seed, 300, 5))
-            same = life.ending() == peace.ending()
-            print(f"seed {seed}: {'same' if same else 'DIFFERENT'}, {time.monotonic() - begun:.0f} s; {life.struck}")
+# --- what a life is struck by -----------------------------------------------------------------------------
 
 
-if __name__ == "__main__":
-    main()
+def blows_of(its: Sequence[Cell], quiet: Peace) -> list[Blow]:
+    """The blows of a life, in order: each cell has a slot of its own, but those at its beginning and at its end."""
+    free = iter(quiet.slots)
+    found: list[Blow] = []
+    for cell in its:
+        step, blow = cell.step, (cell.who, cell.how)
+        if step.order == TRIAL:
+            found.append(Blow(*blow, WIRE, cell.side, "qt-trial-*"))
+        elif not step.order:
+            found.append(Blow(*blow, step.name, cell.side, quiet.last))  # sessions before it close as well
+        elif step.again:
+            found.append(Blow(KERNEL, KILL, "sent", AFTER, next(free).order(ENTRY)))
+            found.append(Blow(*blow, step.name, cell.side, step.which))
+        else:
+            slot = next(free)
+            when = {"market": slot.before, "heard": slot.before, "moment": slot.closed}
+            found.append(Blow(*blow, step.name, cell.side, when.get(step.name) or slot.order(step.order)))
+    return found
+
+
+def faults_of(outcome: str, order: str, blows: Sequence[Blow] = (), slots: Sequence[Slot] = ()) -> list[dict[str, Any]]:
+    """What the venue does to the orders of the slots; and it holds the requests at which blows are to fall."""
+    its, about = OUTCOMES[outcome], [slot.order(order) for slot in slots]
+    if outcome == "rejected":  # in peace as well, since what follows is another life
+        about = _every_so_often(order)
+    met = [] if its is None else [{"on": PLACING, "about": one, **its} for one in about]
+    held = {"on": PLACING, "seconds": HELD_S, "times": None}
+    return met + [{"kind": f"delay_{blow.side}", "about": blow.about, **held} for blow in blows if blow.step == WIRE]
+
+
+def _every_so_often(order: str) -> list[str]:
+    """The orders of that kind that are wished at some of the bars."""
+    params = resolve(HOME / "params" / "sim.yaml", list(SETTINGS)).params
+    start, span = wiring.simulated_market(params).start, length_of(params.data.timeframe)
+    wish = OrderIntent("", "*", Side.BUY, ZERO, Role.ENTRY if order == ENTRY else Role.STOP_LOSS)
+    bars = range(0, 1_000, REJECTED_EVERY)
+    return [f"{name_of(wish, start + bar * span, 0).removesuffix('-0')}-*" for bar in bars]

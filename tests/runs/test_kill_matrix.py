@@ -1,39 +1,36 @@
-"""The parts of a real session struck once each, in one life: it ends as the life that was left in peace."""
+"""A sample of the kill matrix, which `make prove` goes through: a real session, struck at steps of it."""
 
 import pytest
 from death_drill import until
-from kill_matrix import BUSY, KERNEL, KILL, RUNNER, STOP, SUPERVISOR, VENUE, Blow, Life
+from kill_life import ENTRY, KERNEL, KILL, RUNNER, STOP, STOP_LOSS, SUPERVISOR, VENUE, WIRE
+from kill_matrix import BLOWS, ENDS, OUTCOMES, STEPS, Cell, Step, cells, live_through, lives
+from strike import AFTER, BEFORE
 from supervision import left_of
 
-SETTINGS = (*BUSY, "data.bars=120")
-EACH_ONCE = [
-    Blow(KERNEL, KILL, 20, 0.05),
-    Blow(RUNNER, KILL, 45),
-    Blow(SUPERVISOR, KILL, 70),
-    Blow(KERNEL, STOP, 85),
-    Blow(VENUE, KILL, 100),
-]
+OUTCOME = "timed out after acceptance"
+SAMPLE = (
+    Cell(Step("asked", ENTRY), AFTER, KERNEL, KILL, OUTCOME),
+    Cell(Step(WIRE, ENTRY), AFTER, VENUE, KILL, OUTCOME),
+    Cell(Step("sent", ENTRY), BEFORE, RUNNER, KILL, OUTCOME),
+    Cell(Step("became", ENTRY), BEFORE, SUPERVISOR, KILL, OUTCOME),
+    Cell(Step("moment", ENTRY), AFTER, KERNEL, STOP, OUTCOME),
+)
 
 
 @pytest.fixture
-def a_life(tmp_path):
-    lives = []
-
-    def begin(name):
-        lives.append(Life(tmp_path / name, SETTINGS))
-        lives[-1].root.mkdir()
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
+def root(tmp_path):
+    yield tmp_path
     until(lambda: left_of(tmp_path) == [])
 
 
-def test_whoever_is_killed_or_stopped_the_account_ends_as_if_nobody_had_been(a_life):
-    peace, rough = a_life("peace"), a_life("rough")
-    peace.live()
-    rough.live(EACH_ONCE)
-    assert not any("nobody" in words for words in rough.struck)
-    assert len(peace.ending()["fills"]) > 20
-    assert rough.ending() == peace.ending()
+def test_whoever_is_killed_or_stopped_at_whichever_step_the_account_ends_as_if_nobody_had_been(root):
+    lived = live_through(SAMPLE, root / "life", bars=60)
+    assert lived.wrongs == []
+    assert len(lived.struck) == len(SAMPLE)
+
+
+def test_the_matrix_is_whole_and_each_cell_of_it_is_in_one_life():
+    every = cells()
+    assert len(every) == len(set(every)) == len(OUTCOMES) * len(STEPS) * 2 * len(BLOWS) + len(ENDS) * 2 * len(BLOWS)
+    assert sorted(map(str, every)) == sorted(str(cell) for life in lives() for cell in life)
+    assert {(step.name, step.order) for step in STEPS} >= {("asked", STOP_LOSS), (WIRE, STOP_LOSS), (WIRE, ENTRY)}
