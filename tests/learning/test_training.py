@@ -137,3 +137,13 @@ def test_a_model_that_has_no_name_is_refused():
         TrainParams(model="oracle")
     with pytest.raises(ValueError, match="momentum_"):
         fitted("trend", replace(a_dataset(), names=tuple("abcdef")))
+
+
+def test_symbols_that_move_as_one_are_one_witness():
+    """Without an edge, ten copies of a market bear a chance finding out no more than one does."""
+    believed = 0
+    for seed in range(8):
+        one = a_dataset(1500, symbols=("A",), edge=0.0, seed=seed, span=24)
+        ten = one.take(np.repeat(np.arange(1500), 10))
+        believed += fitted("logistic", ten, max_rows=15_000).calibration.r[1] > 0
+    assert believed <= 3
