@@ -9,8 +9,9 @@ from collections.abc import Callable
 from a_trial import Trial
 
 from qtlib.domain.commands import Command, Verb
+from qtlib.domain.events import Event
 from qtlib.domain.orders import Role, Submit
-from qtlib.domain.state import Event, State
+from qtlib.domain.state import State
 from qtlib.engine.auditor import Auditor
 from qtlib.exchanges.port import Unavailable, Unknown
 from qtlib.rules.status import code

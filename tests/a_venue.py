@@ -7,9 +7,9 @@ from builders import BTC, ETH, HOUR, T0, XRP, a_bar
 from hypothesis import settings
 
 from qtlib.domain.account import Account
+from qtlib.domain.events import CashMoved, Filled, FundingPaid, OrderChanged
 from qtlib.domain.market import Step
 from qtlib.domain.orders import Cancel, OrderIntent, OrderType, Role, Side, Submit, TriggerBy
-from qtlib.domain.state import CashMoved, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 
 LISTED = {i.symbol: i for i in (BTC, ETH, replace(XRP, tick=Decimal("0.01")))}

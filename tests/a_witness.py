@@ -14,9 +14,7 @@ from a_rough_way import PATIENCE
 
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
-from qtlib.domain.naming import PREFIX, role_of
-from qtlib.domain.orders import ExitReason, OrderIntent, OrderStatus, Role, Side
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     START,
     BarClosed,
     CashCorrected,
@@ -27,8 +25,10 @@ from qtlib.domain.state import (
     OrderChanged,
     OrderRequested,
     PositionAdopted,
-    State,
 )
+from qtlib.domain.naming import PREFIX, role_of
+from qtlib.domain.orders import ExitReason, OrderIntent, OrderStatus, Role, Side
+from qtlib.domain.state import State
 from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.exchanges.simulated.book import Resting
 from qtlib.rules.limits import RiskLimits

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from notebook_form import faults
 
-from qtlib.domain.state import Filled
+from qtlib.domain.events import Filled
 from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import panel_of
 from qtlib.exchanges.simulated import SimulatedExchange, instruments

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from qtlib.domain.events import ProtectionOverdue
 from qtlib.domain.orders import OrderStatus
-from qtlib.domain.state import ProtectionOverdue, State
+from qtlib.domain.state import State
 from qtlib.exchanges.port import ExchangeError
 
 PERIOD_S = 0.2

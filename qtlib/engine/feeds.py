@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from qtlib.domain.decisions import Moment, Signal
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar, Step
 from qtlib.domain.panel import DOUBTS, Array, Beliefs, Panel, Times, side_by_side
-from qtlib.domain.state import START
 
 OHLCV = ["open", "high", "low", "close", "volume"]
 

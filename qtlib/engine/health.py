@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from qtlib.domain.state import START, State, TradingStatus
+from qtlib.domain.events import START, TradingStatus
+from qtlib.domain.state import State
 from qtlib.rules.limits import drawdown_frac
 
 LATE = 5  # intervals without a sign of life, and

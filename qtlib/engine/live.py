@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qtlib.domain.decisions import Moment, Signal
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar
 from qtlib.domain.panel import Array, Panel, Times
-from qtlib.domain.state import START
 from qtlib.engine.feeds import OHLCV, Strategy, signals_of
 from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData, RunningMarket, WaitingMarket
 

@@ -13,19 +13,19 @@ from typing import Protocol
 
 from qtlib.domain.commands import Command
 from qtlib.domain.decisions import Choice, Decision, Moment, Reason
-from qtlib.domain.learned import FeaturesSeen
-from qtlib.domain.orders import Submit
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     END_OF_DATA,
     BarClosed,
     DecisionMade,
     Event,
     LimitsSet,
     OrderRequested,
-    State,
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.learned import FeaturesSeen
+from qtlib.domain.orders import Submit
+from qtlib.domain.state import State
 from qtlib.exchanges.port import Exchange, ExchangeError, Unavailable, Unknown
 from qtlib.rules.calm import Calm, calm
 from qtlib.rules.decide import decide

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from qtlib.domain.account import Position
 from qtlib.domain.commands import Command
+from qtlib.domain.events import Event, Filled, OrderChanged, OrderRequested, PositionAdopted
 from qtlib.domain.orders import Action, Submit
-from qtlib.domain.state import Event, Filled, OrderChanged, OrderRequested, PositionAdopted, State
+from qtlib.domain.state import State
 from qtlib.engine.loop import Conclusions, recover
 from qtlib.exchanges.port import Exchange
 from qtlib.journal.fold import Step, fold

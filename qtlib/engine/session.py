@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from qtlib.domain.decisions import Moment
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     END_OF_DATA,
     START_UP,
     Event,
@@ -20,10 +20,10 @@ from qtlib.domain.state import (
     LimitsSet,
     SessionClosed,
     SessionOpened,
-    State,
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.state import State
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.loop import Journal, Watch, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted

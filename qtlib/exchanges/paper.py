@@ -16,8 +16,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar, Instrument, Step
-from qtlib.domain.state import START
 from qtlib.exchanges.binance import listings
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.market_stream import SYMBOLS_PER_SOCKET, MarketStream

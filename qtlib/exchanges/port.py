@@ -15,9 +15,10 @@ from datetime import datetime
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
+from qtlib.domain.events import Event
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import Action, Order
-from qtlib.domain.state import Event, ExchangeSnapshot
+from qtlib.domain.state import ExchangeSnapshot
 
 
 class Exchange(Protocol):

@@ -16,9 +16,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from qtlib.domain import account, commands, decisions, learned, market, orders, state
+from qtlib.domain import account, commands, decisions, events, learned, market, orders, state
 from qtlib.domain.commands import Command
-from qtlib.domain.state import Event, State
+from qtlib.domain.events import Event
+from qtlib.domain.state import State
 from qtlib.journal.errors import Corrupt, Unwritable
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
@@ -70,7 +71,7 @@ def decode_state(payload: str | bytes) -> State:
 @cache
 def state_format() -> str:
     """Names the arithmetic that states come from: a snapshot made by another one is folded anew, not believed."""
-    modules = (account, commands, decisions, learned, market, orders, state)
+    modules = (account, commands, decisions, events, learned, market, orders, state)
     sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return sha256(b"\0".join(sources)).hexdigest()[:16]
 

@@ -5,7 +5,8 @@ Events are folded before they are written, and what can't be folded is not writt
 
 from collections.abc import Callable, Generator, Iterable
 
-from qtlib.domain.state import BarClosed, DecisionMade, Event, State, advance
+from qtlib.domain.events import BarClosed, DecisionMade, Event
+from qtlib.domain.state import State, advance
 
 Conclusions = Callable[[State], Generator[Event, State, State]]  # what follows; each event is sent the state after it
 Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it

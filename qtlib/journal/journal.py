@@ -20,7 +20,8 @@ from typing import Any, NoReturn, Self
 from sqlalchemy import insert
 
 from qtlib.domain.commands import Command
-from qtlib.domain.state import CommandAnswered, Event, State, advance
+from qtlib.domain.events import CommandAnswered, Event
+from qtlib.domain.state import State, advance
 from qtlib.journal import statements
 from qtlib.journal.codec import (
     decode,

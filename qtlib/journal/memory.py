@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from qtlib.domain.commands import Command
-from qtlib.domain.state import Event, State, advance
+from qtlib.domain.events import Event
+from qtlib.domain.state import State, advance
 from qtlib.journal.fold import Conclusions, Listener, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 

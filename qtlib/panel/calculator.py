@@ -5,7 +5,7 @@ from html import escape
 import ipywidgets as widgets
 
 from qtlib.domain.account import exact
-from qtlib.domain.state import FactsRead
+from qtlib.domain.events import FactsRead
 from qtlib.panel.sight import Held, Sight
 from qtlib.report.words import UNKNOWN, number, percent, price, say, signed
 from qtlib.rules.calculator import Level, Outlook, outlook

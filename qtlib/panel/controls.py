@@ -13,7 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from qtlib.domain.commands import Verb
-from qtlib.domain.state import TradingStatus
+from qtlib.domain.events import TradingStatus
 from qtlib.panel.desk import Desk
 from qtlib.panel.sight import Held, Life, Sight
 from qtlib.report.names import limit_name, verb_name

@@ -13,18 +13,17 @@ from decimal import Decimal
 
 from qtlib.domain.commands import Command
 from qtlib.domain.decisions import Decision
-from qtlib.domain.market import Bar
-from qtlib.domain.orders import ExitReason, Fill, Order, OrderStatus, Role
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     BarClosed,
     CommandAnswered,
     DecisionMade,
     Event,
     Filled,
     SessionOpened,
-    State,
-    advance,
 )
+from qtlib.domain.market import Bar
+from qtlib.domain.orders import ExitReason, Fill, Order, OrderStatus, Role
+from qtlib.domain.state import State, advance
 from qtlib.journal import Journal, JournalError
 
 BUDGET_S = 0.4  # of folding at a time

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from qtlib.domain.commands import Outcome
-from qtlib.domain.state import TradingStatus
+from qtlib.domain.events import TradingStatus
 from qtlib.panel.sight import Asked, Held, Life, Sight, flat
 from qtlib.report.names import limit_name, reason_name, role_name, rule_name, status_name, verb_name
 from qtlib.report.words import UNKNOWN, age, clock, moment, number, percent, price, say, short_moment, signed

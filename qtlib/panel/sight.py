@@ -13,8 +13,9 @@ from enum import Enum
 from qtlib.domain.account import Position
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision
+from qtlib.domain.events import START, CommandAnswered
 from qtlib.domain.orders import ExitPlan, Order, Role
-from qtlib.domain.state import START, Brake, CommandAnswered, State, Trade
+from qtlib.domain.state import Brake, State, Trade
 from qtlib.panel.desk import Outside
 from qtlib.panel.reader import Reader, resting
 from qtlib.rules import formulas

@@ -4,7 +4,7 @@ A name that has no words here yet is itself, with blanks.
 """
 
 from qtlib.domain.commands import Verb
-from qtlib.domain.state import TradingStatus
+from qtlib.domain.events import TradingStatus
 from qtlib.report.words import say
 
 _STATUS = {

@@ -12,8 +12,7 @@ from decimal import Decimal
 from qtlib.domain.account import Position, exact
 from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Choice, Reason, Verdict
-from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     START,
     BarClosed,
     CashCorrected,
@@ -30,10 +29,11 @@ from qtlib.domain.state import (
     ProtectionOverdue,
     SessionClosed,
     SessionOpened,
-    State,
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
+from qtlib.domain.state import State
 
 
 def tell(

@@ -19,9 +19,7 @@ from typing import Any
 import pandas as pd
 
 from qtlib.domain.account import Position, exact
-from qtlib.domain.market import Bar
-from qtlib.domain.orders import ZERO, ExitReason, ExitSource, OrderIntent, OrderStatus, Role
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     BarClosed,
     CashCorrected,
     CashMoved,
@@ -32,10 +30,10 @@ from qtlib.domain.state import (
     OrderChanged,
     OrderRequested,
     PositionAdopted,
-    State,
-    Trade,
-    advance,
 )
+from qtlib.domain.market import Bar
+from qtlib.domain.orders import ZERO, ExitReason, ExitSource, OrderIntent, OrderStatus, Role
+from qtlib.domain.state import State, Trade, advance
 
 TIME = "datetime64[us, UTC]"
 

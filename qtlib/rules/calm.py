@@ -10,8 +10,9 @@ from math import inf
 from typing import NamedTuple
 
 from qtlib.domain.account import Account, Position
+from qtlib.domain.events import TradingStatus
 from qtlib.domain.orders import Order, Role, Side
-from qtlib.domain.state import State, Trade, TradingStatus
+from qtlib.domain.state import State, Trade
 from qtlib.domain.values import changed
 from qtlib.rules.plan import timed_out
 from qtlib.rules.rules import Rules

@@ -8,9 +8,10 @@ and each one served is counted before the next is judged. Every signal ends in e
 from typing import NamedTuple
 
 from qtlib.domain.decisions import Choice, Decision, Moment, Reason, Signal, Target, Verdict
+from qtlib.domain.events import TradingStatus
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import ZERO, ExitPlan, ExitReason
-from qtlib.domain.state import State, TradingStatus
+from qtlib.domain.state import State
 from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.sizing import size

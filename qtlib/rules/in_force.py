@@ -11,7 +11,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from qtlib.domain.state import LimitsSet, PlainLimits
+from qtlib.domain.events import LimitsSet, PlainLimits
 from qtlib.rules.limits import RiskLimits
 
 _LARGER_IS_TIGHTER = {"cooldown_s"}

@@ -14,8 +14,9 @@ from decimal import Decimal
 from math import inf
 
 from qtlib.domain.decisions import Target
+from qtlib.domain.events import StatusSet, TradingStatus
 from qtlib.domain.orders import OrderIntent, Role, Side
-from qtlib.domain.state import State, StatusSet, TradingStatus, strictness
+from qtlib.domain.state import State, strictness
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from qtlib.domain.account import Position
+from qtlib.domain.events import END_OF_DATA, TradingStatus
 from qtlib.domain.market import Instrument, steps_up
 from qtlib.domain.naming import TRIAL, name_of
 from qtlib.domain.orders import (
@@ -31,7 +32,7 @@ from qtlib.domain.orders import (
     Submit,
     TimeInForce,
 )
-from qtlib.domain.state import END_OF_DATA, State, Trade, TradingStatus
+from qtlib.domain.state import State, Trade
 from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten

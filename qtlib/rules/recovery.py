@@ -10,20 +10,19 @@ from dataclasses import replace
 from decimal import Decimal
 
 from qtlib.domain.account import Account, Position
-from qtlib.domain.naming import PREFIX
-from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus, Role
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     CashCorrected,
     CashMoved,
     Event,
-    ExchangeSnapshot,
     OrderChanged,
     OrderRequested,
     PositionAdopted,
-    State,
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.naming import PREFIX
+from qtlib.domain.orders import ExitSource, OrderIntent, OrderStatus, Role
+from qtlib.domain.state import ExchangeSnapshot, State
 from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import static_plan
 

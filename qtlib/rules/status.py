@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from qtlib.domain.commands import Command, Outcome, Verb
+from qtlib.domain.events import CommandAnswered, TradingStatus
 from qtlib.domain.orders import Order, OrderStatus, Role
-from qtlib.domain.state import Brake, CommandAnswered, State, TradingStatus, strictness
+from qtlib.domain.state import Brake, State, strictness
 from qtlib.rules.in_force import reset, unfit
 
 PATIENCE = timedelta(seconds=60)  # of whoever asks for what may not be wanted any more later

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from qtlib.domain.commands import Verb
-from qtlib.domain.state import START
+from qtlib.domain.events import START
 from qtlib.exchanges.simulated.faults import PLACING
 from qtlib.params import Params, Resolved, SettingsError, dump_yaml, resolve
 from qtlib.runs import atomic

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from qtlib.domain.account import Account
+from qtlib.domain.events import START, CashMoved, Filled, FundingPaid
 from qtlib.domain.naming import PREFIX, role_of
 from qtlib.domain.orders import Role
-from qtlib.domain.state import START, CashMoved, Filled, FundingPaid
 from qtlib.exchanges.port import ExchangeError
 from qtlib.exchanges.simulated.served import Ledger
 from qtlib.exchanges.simulated.served.auth import signature

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from qtlib.domain.events import START
 from qtlib.domain.market import Instrument, Step
-from qtlib.domain.state import START
 from qtlib.engine.feeds import steps
 from qtlib.exchanges.paper import Upstream, open_upstream
 from qtlib.exchanges.port import ExchangeError

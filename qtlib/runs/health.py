@@ -18,7 +18,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from qtlib.domain.state import Event, State
+from qtlib.domain.events import Event
+from qtlib.domain.state import State
 from qtlib.engine.health import Document, Facts, Link, Loop, document, http_status, metrics
 from qtlib.engine.loop import Watch
 from qtlib.exchanges.port import ExchangeError

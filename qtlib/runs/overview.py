@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qtlib.domain.state import START, State
+from qtlib.domain.events import START
+from qtlib.domain.state import State
 from qtlib.engine.health import figures
 from qtlib.journal import Journal
 from qtlib.runs import atomic

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qtlib.domain.state import Event, State, TradingStatus
+from qtlib.domain.events import Event, TradingStatus
+from qtlib.domain.state import State
 from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.market import Market
 from qtlib.report.metrics import Metrics, metrics

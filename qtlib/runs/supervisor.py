@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from qtlib.domain.state import BarClosed
+from qtlib.domain.events import BarClosed
 from qtlib.journal import Journal
 from qtlib.params import Resolved, validate
 from qtlib.runs import atomic

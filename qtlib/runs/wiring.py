@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import START, Event
 from qtlib.domain.market import Instrument
-from qtlib.domain.state import START, Event, State
+from qtlib.domain.state import State
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.session import Name
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

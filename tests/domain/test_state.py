@@ -8,8 +8,7 @@ from builders import HOUR, T0, a_bar, a_plan, a_position, a_state
 
 from qtlib.domain.account import Position
 from qtlib.domain.decisions import Decision, Target
-from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     BarClosed,
     CashCorrected,
     CashMoved,
@@ -19,9 +18,9 @@ from qtlib.domain.state import (
     OrderChanged,
     OrderRequested,
     PositionAdopted,
-    State,
-    advance,
 )
+from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
+from qtlib.domain.state import State, advance
 
 
 def fold(state, *events):

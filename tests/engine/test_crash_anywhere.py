@@ -4,7 +4,7 @@ nothing may be different in the end."""
 import pytest
 from builders import BTC, ETH, make_bars, some_rules
 
-from qtlib.domain.state import BarClosed, Filled
+from qtlib.domain.events import BarClosed, Filled
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

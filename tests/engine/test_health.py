@@ -10,7 +10,7 @@ from builders import HOUR, T0, a_position, a_state
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtlib.domain.state import START, TradingStatus
+from qtlib.domain.events import START, TradingStatus
 from qtlib.engine.health import LATE, LATE_S, Facts, Link, Loop, document, http_status, metrics
 
 CALM = {"trade": Loop(0.1, 1.0), "protect": Loop(0.0, 0.2)}

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from builders import BTC, ETH, make_bars, some_rules
 
-from qtlib.domain.state import Filled
+from qtlib.domain.events import Filled
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

@@ -7,7 +7,7 @@ from a_live_market import LiveMarket
 from builders import BTC, ETH, HOUR, T0, make_bars, some_rules
 
 from qtlib.domain.decisions import Moment
-from qtlib.domain.state import Filled
+from qtlib.domain.events import Filled
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.live import Subject, single_pass, stepped, streamed

@@ -9,8 +9,16 @@ from builders import BTC, ETH, HOUR, T0, a_position, a_state, make_bars, some_ru
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import (
+    BarClosed,
+    DecisionMade,
+    Filled,
+    OrderChanged,
+    ProtectionOverdue,
+    TradingStatus,
+)
 from qtlib.domain.orders import OrderIntent, OrderStatus, OrderType, Role, Side, Submit
-from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderChanged, ProtectionOverdue, TradingStatus, advance
+from qtlib.domain.state import advance
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.live import Subject, stepped
@@ -256,7 +264,7 @@ def _planned(state):
 
 
 def _requested(state, intent):
-    from qtlib.domain.state import OrderRequested
+    from qtlib.domain.events import OrderRequested
 
     return advance(state, OrderRequested(T0, intent))
 

@@ -13,9 +13,15 @@ from a_venue import a_step, a_venue, buy, sell, submit
 from builders import T0, a_plan, a_signal, some_rules
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import (
+    CashCorrected,
+    OrderRequested,
+    PositionAdopted,
+    StatusSet,
+    TradingStatus,
+)
 from qtlib.domain.market import Step
 from qtlib.domain.orders import Cancel, OrderIntent, OrderStatus, OrderType, Role, Side, Submit, TimeInForce
-from qtlib.domain.state import CashCorrected, OrderRequested, PositionAdopted, StatusSet, TradingStatus
 from qtlib.engine.rehearsal import foresee
 from qtlib.engine.session import Name, session
 from qtlib.journal import MemoryJournal

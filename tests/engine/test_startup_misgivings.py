@@ -6,8 +6,8 @@ import pytest
 from a_live_market import LiveMarket
 from builders import BTC, ETH, HOUR, make_bars, some_rules
 
+from qtlib.domain.events import OrderRequested, StatusSet, TradingStatus
 from qtlib.domain.orders import Role
-from qtlib.domain.state import OrderRequested, StatusSet, TradingStatus
 from qtlib.engine.live import Subject, stepped
 from qtlib.engine.session import Name, session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

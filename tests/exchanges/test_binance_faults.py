@@ -13,8 +13,8 @@ from builders import HOUR, T0
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.domain.orders import Cancel, Order, OrderIntent, OrderStatus, OrderType, Role, Side, Submit
-from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted

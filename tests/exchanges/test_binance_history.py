@@ -8,8 +8,8 @@ from a_served_venue import PAST, a_step, served
 from builders import HOUR, T0
 from test_binance_faults import a_stop, an_entry, fates
 
+from qtlib.domain.events import INSURANCE_CLEAR, START, CashMoved, Filled
 from qtlib.domain.orders import Order, OrderStatus, Submit
-from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Filled
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.history import MOST_ROWS
 from qtlib.exchanges.binance.modes import Mode

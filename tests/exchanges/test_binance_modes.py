@@ -11,7 +11,7 @@ import ccxt
 import pytest
 from a_served_venue import served
 
-from qtlib.domain.state import START
+from qtlib.domain.events import START
 from qtlib.exchanges.binance import modes
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.client import Client

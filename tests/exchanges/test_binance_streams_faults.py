@@ -11,8 +11,8 @@ from a_listener import Told, no_clock, until
 from a_served_venue import KEY, PAST, a_step, served
 from builders import HOUR, T0
 
+from qtlib.domain.events import Filled
 from qtlib.domain.market import Bar
-from qtlib.domain.state import Filled
 from qtlib.exchanges.binance.market_stream import MarketStream
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience

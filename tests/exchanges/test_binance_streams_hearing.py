@@ -19,9 +19,9 @@ from builders import T0
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import Fill, OrderStatus, Side
-from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance.hearing import Gap, Hearing
 from qtlib.exchanges.binance.payloads import CandleNews, MarkNews, Puzzle, account_news, market_news
 from qtlib.exchanges.binance.told import Alarm, Look

@@ -15,8 +15,8 @@ from binance_messages import AT, order_told, trade_told
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.events import START, Filled, OrderChanged
 from qtlib.domain.orders import OrderStatus
-from qtlib.domain.state import START, Filled, OrderChanged
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience, Pauses
 from qtlib.exchanges.binance.told import Look, LostTouch, Restored

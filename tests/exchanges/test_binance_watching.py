@@ -10,8 +10,8 @@ from a_served_venue import PAST, a_step, served
 from builders import HOUR, T0
 from test_binance_faults import a_stop, an_entry, fates
 
+from qtlib.domain.events import Filled, FundingPaid
 from qtlib.domain.orders import Order, OrderStatus, Submit
-from qtlib.domain.state import Filled, FundingPaid
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.port import BarHeard, Untrusted, Woken

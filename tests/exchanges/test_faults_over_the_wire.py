@@ -11,8 +11,8 @@ from a_served_venue import PAST, served
 from builders import HOUR, make_bars, some_rules
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import CashCorrected, PositionAdopted
 from qtlib.domain.market import Step
-from qtlib.domain.state import CashCorrected, PositionAdopted
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.feeds import Past, replay
 from qtlib.engine.live import Subject, stepped

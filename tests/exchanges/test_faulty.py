@@ -10,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import (
+    START,
+    CashCorrected,
+    Filled,
+    LimitsSet,
+    OrderChanged,
+    PositionAdopted,
+)
 from qtlib.domain.orders import Cancel, Order, OrderStatus, Submit
-from qtlib.domain.state import START, CashCorrected, Filled, LimitsSet, OrderChanged, PositionAdopted
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session

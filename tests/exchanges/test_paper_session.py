@@ -9,8 +9,8 @@ from a_served_venue import SYMBOLS
 from builders import beliefs, some_rules
 from test_served_paper import elsewhere, following
 
+from qtlib.domain.events import BarClosed
 from qtlib.domain.orders import Role
-from qtlib.domain.state import BarClosed
 from qtlib.engine.auditor import Auditor
 from qtlib.engine.live import Subject, streamed
 from qtlib.engine.session import session

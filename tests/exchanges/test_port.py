@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.domain.account import Account
+from qtlib.domain.events import Filled, FundingPaid, OrderChanged
 from qtlib.domain.naming import name_of
 from qtlib.domain.orders import (
     ZERO,
@@ -31,7 +32,6 @@ from qtlib.domain.orders import (
     Submit,
     TimeInForce,
 )
-from qtlib.domain.state import Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.simulated import SimulatedExchange

@@ -8,8 +8,8 @@ from builders import T0
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.events import START, FundingPaid
 from qtlib.domain.orders import OrderType, Side
-from qtlib.domain.state import START, FundingPaid
 from qtlib.exchanges.simulated.faults import KINDS, Faults, Place, fault, schedule
 from qtlib.exchanges.simulated.rough import RoughMarket
 

@@ -9,8 +9,8 @@ from a_served_venue import PAST, a_desk, a_step, served
 from a_venue import a_conduct
 
 from qtlib.domain.account import Account
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.domain.orders import Cancel, OrderIntent, OrderStatus, OrderType, Role, Side, Submit, TimeInForce
-from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import SimulatedExchange, facts
 from qtlib.exchanges.simulated.served.words import Refusal

@@ -11,9 +11,9 @@ from builders import BTC, HOUR, T0, a_bar
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.events import START, CashMoved, FundingPaid
 from qtlib.domain.market import MarginBracket, Step
 from qtlib.domain.orders import OrderType, Side
-from qtlib.domain.state import START, CashMoved, FundingPaid
 from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import margin
 from qtlib.rules.formulas import liquidation_price

@@ -8,9 +8,9 @@ from builders import T0
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.events import OrderChanged
 from qtlib.domain.market import Instrument, MarginBracket
 from qtlib.domain.orders import Cancel, OrderStatus, OrderType, Role, TimeInForce
-from qtlib.domain.state import OrderChanged
 from qtlib.exchanges.port import Refused
 
 D = Decimal

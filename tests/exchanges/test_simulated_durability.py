@@ -15,8 +15,8 @@ import pytest
 from a_venue import LISTED, a_conduct, a_step, a_venue, buy, by_mark, fills, live, sell, submit
 from builders import T0
 
+from qtlib.domain.events import START
 from qtlib.domain.orders import OrderType
-from qtlib.domain.state import START
 from qtlib.exchanges.port import Unavailable, Untrusted
 from qtlib.exchanges.simulated import SimulatedExchange
 

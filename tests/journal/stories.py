@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision, Reason, Verdict
-from qtlib.domain.orders import Fill, OrderIntent, OrderStatus, Role, Side
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     BarClosed,
     CashMoved,
     CommandAnswered,
@@ -27,6 +26,7 @@ from qtlib.domain.state import (
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.orders import Fill, OrderIntent, OrderStatus, Role, Side
 
 MINUTE = timedelta(minutes=1)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

@@ -14,8 +14,16 @@ from hypothesis import given
 from stories import any_event, requested, stories
 
 from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.events import (
+    BarClosed,
+    CashMoved,
+    DecisionMade,
+    Event,
+    FundingPaid,
+    OrderRequested,
+)
 from qtlib.domain.orders import ExitPlan, OrderIntent, Role, Side
-from qtlib.domain.state import BarClosed, CashMoved, DecisionMade, Event, FundingPaid, OrderRequested, State, advance
+from qtlib.domain.state import State, advance
 from qtlib.journal import Corrupt, Unwritable
 from qtlib.journal.codec import KINDS, decode, decode_state, encode, encode_state
 

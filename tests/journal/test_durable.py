@@ -12,7 +12,8 @@ from stories import MINUTE, a_command, a_long_story, answered, bars_closed, deci
 
 from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Reason
-from qtlib.domain.state import State, TradingStatus, advance
+from qtlib.domain.events import TradingStatus
+from qtlib.domain.state import State, advance
 from qtlib.journal import Corrupt, Fenced, Journal
 
 

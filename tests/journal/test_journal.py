@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from stories import MINUTE, a_command, a_long_story, answered, bars_closed, decided, stories
 
 from qtlib.domain.commands import Verb
+from qtlib.domain.events import OrderChanged, StatusSet, TradingStatus
 from qtlib.domain.orders import OrderStatus
-from qtlib.domain.state import OrderChanged, State, StatusSet, TradingStatus, advance
+from qtlib.domain.state import State, advance
 from qtlib.journal import Held
 
 # an empty journal is made for every example, by calling the fixture

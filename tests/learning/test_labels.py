@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import HOUR_US, a_panel_of, a_quiet_panel, wild_panels
 
+from qtlib.domain.events import Filled, FundingPaid, OrderRequested
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import OrderType
-from qtlib.domain.state import Filled, FundingPaid, OrderRequested
 from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import Past
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

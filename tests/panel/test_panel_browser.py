@@ -11,9 +11,9 @@ from a_browser import a_browser, serious
 from a_session import events, records, served, state, trading, waited_for
 
 from qtlib.domain.commands import Outcome, Verb
+from qtlib.domain.events import CommandAnswered, Filled, TradingStatus
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import Role
-from qtlib.domain.state import CommandAnswered, Filled, TradingStatus
 
 ROWS = ".qt-positions tbody tr"
 PATIENCE_MS = 90_000

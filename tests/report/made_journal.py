@@ -9,6 +9,16 @@ from builders import HOUR, T0
 
 from qtlib.domain.account import Position
 from qtlib.domain.decisions import Choice, Decision, Reason, Target, Verdict
+from qtlib.domain.events import (
+    START,
+    BarClosed,
+    CashMoved,
+    DecisionMade,
+    Filled,
+    FundingPaid,
+    OrderChanged,
+    OrderRequested,
+)
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import (
     ExitPlan,
@@ -21,18 +31,7 @@ from qtlib.domain.orders import (
     Role,
     Side,
 )
-from qtlib.domain.state import (
-    START,
-    BarClosed,
-    CashMoved,
-    DecisionMade,
-    Filled,
-    FundingPaid,
-    OrderChanged,
-    OrderRequested,
-    State,
-    advance,
-)
+from qtlib.domain.state import State, advance
 
 D = Decimal
 PLAN = ExitPlan(stop_frac=0.02, take_profit_frac=0.03, partial_frac=0.3, profile="one_r", source=ExitSource.STATIC)

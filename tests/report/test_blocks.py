@@ -6,8 +6,8 @@ from builders import T0
 from made_journal import DEPOSIT, a_close, a_fill, made_journal
 
 from qtlib.domain.decisions import Choice, Decision, Reason, Verdict
+from qtlib.domain.events import DecisionMade
 from qtlib.domain.orders import Side
-from qtlib.domain.state import DecisionMade
 from qtlib.report import blocks
 from qtlib.report.metrics import metrics
 from qtlib.report.tables import tables

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_journal import DEPOSIT, D, a_close, a_fill, a_request, made_journal
 
+from qtlib.domain.events import OrderChanged
 from qtlib.domain.orders import OrderStatus, Role, Side
-from qtlib.domain.state import OrderChanged
 from qtlib.report import charts
 from qtlib.report.tables import bars, tables
 

@@ -5,8 +5,8 @@ import pytest
 from builders import HOUR, T0
 from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_request, made_journal
 
+from qtlib.domain.events import CashMoved
 from qtlib.domain.orders import Side
-from qtlib.domain.state import CashMoved
 from qtlib.report.metrics import calmar, metrics, sharpe, sortino
 from qtlib.report.tables import tables
 

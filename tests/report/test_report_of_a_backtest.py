@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from qtlib.domain.state import DecisionMade, Filled, State, advance
+from qtlib.domain.events import DecisionMade, Filled
+from qtlib.domain.state import State, advance
 from qtlib.engine.backtest import backtest
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange, instruments
 from qtlib.learning.strategies import Trend

@@ -8,8 +8,7 @@ from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_position, a_reques
 
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision, Reason, Target, Verdict
-from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, Role, Side
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     CashCorrected,
     CommandAnswered,
     DecisionMade,
@@ -18,11 +17,11 @@ from qtlib.domain.state import (
     PositionAdopted,
     SessionClosed,
     SessionOpened,
-    State,
     StatusSet,
     TradingStatus,
-    advance,
 )
+from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, Role, Side
+from qtlib.domain.state import State, advance
 from qtlib.report.story import tell
 
 SOL = "SOLUSDT"

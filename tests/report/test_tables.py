@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_position, a_request, made_journal
 
-from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, OrderType, Role, Side
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     BarClosed,
     CashCorrected,
     CashMoved,
@@ -17,6 +16,7 @@ from qtlib.domain.state import (
     OrderChanged,
     PositionAdopted,
 )
+from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, OrderType, Role, Side
 from qtlib.report.tables import DECISIONS, EQUITY, TRADES, bars, tables
 
 SOL = "SOLUSDT"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_limits import SYMBOLS, risk_limits, states
 
-from qtlib.domain.state import LimitsSet
+from qtlib.domain.events import LimitsSet
 from qtlib.rules import limits
 from qtlib.rules.in_force import asked_for, in_force, limits_of, loosened, plain, tighter
 from qtlib.rules.limits import RULES, RiskLimits

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Choice, Decision, Moment, Target
+from qtlib.domain.events import BarClosed, DecisionMade, Filled, OrderRequested, TradingStatus
 from qtlib.domain.orders import Fill, OrderIntent, OrderType, Role, Side
-from qtlib.domain.state import BarClosed, DecisionMade, Filled, OrderRequested, TradingStatus, advance
+from qtlib.domain.state import advance
 from qtlib.rules import limits
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import RULES, RiskLimits

@@ -11,6 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Decision, Target
+from qtlib.domain.events import (
+    DecisionMade,
+    Filled,
+    OrderChanged,
+    OrderRequested,
+    PositionAdopted,
+    ProtectionOverdue,
+    TradingStatus,
+)
 from qtlib.domain.naming import PREFIX, TRIAL
 from qtlib.domain.orders import (
     ZERO,
@@ -24,16 +33,7 @@ from qtlib.domain.orders import (
     Side,
     Submit,
 )
-from qtlib.domain.state import (
-    DecisionMade,
-    Filled,
-    OrderChanged,
-    OrderRequested,
-    PositionAdopted,
-    ProtectionOverdue,
-    TradingStatus,
-    advance,
-)
+from qtlib.domain.state import advance
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.plan import MOST_CONDITIONAL, plan
 from qtlib.rules.sizing import SizingParams

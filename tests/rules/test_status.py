@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.domain.commands import Command, Outcome, Verb
-from qtlib.domain.orders import ExitReason, Order, OrderIntent, OrderStatus, Role, Side, Submit
-from qtlib.domain.state import (
+from qtlib.domain.events import (
     END_OF_DATA,
     START,
     BarClosed,
@@ -20,8 +19,9 @@ from qtlib.domain.state import (
     SessionOpened,
     StatusSet,
     TradingStatus,
-    advance,
 )
+from qtlib.domain.orders import ExitReason, Order, OrderIntent, OrderStatus, Role, Side, Submit
+from qtlib.domain.state import advance
 from qtlib.rules.in_force import SETTABLE, in_force, limits_of, plain, tighter
 from qtlib.rules.limits import RiskLimits, guard
 from qtlib.rules.plan import plan

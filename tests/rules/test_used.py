@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_limits import SYMBOLS, risk_limits, states
 
-from qtlib.domain.state import LimitsSet, State
+from qtlib.domain.events import LimitsSet
+from qtlib.domain.state import State
 from qtlib.rules import limits
 from qtlib.rules.in_force import plain
 from qtlib.rules.used import used

@@ -19,8 +19,8 @@ import psutil
 from strike import FOLDER, Blow
 from supervision import left_of
 
+from qtlib.domain.events import BarClosed, DecisionMade, Event, Filled, OrderChanged, OrderRequested
 from qtlib.domain.orders import OrderStatus, Role
-from qtlib.domain.state import BarClosed, DecisionMade, Event, Filled, OrderChanged, OrderRequested
 from qtlib.journal import Journal
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params, dump_yaml, resolve

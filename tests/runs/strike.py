@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from qtlib.domain.events import SessionClosed, SessionOpened
 from qtlib.domain.orders import Submit
-from qtlib.domain.state import SessionClosed, SessionOpened
 
 BEFORE, AFTER = "before", "after"
 FOLDER = "blows"

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from qtlib.cli import app
 from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Moment
+from qtlib.domain.events import Filled
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import Role
-from qtlib.domain.state import Filled
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import Name, session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

@@ -8,7 +8,7 @@ import pytest
 from death_drill import until
 from supervision import left_of
 
-from qtlib.domain.state import CashMoved
+from qtlib.domain.events import CashMoved
 from qtlib.journal import Journal
 from qtlib.params import SettingsError, resolve
 from qtlib.runs.drill import ACCOUNT, SETTINGS, STRIKES, Report, Struck, drill

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from builders import a_state
 
-from qtlib.domain.state import TradingStatus
+from qtlib.domain.events import TradingStatus
 from qtlib.engine.auditor import Unwatched
 from qtlib.exchanges.port import Unavailable
 from qtlib.rules.limits import RiskLimits

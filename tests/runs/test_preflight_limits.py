@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qtlib.domain.state import LimitsSet, State
+from qtlib.domain.events import LimitsSet
+from qtlib.domain.state import State
 from qtlib.engine.session import Loosened
 from qtlib.journal import Journal
 from qtlib.params import resolve

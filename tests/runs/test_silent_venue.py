@@ -8,8 +8,8 @@ from functools import partial
 from a_served_venue import PAST, a_step, served
 from builders import HOUR, T0
 
+from qtlib.domain.events import Filled
 from qtlib.domain.orders import OrderIntent, OrderType, Role, Side, Submit
-from qtlib.domain.state import Filled
 from qtlib.engine.health import SILENT_S, Link
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode

@@ -12,8 +12,9 @@ from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple
 
+from qtlib.domain.events import START, Event, OrderChanged
 from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
-from qtlib.domain.state import START, Event, ExchangeSnapshot, OrderChanged
+from qtlib.domain.state import ExchangeSnapshot
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client, patience
 from qtlib.exchanges.binance.errors import NONSENSE, nonsense

@@ -13,9 +13,10 @@ from math import inf
 from queue import SimpleQueue
 from typing import TypeVar
 
+from qtlib.domain.events import Event
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import Action, Order
-from qtlib.domain.state import Event, ExchangeSnapshot
+from qtlib.domain.state import ExchangeSnapshot
 from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client, patience

@@ -13,8 +13,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.domain.orders import ZERO, OrderStatus
-from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance.payloads import AccountNews, AlgoNews, Message, OrderNews, Puzzle, TradeHint, account_news
 from qtlib.exchanges.binance.told import Alarm, Look
 from qtlib.exchanges.binance.words import ms_of

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from qtlib.domain.events import INSURANCE_CLEAR, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.domain.orders import ZERO, OrderStatus
-from qtlib.domain.state import INSURANCE_CLEAR, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.orders import MOST_TRADES, Orders, Recent

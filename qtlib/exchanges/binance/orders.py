@@ -14,9 +14,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from qtlib.domain.events import Event, Filled, OrderChanged
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import ZERO, OrderIntent, OrderStatus, Role
-from qtlib.domain.state import Event, Filled, OrderChanged
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client, patience
 from qtlib.exchanges.binance.errors import Gone

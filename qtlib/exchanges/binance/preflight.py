@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from qtlib.domain.events import OrderChanged
 from qtlib.domain.market import Instrument, steps_up
 from qtlib.domain.naming import TRIAL
 from qtlib.domain.orders import OrderIntent, OrderStatus, OrderType, Role, Side
-from qtlib.domain.state import OrderChanged
 from qtlib.exchanges.binance import listings
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import Client

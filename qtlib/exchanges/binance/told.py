@@ -8,7 +8,7 @@ missed. Instants are the venue's.
 from dataclasses import dataclass
 from datetime import datetime
 
-from qtlib.domain.state import Filled, OrderChanged
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.exchanges.port import BarHeard
 
 

@@ -14,9 +14,9 @@ from decimal import Decimal
 from math import inf
 from queue import SimpleQueue
 
+from qtlib.domain.events import Filled, OrderChanged
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO
-from qtlib.domain.state import Filled, OrderChanged
 from qtlib.exchanges.binance import listings
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.history import OVERLAP, Told, placed

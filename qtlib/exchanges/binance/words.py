@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from qtlib.domain.account import Position
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import ZERO, Fill, OrderIntent, OrderStatus, OrderType, Side, TimeInForce, TriggerBy
-from qtlib.domain.state import START
 
 Document = Mapping[str, Any]
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from qtlib.domain.events import Event, Filled, OrderChanged
 from qtlib.domain.market import Step
 from qtlib.domain.orders import Action, Cancel, Order, Submit
-from qtlib.domain.state import Event, ExchangeSnapshot, Filled, OrderChanged
+from qtlib.domain.state import ExchangeSnapshot
 from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown, Untrusted
 from qtlib.exchanges.simulated.book import reduces
 from qtlib.exchanges.simulated.faults import KINDS, Fault, Faults, Place

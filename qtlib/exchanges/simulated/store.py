@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from qtlib.domain.state import START, CashMoved, Event, Filled, FundingPaid, OrderChanged
+from qtlib.domain.events import START, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 from qtlib.exchanges.simulated.book import Book, Quote
 from qtlib.exchanges.simulated.conduct import Conduct

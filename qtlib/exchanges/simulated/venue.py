@@ -18,6 +18,15 @@ from decimal import Decimal
 from pathlib import Path
 
 from qtlib.domain.account import Account, exact
+from qtlib.domain.events import (
+    INSURANCE_CLEAR,
+    START,
+    CashMoved,
+    Event,
+    Filled,
+    FundingPaid,
+    OrderChanged,
+)
 from qtlib.domain.market import Instrument, Step
 from qtlib.domain.orders import (
     ZERO,
@@ -33,16 +42,7 @@ from qtlib.domain.orders import (
     TimeInForce,
     TriggerBy,
 )
-from qtlib.domain.state import (
-    INSURANCE_CLEAR,
-    START,
-    CashMoved,
-    Event,
-    ExchangeSnapshot,
-    Filled,
-    FundingPaid,
-    OrderChanged,
-)
+from qtlib.domain.state import ExchangeSnapshot
 from qtlib.domain.values import changed
 from qtlib.exchanges.port import Refused, Unavailable
 from qtlib.exchanges.simulated import margin, matching

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar, Step
-from qtlib.domain.state import START
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 INTERVALS = {

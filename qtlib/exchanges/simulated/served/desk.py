@@ -12,9 +12,17 @@ from decimal import Decimal
 from itertools import takewhile
 
 from qtlib.domain.account import Account
+from qtlib.domain.events import (
+    INSURANCE_CLEAR,
+    START,
+    CashMoved,
+    Event,
+    Filled,
+    FundingPaid,
+    OrderChanged,
+)
 from qtlib.domain.market import Step
 from qtlib.domain.orders import ZERO, Cancel, Fill, OrderIntent, OrderStatus, OrderType, Role, Submit, TimeInForce
-from qtlib.domain.state import INSURANCE_CLEAR, START, CashMoved, Event, Filled, FundingPaid, OrderChanged
 from qtlib.exchanges.port import Unavailable, Untrusted
 from qtlib.exchanges.simulated import margin
 from qtlib.exchanges.simulated.admission import admit

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from qtlib.domain.events import START
 from qtlib.domain.orders import Side
-from qtlib.domain.state import START
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.market import listed
 from qtlib.exchanges.simulated.served.records import CLOSED_BY_VENUE, Income, Trade

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from qtlib.domain.events import START
 from qtlib.domain.market import Bar, Instrument
-from qtlib.domain.state import START
 from qtlib.exchanges.simulated.served.chart import INTERVALS, Candle
 from qtlib.exchanges.simulated.served.desk import Desk
 from qtlib.exchanges.simulated.served.words import Asked, Document, Refusal, in_steps, money, ms_of, wall_ms

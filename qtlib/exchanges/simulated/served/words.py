@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from qtlib.domain.account import exact
-from qtlib.domain.state import START
+from qtlib.domain.events import START
 from qtlib.exchanges.port import Refused
 
 Choice = TypeVar("Choice", bound=Enum)
