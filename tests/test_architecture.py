@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "durable": set(),
     "rules": {"domain", "compiler"},  # the compiler's decorator, where a formula is made known to compiled code
     "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
-    "market": {"domain"},
+    "market": {"domain", "durable"},  # a part on disk is whole or not there
     "journal": {"domain"},
     "learning": {"domain", "rules", "market", "compiler", "durable"},  # a model on disk is whole or not there
     "engine": {"domain", "rules", "exchanges", "journal", "compiler"},

@@ -33,6 +33,54 @@ def data_list(
     respond({"folder": str(where), "files": rows}, as_json, lambda out: table(out, str(where), brief))
 
 
+@data.command("fetch", epilog="Example: qt data fetch BTCUSDT ETHUSDT --timeframe 1h --timeframe 5m --from 2024-01-01")
+def data_fetch(
+    symbols: Annotated[list[str], typer.Argument(help="As the venue that is traded on names them: BTCUSDT.")],
+    timeframe: Annotated[list[str] | None, typer.Option(help="Of the bars: 1h unless said; many times.")] = None,
+    begins: Annotated[
+        str, typer.Option("--from", metavar="UTC", help="The first open; else all there is.")
+    ] = "2017-01-01",
+    ends: Annotated[str | None, typer.Option("--to", metavar="UTC", help="Before this; else up to now.")] = None,
+    marks: Annotated[bool, typer.Option("--marks/--no-marks", help="Bars of the mark price, too.")] = True,
+    funding: Annotated[bool, typer.Option("--funding/--no-funding", help="Funding rates, too.")] = True,
+    venue: Annotated[str, typer.Option(help="As ccxt names it.")] = "binanceusdm",
+    url: Annotated[str | None, typer.Option(help="Of a venue served on this machine, by `qt exchange`.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Ask for everything again, holes included.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="The folder to write to; else runs/market.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch bars, mark prices and funding that are missing; interrupted or killed, it goes on where it was.
+
+    What was fetched before is not asked for again, but for the last bars, which the venue may have revised.
+    """
+    from qtlib.runs.bars import fetch_in, folder_of
+
+    with progress() as tell:
+        fetched = fetch_in(
+            symbols, timeframe or ["1h"], begins, ends,
+            marks=marks, funding=funding, venue=venue, url=url, to=folder, anew=anew, tell=tell,
+        )  # fmt: skip
+    rows = [
+        {"series": str(one.name), "new": one.new, "revised": len(one.revised), "refused": one.refused}
+        for one in fetched
+    ]
+    where = str(folder_of(venue, folder))
+    refused = [one for one in fetched if one.refused]
+
+    def show(out: "Console") -> None:
+        table(out, where, [{k: v for k, v in row.items() if k != "refused"} for row in rows])
+        for one in fetched:
+            for difference in one.revised:
+                out.print(f"{one.name}: revised: {difference}", markup=False, highlight=False, soft_wrap=True)
+        for one in refused:
+            out.print(f"{one.name}: {one.refused}", markup=False, highlight=False, soft_wrap=True)
+
+    respond({"ok": not refused, "folder": where, "series": rows}, as_json, show)
+    if refused:
+        raise typer.Exit(2)
+
+
 @data.command("import", epilog="Example: qt data import downloads/ --differing keep")
 def data_import(
     paths: Annotated[list[Path], typer.Argument(help="Files, and folders of files.")],

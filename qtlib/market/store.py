@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from qtlib import durable
 from qtlib.market import catalogue
 from qtlib.market.catalogue import Entry, Span
 from qtlib.market.market import BadData, Market
@@ -20,7 +21,7 @@ from qtlib.market.merging import Difference, Differing, Disagree, merge
 from qtlib.market.names import BARS, FUNDING, MARKS, Name
 from qtlib.market.series import Label, Rows, Series, months, names_in
 from qtlib.market.timeframes import datetime_at, micros_in, micros_of
-from qtlib.market.writing import Staged, alone, ascending, by_month, gone, staging, sweep, write_text
+from qtlib.market.writing import Staged, alone, ascending, by_month, gone, staging, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def _same_kind(series: Series, label: Label) -> None:
 
 
 def _enter(series: Series, entry: Entry) -> None:
-    write_text(series.entry, json.dumps(entry.document, indent=1, ensure_ascii=False) + "\n")
+    durable.write(series.entry, (json.dumps(entry.document, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _listed(series: Series) -> dict[str, object]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qtlib.durable import sync_folder
 from qtlib.market.market import BadData
 from qtlib.market.series import TIME, Label, Rows, Series
 
@@ -45,7 +46,7 @@ class Staged:
         for draft, target in sorted(self.drafts, key=lambda pair: pair[1]):
             draft.replace(target)
         for folder in {target.parent for _, target in self.drafts}:
-            synced(folder)
+            sync_folder(folder)
         return sorted(target for _, target in self.drafts)
 
 
@@ -83,8 +84,10 @@ def sweep(series: Series) -> None:
 
 def by_month(rows: Rows) -> Iterator[tuple[str, Rows]]:
     """`rows`, which ascend, in parts: each with the name of its month."""
+    if not len(rows):
+        return
     month = rows.times.view("datetime64[us]").astype("datetime64[M]")
-    starts = np.flatnonzero(np.r_[True, month[1:] != month[:-1]]) if len(rows) else np.array([], dtype=np.int64)
+    starts = np.flatnonzero(np.r_[True, month[1:] != month[:-1]])
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         yield f"{month[start]}.parquet", rows.where(slice(start, end))
 
@@ -95,29 +98,6 @@ def ascending(rows: Rows, name: str) -> Rows:
     if len(step) and step.min() <= 0:
         raise BadData(f"{name}: row {int(np.flatnonzero(step <= 0)[0]) + 1} stands at or before the row above it")
     return rows
-
-
-def write_text(file: Path, text: str) -> None:
-    """`text` in place of `file`, at once."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-    synced(file.parent)
-
-
-def synced(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system lets a folder be synced
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 def gone(files: Iterable[Path]) -> None:

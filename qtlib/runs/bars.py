@@ -1,22 +1,27 @@
 """Bars of this machine: where those of each venue lie, and what comes into them."""
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from qtlib.exchanges.binance.past import binance_past
+from qtlib.exchanges.ccxt_past import ccxt_past
+from qtlib.exchanges.past import Past
 from qtlib.market import Store
 from qtlib.market.catalogue import Span, without
 from qtlib.market.foreign import Brought, Hints, bring, recognised
 from qtlib.market.merging import Differing
-from qtlib.market.names import BARS, Name
+from qtlib.market.names import BARS, FUNDING, MARKS, Name
 from qtlib.market.series import Series
 from qtlib.market.survey import Survey, Verdict
-from qtlib.market.timeframes import datetime_at
+from qtlib.market.timeframes import datetime_at, micros_at, micros_of
 from qtlib.params import SettingsError
 from qtlib.report.bars import OddityView, SeriesView, SymbolView, page
+from qtlib.runs.fetch import Fetched, hung_up, run
 from qtlib.runs.folder import runs_root
 
 TRADED = "binanceusdm"  # the venue that is traded on: its bars are those that are meant where none is named
@@ -43,6 +48,40 @@ def bring_in(
     except ValueError:
         raise SettingsError(f"--differing {differing!r} must be refuse, keep or replace") from None
     return bring(recognised(paths), lambda venue: Store(folder_of(venue, to)), hints, which, tell)
+
+
+def fetch_in(
+    symbols: Iterable[str],
+    timeframes: Iterable[str],
+    start: str,
+    end: str | None,
+    *,
+    marks: bool,
+    funding: bool,
+    venue: str,
+    url: str | None,
+    to: Path | None,
+    anew: bool,
+    tell: Tell,
+) -> list[Fetched]:
+    """Fetch bars of `symbols`, and what belongs to them, from `venue` into where its bars lie."""
+    try:
+        spans = {timeframe: micros_of(timeframe) for timeframe in timeframes}
+        begins, ends = micros_at(start), None if end is None else micros_at(end)
+    except ValueError as why:
+        raise SettingsError(str(why)) from why
+    if url is not None and venue != TRADED:
+        raise SettingsError(f"--url is of a served venue, which is as {TRADED} is: leave --venue {venue} out")
+    names = [Name(symbol, timeframe) for symbol in symbols for timeframe in spans]
+    names += [Name(symbol, timeframe, MARKS) for symbol in symbols for timeframe in spans if marks]
+    names += [Name(symbol, "", FUNDING) for symbol in symbols if funding]
+
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[Past]:
+        async with hung_up(binance_past(url) if venue == TRADED else ccxt_past(venue)) as past:
+            yield past
+
+    return run(connect, folder_of(venue, to), names, begins, ends, anew=anew, tell=tell)
 
 
 def write_report(found: Survey, target: Path) -> None:
