@@ -17,24 +17,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # as the suite has it
 
-from a_past_venue import a_past_venue, fetched
+from a_past_venue import NAMES, a_past_venue, fetched
 from stored_bars import tree
 
 
-def killed_and_resumed(folder, kills=200, seed=0, tell=lambda line: None):
+def killed_and_resumed(folder, kills=200, seed=0, names=NAMES, tell=lambda line: None):
     """Figures of `kills` kills, over as many stores as it takes to be killed so often."""
     dice = random.Random(seed)
     context = multiprocessing.get_context("fork")  # a fresh interpreter would live for seconds before it fetches
     figures = {"kills": 0, "stores": 0, "equal": True, "files_at_kill": []}
     began = time.monotonic()
     with a_past_venue() as calm, a_past_venue(rough=True, seed=seed) as rough:
-        fetched(calm.url, folder / "undisturbed")
+        fetched(calm.url, folder / "undisturbed", names)
         whole = tree(folder / "undisturbed")
         while figures["kills"] < kills:
             store = folder / f"killed-{figures['stores']}"
             ended = False
             while not ended:
-                child = context.Process(target=_fetch, args=(rough.url, store), daemon=True)
+                child = context.Process(target=_fetch, args=(rough.url, store, names), daemon=True)
                 child.start()
                 if figures["kills"] < kills:
                     _live(child, store, changes=dice.randint(0, 5), more_s=dice.uniform(0.0, 0.05))
@@ -71,8 +71,8 @@ def _seen(store):
     return found
 
 
-def _fetch(url, folder):
-    fetched(url, folder, store_every_s=0.02)  # as often as may be: most kills should fall near a write
+def _fetch(url, folder, names):
+    fetched(url, folder, names, store_every_s=0.02)  # as often as may be: most kills should fall near a write
 
 
 if __name__ == "__main__":
@@ -81,7 +81,7 @@ if __name__ == "__main__":
     given.add_argument("--seed", type=int, default=0)
     words = given.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        found = killed_and_resumed(Path(place), words.kills, words.seed, lambda line: print(line, file=sys.stderr))
+        found = killed_and_resumed(Path(place), words.kills, words.seed, tell=lambda line: print(line, file=sys.stderr))
     at_kill = found.pop("files_at_kill")
     print(json.dumps({**found, "files_at_kill": [min(at_kill), max(at_kill)]}))
     sys.exit(0 if found["equal"] else 1)

@@ -66,7 +66,7 @@ def test_faults_change_nothing(undisturbed, tmp_path):
 
 
 def test_kills_change_nothing(tmp_path):
-    figures = killed_and_resumed(tmp_path, kills=4, seed=1)
+    figures = killed_and_resumed(tmp_path, kills=4, seed=1, names=NAMES[:2])
     assert figures["equal"]
     assert figures["kills"] == 4
 
