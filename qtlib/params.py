@@ -50,8 +50,8 @@ class SettingsError(ValueError):
     """The settings make no sense; the message says which, why, and what to write."""
 
 
-class NotInThisVersion(SettingsError):
-    """Understood, and not available yet."""
+class Unearned(SettingsError):
+    """Understood, and refused until a model has earned it."""
 
 
 # --- sections ---------------------------------------------------------------------------------------------
@@ -165,6 +165,9 @@ class Data(Section):
         le=10_000_000,
         description=f"how many bars of each symbol the simulated market makes; null: {SIMULATED_BARS:,}",
     )
+    history: int = Field(
+        0, ge=0, le=10_000_000, description="of the simulated market: how many are past when the account begins [bars]"
+    )
     allow_gaps: bool = Field(False, description="trade on over missing bars, once the lookback is full again")
     finer_timeframe: Timeframe | None = Field(None, description="bars that the venue lives through, for files")
     seed: int = Field(7, ge=0, description="of the simulated market")
@@ -245,7 +248,26 @@ class Strategy(Section):
 
 
 class Learning(Section):
-    """Empty: nothing learns in this version, so there is nothing to set."""
+    """When a session trains a new model, from what, and what becomes of it; with `strategy.name: learned`."""
+
+    enabled: bool = Field(True, description="closed trades and time make the session train models")
+    min_samples: int = Field(50, ge=1, le=100_000, description="closed since the last, then one is due [trades]")
+    interval_hours: float = Field(24.0, gt=0.0, le=87_600.0, description="since the last; then one trade will do [h]")
+    retry_hours: float = Field(1.0, gt=0.0, le=8_760.0, description="after one that failed; doubled each time [h]")
+    history_bars: int = Field(17_520, ge=500, le=2_000_000, description="of each symbol, to learn from [bars]")
+    model: Literal["boosted", "logistic"] = Field("boosted", description="what is fitted")
+    features: Annotated[tuple[str, ...] | None, BeforeValidator(_list)] = Field(
+        None, description="by name; null: those that come along"
+    )
+    seed: int = Field(0, ge=0, description="of fits, bootstrap and permutations")
+    permutations: int = Field(19, ge=0, le=999, description="permuted outcomes to stand out among [fits]")
+    backtest_after_train: bool = Field(True, description="a run of its own trades the new model before it is judged")
+    promotion: Literal["auto", "ask"] = Field("auto", description="after the gate's yes: at once, or when you say so")
+    gather: bool = Field(
+        True, description="modes sim and paper: while no model is promoted a rule of thumb trades, so that some close"
+    )
+    keep_versions: int = Field(20, ge=2, le=10_000, description="of models that do not trade, so many stay [bundles]")
+    until: Instant | None = Field(None, description="nothing later is learned from; null: all there is [UTC]")
 
 
 class Session(Section):
@@ -425,12 +447,10 @@ ENVIRONMENT: Mapping[str, str] = {
     "QT_EVENT_DRIVEN_MODE": "session.event_driven",
     "QT_CHECK_INTERVAL": "session.check_interval_s",
     "QT_HEALTH_PORT": "session.health_port",
-}
-_LATER: Mapping[str, tuple[str, str | None]] = {  # name -> (what is not there yet, the value that asks for what is)
-    "QT_CONTINUOUS_LEARNING": ("learning", "false"),
-    "QT_MIN_SAMPLES_FOR_RETRAIN": ("learning", None),
-    "QT_RETRAIN_INTERVAL_HOURS": ("learning", None),
-    "QT_AUTO_BACKTEST_AFTER_TRAIN": ("learning", "false"),
+    "QT_CONTINUOUS_LEARNING": "learning.enabled",
+    "QT_MIN_SAMPLES_FOR_RETRAIN": "learning.min_samples",
+    "QT_RETRAIN_INTERVAL_HOURS": "learning.interval_hours",
+    "QT_AUTO_BACKTEST_AFTER_TRAIN": "learning.backtest_after_train",
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
@@ -599,12 +619,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, An
         if name in ENVIRONMENT:
             if text.strip():  # a shell's way to say: not set
                 yield name, ENVIRONMENT[name], load_yaml(text, name)
-        elif name in _LATER:
-            what, harmless = _LATER[name]
-            if text.strip().lower() != harmless:
-                raise NotInThisVersion(f"{name}={text}: {what} is not in this version; unset {name}")
         elif name not in _ELSEWHERE and not _TOOLKIT.match(name):
-            raise SettingsError(f"unknown setting {name} in the environment{_nearest(name, [*ENVIRONMENT, *_LATER])}")
+            raise SettingsError(f"unknown setting {name} in the environment{_nearest(name, list(ENVIRONMENT))}")
 
 
 def _parse(text: str) -> tuple[str, Any]:
@@ -677,10 +693,10 @@ def _check_mode(params: Params) -> None:
     """One word decides which world it is; what contradicts it is refused."""
     if params.mode == "live" and not params.session.armed:
         raise SettingsError("mode live trades real money: say that you mean it (-p session.armed=true)")
-    if params.mode == "live":
-        raise NotInThisVersion(
-            "mode live trades what a promoted model believes, and no model can be promoted in this version; paper "
-            "trades real prices without money, and demo is the venue's own playground"
+    if params.mode == "live" and params.strategy.name != "learned":
+        raise Unearned(
+            f"mode live trades only what a promoted model believes, and strategy.name is {params.strategy.name}: set "
+            "strategy.name=learned; paper trades real prices without money, and demo is the venue's own playground"
         )
     if params.mode != "sim" and params.venue.speed is not None:
         raise SettingsError(f"venue.speed is of the simulated market, and mode {params.mode} has the real one's time")
@@ -707,8 +723,6 @@ def _sentence(error: ErrorDetails, sources: Mapping[str, str], default_source: s
     if kind == "extra_forbidden":
         known = _fields_at(named[:-1])
         section = ".".join(named[:-1])
-        if section == "learning":
-            return f"{prefix}{path}: learning is not in this version, so there is nothing to set in it"
         return f"{prefix}unknown {path}{_nearest(named[-1], list(known), section)}"
     if kind in ("path", "unused", "order", "finer", "twice"):
         return prefix.removesuffix("-p ") + error["msg"]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from qtlib.params import (
     ENVIRONMENT,
     RULES,
-    NotInThisVersion,
     Params,
     SettingsError,
+    Unearned,
     dump_yaml,
     load_yaml,
     resolve,
@@ -54,7 +54,7 @@ def test_what_a_rule_reads_is_its_own_dataclass(section):
 def test_every_setting_says_what_it_is_and_numbers_say_their_range():
     for name, info in ((f"{s}.{n}", i) for s, n, i in _all_settings()):
         assert info.description, name
-        if info.annotation in (int, float) and name not in ("data.seed", "venue.seed"):
+        if info.annotation in (int, float) and not name.endswith(".seed"):
             assert "[" in info.description or "multiple" in info.description or "bars" in info.description, name
             assert info.metadata, f"{name} has no range"
 
@@ -230,12 +230,19 @@ def test_a_real_market_has_its_own_time(mode):
     assert "has the real one's time" in refused(f"mode={mode}", "venue.speed=60")
 
 
-def test_what_is_not_there_yet_says_so():
-    assert "no model can be promoted" in refused("mode=live", "session.armed=true", kind=NotInThisVersion)
-    assert "learning is not in this version" in refused("learning.enabled=true")
-    for name in ("QT_CONTINUOUS_LEARNING", "QT_MIN_SAMPLES_FOR_RETRAIN"):
-        assert "is not in this version" in refused(environ={name: "50"}, kind=NotInThisVersion)
-    assert resolve(environ={"QT_CONTINUOUS_LEARNING": "false"}).params == Params()
+def test_live_money_is_for_a_promoted_model():
+    assert "strategy.name is trend" in refused("mode=live", "session.armed=true", kind=Unearned)
+    assert (
+        resolve(overrides=["mode=live", "session.armed=true", "strategy.name=learned"], environ={}).params.mode
+        == "live"
+    )
+
+
+def test_the_familiar_names_of_learning_are_settings():
+    names = {"QT_CONTINUOUS_LEARNING": "false", "QT_MIN_SAMPLES_FOR_RETRAIN": "40", "QT_RETRAIN_INTERVAL_HOURS": "12.0"}
+    learning = resolve(environ=names | {"QT_AUTO_BACKTEST_AFTER_TRAIN": "false"}).params.learning
+    assert (learning.enabled, learning.min_samples, learning.interval_hours) == (False, 40, 12.0)
+    assert not learning.backtest_after_train
 
 
 def test_a_session_may_be_scheduled_instead_of_waiting_for_events():

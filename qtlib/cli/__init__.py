@@ -9,7 +9,7 @@ the commands: with them at the top `qt --help` took 3.5 s instead of 0.3 s (pape
 second).
 """
 
-from qtlib.cli import notebooks, session, checks, exchange, data, runs, models  # isort: skip  # in the order of the help
+from qtlib.cli import notebooks, learning, session, checks, exchange, data, runs, models  # isort: skip
 from qtlib.cli.app import app, main
 
-__all__ = ["app", "checks", "data", "exchange", "main", "models", "notebooks", "runs", "session"]
+__all__ = ["app", "checks", "data", "exchange", "learning", "main", "models", "notebooks", "runs", "session"]

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from qtlib.domain.values import value
+
+MOST_REALIZED = 2_000  # trades of one model that are looked at
 
 
 class RetrainOutcome(Enum):
@@ -73,6 +76,14 @@ class ModelChanged:
         return f"model:{self.ts.isoformat()}:{self.version}"
 
 
+class Realized(NamedTuple):
+    """What was promised of a trade, and what came of it."""
+
+    decided: datetime
+    confidence: float
+    r: float  # net, in R
+
+
 @dataclass(frozen=True, slots=True)
 class Learning:
     """What is known of it."""
@@ -89,22 +100,26 @@ class Learning:
     last: RetrainEnded | None = None
     asked: str = ""  # who asked for one by hand
     version: str = ""  # of the model that believes; empty: the rule of thumb does
+    realized: tuple[Realized, ...] = ()  # what came of its trades so far, the newest of them
 
     @property
     def samples(self) -> int:
         """Trades that ended since."""
         return self.closed - self.learned
 
-    def counted(self, ts: datetime) -> "Learning":
-        """After one more trade ended."""
-        return replace(self, closed=self.closed + 1, first=self.first or ts)
+    def counted(self, ts: datetime, version: str = "", realized: Realized | None = None) -> "Learning":
+        """After one more trade ended, which `version` had wished for."""
+        known = self.realized
+        if realized and version and version == self.version:
+            known = (*known, realized)[-MOST_REALIZED:]
+        return replace(self, closed=self.closed + 1, first=self.first or ts, realized=known)
 
     def after(self, event: RetrainBegun | RetrainEnded | ModelChanged) -> "Learning":
         """After `event`."""
         if isinstance(event, RetrainBegun):
             return replace(self, retrains=event.number, begun=event.ts, known=self.closed, running=True, asked="")
         if isinstance(event, ModelChanged):
-            return replace(self, version=event.version)
+            return replace(self, version=event.version, realized=())
         failed = event.outcome is RetrainOutcome.FAILED
         learned, failures = (self.learned, self.failures + 1) if failed else (self.known, 0)
         return replace(self, running=False, last=event, learned=learned, failures=failures)

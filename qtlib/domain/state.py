@@ -40,7 +40,7 @@ from qtlib.domain.events import (
     StatusSet,
     TradingStatus,
 )
-from qtlib.domain.learned import FeaturesSeen, Learning, ModelChanged, RetrainBegun, RetrainEnded
+from qtlib.domain.learned import FeaturesSeen, Learning, ModelChanged, Realized, RetrainBegun, RetrainEnded
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, Fill, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.values import changed, value
@@ -58,6 +58,8 @@ class Trade:
     exits: ExitPlan | None  # None: nothing is known, the static fallback holds
     confidence: float | None = None
     model_version: str = ""
+    decided: datetime | None = None  # the close at which it was wished; None: it was found
+    notional: Decimal = ZERO  # of all that was opened, at its prices, in quote
     partial_taken: bool = False
     funding: Decimal = ZERO  # received on what is open, in quote; paid, it is margin that is gone
     net: Decimal = ZERO  # realized, less fees, plus funding, so far, in quote
@@ -66,6 +68,12 @@ class Trade:
     naked_since: datetime | None = None  # None: a working stop of full size is confirmed
     overdue: bool = False  # it was naked for too long
     refused: tuple[Role, ...] = ()  # orders that the venue would not take: done at market, or done without
+
+    def r_of(self, net: Decimal) -> float | None:
+        """What `net` is in R: over what its stop would have cost of all that was opened."""
+        if self.exits is None or not self.notional:
+            return None
+        return float(net / self.notional) / self.exits.stop_frac
 
     def but(self, **changes: Any) -> "Trade":
         """A copy with `changes`."""
@@ -254,7 +262,7 @@ def _filled(state: State, event: Filled) -> State:
         kept = trade.funding * after.quantity / before.quantity
         state = _tracking(state, trade.but(partial_taken=trade.partial_taken or taken, funding=kept, net=net))
     else:
-        state = _tracking(state, trade.but(net=net))
+        state = _tracking(state, trade.but(net=net, notional=trade.notional + fill.quantity * fill.price))
     if abs(after.quantity) < abs(before.quantity):
         state = _content(state, fill.symbol)
     return _sheltered(state, fill.symbol, event.ts)
@@ -264,7 +272,10 @@ def _counted(state: State, ended: Trade | None, net: Decimal, ts: datetime) -> S
     """`state` after a trade ended with `net`; one that was found, not opened, counts neither way."""
     if ended is None or ended.recovered:
         return state
-    learning = state.learning.counted(ts)
+    r, realized = ended.r_of(net), None
+    if ended.decided and ended.confidence is not None and r is not None:
+        realized = Realized(ended.decided, ended.confidence, r)
+    learning = state.learning.counted(ts, ended.model_version, realized)
     if net < 0:
         return state.but(learning=learning, losses_in_row=state.losses_in_row + 1, lost=ts)
     return state.but(learning=learning, losses_in_row=0)
@@ -282,6 +293,8 @@ def _opened(fill: Fill, order: Order | None, ts: datetime) -> Trade:
         exits=intent.exits if intent else None,
         confidence=intent.confidence if intent else None,
         model_version=intent.model_version if intent else "",
+        decided=order.since if order and intent else None,
+        notional=fill.quantity * fill.price,
         recovered=intent is None,
         net=-fill.fee,
     )

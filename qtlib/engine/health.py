@@ -213,7 +213,10 @@ def _families(page: Document) -> Iterator[tuple[str, str, list[_Sample]]]:
     yield "exchange_clock_offset_seconds", "Ours minus its.", one(None if offset_ms is None else offset_ms / 1000)
     yield "exchange_last_event_age_seconds", "Since it last said anything.", one(link["last_event_age_s"])
     yield "exchange_streams_age_seconds", "Since their last sign of life.", one(link["streams_age_s"])
-    yield "learning_enabled", "1 if it learns.", one(page["learning"]["enabled"])
+    learning = page["learning"]
+    yield "learning_enabled", "1 if it learns.", one(learning["enabled"])
+    yield "learning_samples", "Trades closed since the last retrain.", one(learning["samples_since_retrain"])
+    yield "learning_samples_needed", "For the next one.", one(learning["needed"])
 
 
 STATUSES = ("ok", "degraded", "halted")

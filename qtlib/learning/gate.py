@@ -120,7 +120,7 @@ class Reason:
 
     def __str__(self) -> str:
         needs = "it passes at" if self.ok else "it needs"
-        return f"{self.name} is {_said(self.value, self.unit)} ({needs} {_said(self.threshold, self.unit)})"
+        return f"{self.name} is {said(self.value, self.unit)} ({needs} {said(self.threshold, self.unit)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ def _words(evidence: Evidence, gains: Mapping[str, Interval], reasons: tuple[Rea
     days, name = len(evidence.challenger.returns), evidence.challenger.name
     if not failed:
         told = " and ".join(
-            f"{_said(gain.mean, '%')} of equity a year more than {other} (at least {_said(gain.low, '%')}, as far as "
+            f"{said(gain.mean, '%')} of equity a year more than {other} (at least {said(gain.low, '%')}, as far as "
             f"{days} days can tell at a chance of {level:.2g} to be wrong)"
             for other, gain in gains.items()
         )
@@ -262,7 +262,8 @@ def _words(evidence: Evidence, gains: Mapping[str, Interval], reasons: tuple[Rea
     return f"{name} is refused and {stays} not beaten: {failed[0]}{more}."
 
 
-def _said(value: float, unit: str) -> str:
+def said(value: float, unit: str) -> str:
+    """A number of the gate, as people read it."""
     if not isfinite(value):
         return "unknown"
     if unit == "%":

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from qtlib.report.blocks import Html
-from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _finished, _line
+from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _line, finished
 from qtlib.report.page import standalone
 
 Stretch = tuple[datetime, datetime]
@@ -72,10 +72,8 @@ def coverage(view: SymbolView) -> go.Figure:
         figure.add_scatter(x=x, y=y, name=words, mode="lines", line={"color": color, "width": width}, hoverinfo="x+y")
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1])
     label = f"{view.symbol}: {len(names)} series over time, and which stretches of them may be traded on"
-    finished = _finished(
-        figure, f"{view.symbol}: what is there, and what may be traded on", label, 150 + 34 * len(names)
-    )
-    return finished.update_yaxes(tickformat=None)
+    title = f"{view.symbol}: what is there, and what may be traded on"
+    return finished(figure, title, label, 150 + 34 * len(names)).update_yaxes(tickformat=None)
 
 
 def odd_prices(view: SymbolView) -> go.Figure:
@@ -100,7 +98,7 @@ def odd_prices(view: SymbolView) -> go.Figure:
         )
     figure.update_yaxes(title="Close, log scale", type="log")
     label = f"{view.symbol}: closing prices, with marks of {len(found)} kinds where its series are odd"
-    return _finished(figure, f"{view.symbol}: where it is odd", label, 440)
+    return finished(figure, f"{view.symbol}: where it is odd", label, 440)
 
 
 def oddities_table(view: SymbolView) -> Html:

@@ -91,7 +91,7 @@ def trades_table(tables: Tables, first: int = 50, quote: str = "USDT") -> Html:
         )
         for r in t.head(first).to_dict("records")
     ]
-    return _table(say("Trades: exits in order") + _of(len(rows), len(t)), heads, rows, words={0, 1, 2, 13})
+    return table(say("Trades: exits in order") + _of(len(rows), len(t)), heads, rows, words={0, 1, 2, 13})
 
 
 def refusals_table(tables: Tables) -> Html:
@@ -111,7 +111,7 @@ def refusals_table(tables: Tables) -> Html:
         refused=_count(len(refused)),
         candidates=_count(candidates),
     )
-    return _table(caption, (say("Reason"), *counts.columns, say("All")), rows, words={0})
+    return table(caption, (say("Reason"), *counts.columns, say("All")), rows, words={0})
 
 
 def limits_table(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> Html:
@@ -124,7 +124,7 @@ def limits_table(tables: Tables, max_gross_exposure: float, max_positions: int, 
         _near(say("Open positions"), len(account.positions), s.max_open_positions, max_positions, ",d"),
     ]
     heads = ("", say("At the\nend"), say("Highest"), say("Limit"), say("Highest\nof limit"))
-    return _table(say("Exposure and limits: notional at entry price, at any instant"), heads, rows, words={0})
+    return table(say("Exposure and limits: notional at entry price, at any instant"), heads, rows, words={0})
 
 
 def pnl_table(tables: Tables, by: str, quote: str = "USDT") -> Html:
@@ -138,7 +138,7 @@ def pnl_table(tables: Tables, by: str, quote: str = "USDT") -> Html:
     ]
     unit, name = f"\n[{quote}]", key_name(by)
     heads = (name[0].upper() + name[1:], say("Exits"), say("Net P&L") + unit, say("an exit") + unit)
-    return _table(say("Net P&L by {what}", what=name), heads, rows, words={0})
+    return table(say("Net P&L by {what}", what=name), heads, rows, words={0})
 
 
 def periods_table(tables: Tables, quote: str = "USDT") -> Html:
@@ -158,13 +158,13 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
     unit = f"\n[{quote}]"
     sums_heads = (say("Equity") + unit, say("Change") + unit, say("Deepest\ndrawdown"), say("Exposure, highest") + unit)
     caption = say("Equity by day") if period is days else say("Equity by month")
-    return _table(caption, ("UTC", *sums_heads), rows, words={0})
+    return table(caption, ("UTC", *sums_heads), rows, words={0})
 
 
 def findings_table(findings: Iterable[tuple[str, bool, str]]) -> Html:
     """What a start-up found, step by step."""
     rows = [(step, say("ok") if ok else say("NO ENTRIES"), found) for step, ok, found in findings]
-    return _table(say("What the start-up found"), (say("Step"), "", say("Found")), rows, words={0, 1, 2})
+    return table(say("What the start-up found"), (say("Step"), "", say("Found")), rows, words={0, 1, 2})
 
 
 def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
@@ -174,7 +174,7 @@ def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
         for symbol, frame in sorted(bars.items())
     ]
     heads = (say("Symbol"), say("Bars"), say("First [UTC]"), say("Last [UTC]"))
-    return _table(say("Bars that were heard"), heads, rows, words={0})
+    return table(say("Bars that were heard"), heads, rows, words={0})
 
 
 def simulated(words: str = "") -> Html:
@@ -186,7 +186,7 @@ def simulated(words: str = "") -> Html:
 # --- markup -----------------------------------------------------------------------------------------------
 
 
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:
     """A table whose columns `words` align left and whose others are numbers; it scrolls, its caption doesn't."""
     kind = ['class="qt-word"' if i in words else 'class="qt-number"' for i in range(len(heads))]
     head = "".join(f'<th scope="col" {k}>{escape(h)}</th>' for h, k in zip(heads, kind, strict=True))

@@ -72,9 +72,9 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
     )
     title = say("{symbol}: price, entries, exits, protective levels", symbol=symbol)
     if since is None:
-        return _finished(figure, title, label, height=460)
+        return finished(figure, title, label, height=460)
     opens = say("(opens on the last {shown} of {exits} exits)", shown=SHOWN, exits=len(exits))
-    _finished(figure, f"{title} {opens}", label, height=500)
+    finished(figure, f"{title} {opens}", label, height=500)
     return _opened_on(figure, bars, levels, since)
 
 
@@ -100,7 +100,7 @@ def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
         deepest=percent(float(frame.drawdown_frac.max())) if len(frame) else say("unknown"),
     )
     title = say("Equity and drawdown (the equity axis does not start at zero)")
-    return _finished(figure, title, label, height=460)
+    return finished(figure, title, label, height=460)
 
 
 def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> go.Figure:
@@ -139,7 +139,7 @@ def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quot
         open=s.max_open_positions,
         most=max_positions,
     )
-    return _finished(figure, say("Exposure and its limits"), label, height=400)
+    return finished(figure, say("Exposure and its limits"), label, height=400)
 
 
 def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
@@ -162,7 +162,7 @@ def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
         showlegend=False,
     )
     if sums.exits.sum() == 0:
-        _nothing(figure, say("no trade was closed"))
+        nothing(figure, say("no trade was closed"))
     figure.update_yaxes(title=f"{say('Net P&L')} [{quote}]", rangemode="tozero", zeroline=True)
     figure.update_xaxes(
         title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
@@ -170,7 +170,7 @@ def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
     figure.update_xaxes(tickmode="array", tickvals=x[::4] if by == "hour" else x)  # left alone, it names every other
     label = say("Net profit and loss by {what}", what=name) + ": "
     label += ", ".join(f"{key} {signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n)
-    return _finished(figure, say("Net P&L by {what}", what=name), label, height=320)
+    return finished(figure, say("Net P&L by {what}", what=name), label, height=320)
 
 
 def profit_by(tables: Tables, by: str) -> pd.DataFrame:
@@ -262,7 +262,8 @@ def _limit(figure: go.Figure, y: float, words: str, row: int, color: str) -> Non
     )
 
 
-def _nothing(figure: go.Figure, words: str) -> None:
+def nothing(figure: go.Figure, words: str) -> None:
+    """Say in the figure that there is nothing to see."""
     figure.add_annotation(text=words, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
 
 
@@ -299,7 +300,8 @@ def _entries(tables: Tables, symbol: str) -> pd.DataFrame:
     return pd.concat([first[columns], still], ignore_index=True) if len(first) else still
 
 
-def _finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figure:
+def finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figure:
+    """`figure` in the look of all, with what it shows in words."""
     axis: Mapping[str, Any] = {
         "automargin": True,
         "gridcolor": "rgba(138,143,152,0.22)",

@@ -32,6 +32,7 @@ from qtlib.domain.events import (
     StatusSet,
     TradingStatus,
 )
+from qtlib.domain.learned import ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
 from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import State
 
@@ -66,7 +67,7 @@ def tell(
         case StatusSet() | CommandAnswered() | LimitsSet():
             return _set(before, event)
         case _:
-            return []
+            return _learned(event)
 
 
 def profit_line(position: Position, price: Decimal) -> str:
@@ -99,6 +100,19 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
         f"🎯 {symbol} using {_provenance(plan)} TP/SL: {levels}{trail}",
         f"   {symbol} needs a {needed} win rate before costs{more}",
     ]
+
+
+def _learned(event: Event) -> list[str]:
+    match event:
+        case RetrainBegun():
+            return [f"🎓 Retrain {event.number} begins beside the session: {event.cause}"]
+        case ModelChanged():
+            return [f"🧠 From the next bar on {event.version or 'the rule of thumb'} believes: {event.cause}"]
+        case RetrainEnded():
+            mark = "⚠️" if event.outcome is RetrainOutcome.FAILED else "🎓"
+            return [f"{mark} Retrain {event.number} {event.outcome.value}: {event.words}"]
+        case _:
+            return []
 
 
 # --- one family of events each ----------------------------------------------------------------------------

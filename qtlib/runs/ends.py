@@ -15,7 +15,7 @@ from qtlib.runs.folder import FAILED, INTERRUPTED, OK, REFUSED, RunFolder
 _ENDS = {
     "Held": (REFUSED, 4),
     "Fenced": (FAILED, 4),
-    "NotInThisVersion": (REFUSED, 3),
+    "Unearned": (REFUSED, 3),
     "PreflightRefused": (REFUSED, 3),
     "Refused": (REFUSED, 3),
     "Loosened": (REFUSED, 3),

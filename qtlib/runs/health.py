@@ -20,7 +20,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from qtlib.domain.events import Event
 from qtlib.domain.state import State
-from qtlib.engine.health import Document, Facts, Link, Loop, document, http_status, metrics
+from qtlib.engine.health import Document, Facts, Learning, Link, Loop, document, http_status, metrics
 from qtlib.engine.loop import Watch
 from qtlib.exchanges.port import ExchangeError
 from qtlib.rules.in_force import limits_of
@@ -43,6 +43,7 @@ class Health:
     limits: RiskLimits
     heartbeat_s: float = 1.0
     link: Callable[[], Link] = Link  # of the exchange: what the adapter has heard, without asking
+    learning: Callable[[], Learning] = Learning  # what the learner says of itself
     clock: Callable[[], float] = time.monotonic
     url: str | None = None  # None: not served
     state: State | None = None  # None: the session has not got so far
@@ -83,6 +84,7 @@ class Health:
                 max_positions=limits.max_positions,
                 max_gross_exposure=limits.max_gross_exposure,
                 exchange=replace(link, reachable=self.reachable),
+                learning=self.learning(),
                 last_error=self.last_error,
             )
         )

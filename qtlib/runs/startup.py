@@ -4,21 +4,20 @@ A step that finds something amiss ends entries for this session, and nothing els
 on. To add a step: write the function, from what there is to words; raise to object; add it to `STEPS`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
-import pandas as pd
 
-from qtlib.domain.market import Bar
-from qtlib.engine.feeds import OHLCV, Past, Strategy, panel_of
+from qtlib.engine.feeds import Past, Strategy, panel_of
 from qtlib.engine.rehearsal import foresee
 from qtlib.exchanges.binance.adapter import Binance
 from qtlib.exchanges.port import Finding
 from qtlib.journal import Journal
 from qtlib.report.blocks import Html, findings_table
 from qtlib.rules.rules import Rules
+from qtlib.runs import wiring
 from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 
@@ -87,7 +86,7 @@ def _strategy(subject: _Subject) -> str:
     data, strategy = subject.run.params.data, subject.strategy
     symbols = subject.run.params.universe.symbols
     bars = subject.exchange.bars(symbols, data.timeframe, strategy.lookback)
-    told = {symbol: _frame(of) for symbol, of in bars.items() if of}
+    told = {symbol: wiring.frame(of) for symbol, of in bars.items() if of}
     panel = panel_of(Past(told))
     beliefs = strategy.signals(panel)
     score, confidence = beliefs.score[:, -1], beliefs.confidence[:, -1]
@@ -99,10 +98,6 @@ def _strategy(subject: _Subject) -> str:
         f"{strategy.name} believes something about {len(known)} of {len(symbols)} symbols, most of "
         f"{panel.symbols[strongest]}: score {score[strongest]:+.2f}, confidence {confidence[strongest]:.2f}"
     )
-
-
-def _frame(bars: Sequence[Bar]) -> pd.DataFrame:
-    return pd.DataFrame([bar[1:] for bar in bars], columns=OHLCV, index=pd.DatetimeIndex([bar.ts for bar in bars]))
 
 
 def _venue(subject: _Subject) -> Iterator[Finding]:
@@ -121,7 +116,14 @@ def _recovery(subject: _Subject) -> str:
 
 
 def _learning(subject: _Subject) -> str:
-    return "off: nothing learns in this version"
+    """Who believes, and how far it is to the next retrain."""
+    params, learning = subject.run.params, subject.journal.state().learning
+    if params.strategy.name != wiring.LEARNED:
+        return f"off: {params.strategy.name} is a rule of thumb (strategy.name=learned learns)"
+    counted = f"{learning.samples} of {params.learning.min_samples} closed trades since the last retrain"
+    last = f"; the last was {learning.last.outcome.value}" if learning.last else ""
+    believes = getattr(subject.strategy, "believer", subject.strategy.name)
+    return f"{'on' if params.learning.enabled else 'off'}: {believes} believes; {counted}{last}"
 
 
 def _executor(subject: _Subject) -> str:

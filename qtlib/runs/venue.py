@@ -122,7 +122,8 @@ class VenueProcess:
         port = self.url.rpartition(":")[2] or "0"
         return [
             *("--state", str(self._store), "--port", port, "--speed", "step" if speed is None else f"{speed:g}"),
-            *("--past", "1", "--until-pid", str(os.getpid()), "--json"),  # the account begins with the market
+            *("--past", str(self.params.data.history + 1)),  # without a history the account begins with the market
+            *("--until-pid", str(os.getpid()), "--json"),
             *(("--faults", self.params.venue.faults) if self.params.venue.faults else ()),
         ]
 

@@ -4,37 +4,48 @@ Nothing here decides or trades. A notebook calls these line by line, and may put
 of any of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 
+import pandas as pd
+
 from qtlib.domain.decisions import Moment
 from qtlib.domain.events import START, Event
-from qtlib.domain.market import Instrument
+from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.state import State
-from qtlib.engine.feeds import Strategy
+from qtlib.engine.feeds import OHLCV, Strategy
+from qtlib.engine.loop import Watch
 from qtlib.engine.session import Name
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
 from qtlib.journal import Journal, Lease
-from qtlib.learning.strategies import STRATEGIES
+from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet
+from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, read
 from qtlib.market.simulated import LISTINGS, SimulatedMarket, simulate
-from qtlib.market.timeframes import micros_at, micros_of
+from qtlib.market.timeframes import datetime_at, micros_at, micros_in, micros_of
 from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
 from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import Costs
 from qtlib.runs.commands import actor
+from qtlib.runs.folder import runs_root
 from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 
+LEARNED = "learned"  # the strategy that is whoever is champion
 
-def strategy(params: Params) -> Strategy:
-    """The strategy that the settings name, with its own numbers."""
+
+def strategy(params: Params, root: Path | None = None) -> Strategy:
+    """The strategy that the settings name, with its own numbers; `root` is where runs, and models, lie."""
     name, given = params.strategy.name, params.strategy.params
+    if name == LEARNED:
+        from qtlib.runs import learning  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
+
+        return learning.strategy(params, root or runs_root())
     made = STRATEGIES.get(name)
     if made is None:
         raise SettingsError(f"strategy.name {name!r} must be one of {', '.join(STRATEGIES)}{_meant(name, STRATEGIES)}")
@@ -49,9 +60,21 @@ def strategy(params: Params) -> Strategy:
         raise SettingsError(f"strategy.params do not fit {name}: {why}") from why
 
 
+def lookback(params: Params) -> int:
+    """How many bars the strategy reads; of whoever is champion, without asking who that is."""
+    if params.strategy.name != LEARNED:
+        return strategy(params).lookback
+    return max(Trend().lookback, feature_set(params).lookback)
+
+
+def feature_set(params: Params) -> FeatureSet:
+    """What models are shown."""
+    return FeatureSet(params.learning.features or DEFAULT_FEATURES)
+
+
 def market(params: Params, after: datetime = START) -> Market:
     """The bars to trade: those on disk, or `data.bars` simulated ones beyond `after`."""
-    data, refill = params.data, strategy(params).lookback
+    data, refill = params.data, lookback(params)
     if data.source == "files":
         assert data.path is not None  # the settings were checked
         return read(
@@ -67,7 +90,14 @@ def market(params: Params, after: datetime = START) -> Market:
     kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked
-    return simulate(kind, bars=passed + data.bars, refill=refill)
+    return simulate(kind, bars=max(passed, data.history) + data.bars, refill=refill)
+
+
+def begins(params: Params, market: Market) -> datetime:
+    """The last close that is past when the account begins; nothing is past unless `data.history` says so."""
+    if not params.data.history:
+        return START
+    return datetime_at(int(micros_in(market.bars[market.symbols[0]].index)[params.data.history - 1]))
 
 
 def simulated_market(params: Params) -> SimulatedMarket:
@@ -82,6 +112,13 @@ def simulated_market(params: Params) -> SimulatedMarket:
         return SimulatedMarket(seed=data.seed, symbols=symbols, timeframe=data.timeframe, edge=data.edge)
     except ValueError as why:
         raise SettingsError(f"the simulated market can't be made: {why}") from why
+
+
+def frame(bars: Sequence[Bar]) -> pd.DataFrame:
+    """Bars as a frame, by their close."""
+    return pd.DataFrame(
+        [bar[1:] for bar in bars], columns=OHLCV, index=pd.DatetimeIndex([bar.ts for bar in bars], name="ts")
+    )
 
 
 def instruments(params: Params) -> Mapping[str, Instrument]:
@@ -118,6 +155,24 @@ def venue(params: Params, listed: Mapping[str, Instrument], store: Path | None =
         raise SettingsError(f"{why} (with another session.account)") from why
 
 
+def learner(run: Run, strategy: Strategy, watch: Watch, health: Health) -> Watch:
+    """`watch`, and beside it who trains new models, where the strategy is one that learns."""
+    if run.params.strategy.name != LEARNED:
+        return watch
+    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+
+    return learning.learner(run, strategy, watch, health)
+
+
+def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State:
+    """The state once the retrain that the session leaves behind, if there is one, has ended."""
+    if run.params.strategy.name != LEARNED:
+        return state
+    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+
+    return learning.last_lesson(run, watch, journal, state)
+
+
 def journal(run: Run) -> Journal:
     """The account's journal, created or migrated where need be."""
     return Journal(run.journal, run.params.session.account)
@@ -126,7 +181,13 @@ def journal(run: Run) -> Journal:
 def name(run: Run) -> Name:
     """What this run is called in the journal."""
     p = run.params
-    return Name(p.session.account, run.run_id, p.mode, p.hash(), prices_of(p), actor(), p.session.reason or "")
+    return Name(
+        p.session.account, run.run_id, p.mode, p.hash(), prices_of(p), actor(), p.session.reason or "", _learns(p)
+    )
+
+
+def _learns(params: Params) -> bool:
+    return params.strategy.name == LEARNED and params.learning.enabled
 
 
 def prices_of(params: Params) -> str:

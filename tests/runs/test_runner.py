@@ -59,7 +59,7 @@ def test_a_failing_cell_is_named_with_its_message_and_the_report_written_all_the
     ("raised", "status", "code"),
     [
         ("from qtlib.journal import Held; raise Held('process 7 holds main')", "refused", 4),
-        ("from qtlib.params import NotInThisVersion; raise NotInThisVersion('not yet')", "refused", 3),
+        ("from qtlib.params import Unearned; raise Unearned('not yet')", "refused", 3),
         ("import errno; raise OSError(errno.ENOSPC, 'No space left on device')", "failed", 2),
     ],
 )

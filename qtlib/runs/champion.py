@@ -1,0 +1,86 @@
+"""Who believes in a session that learns: the champion of the registry, or a rule of thumb until there is one.
+
+It is a strategy like any other, and changes its mind only when it is told to, between two bars. Every belief names the
+model it comes from; what a rule of thumb believes names none. Beside its beliefs it keeps the features that they, or
+the next model, are made from, so that what closes can be learned from as it was seen. And it holds itself to that: what
+was seen at a close is made again from the bars afterwards, as research makes it, and has to be the same, bit for bit.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qtlib.domain.panel import Array, Beliefs, Panel
+from qtlib.engine.feeds import Strategy
+from qtlib.learning.features import FeatureSet
+from qtlib.learning.learned import Learned
+
+
+class _Seen(NamedTuple):
+    """What was known at a decision."""
+
+    panel: Panel
+    features: Array  # of its last close. (symbols, features)
+    names: FeatureSet
+
+
+class Champion:
+    """A `Strategy` with another one inside."""
+
+    name = "learned"
+
+    def __init__(
+        self, rule: Strategy, features: FeatureSet, model: "Strategy | None" = None, version: str = ""
+    ) -> None:
+        self._rule, self._features, self._schema = rule, features, features.schema_hash
+        self._believer, self.version = model or rule, version
+        self._lookback = max(rule.lookback, features.lookback, self._believer.lookback)
+        self._seen: _Seen | None = None
+
+    @property
+    def lookback(self) -> int:
+        return self._lookback
+
+    @property
+    def reads_funding(self) -> bool:
+        return True
+
+    @property
+    def believer(self) -> str:
+        """Who believes now, in words."""
+        return f"model {self.version}" if self.version else f"the rule of thumb {self._rule.name}, no model is promoted"
+
+    def use(self, model: Strategy | None, version: str) -> None:
+        """From now on `model` believes; None: the rule of thumb."""
+        believer = model or self._rule
+        if believer.lookback > self._lookback:
+            raise ValueError(
+                f"{version} reads {believer.lookback} bars and this session keeps {self._lookback}: it takes over "
+                "with the next session"
+            )
+        self._believer, self.version = believer, version
+
+    def signals(self, panel: Panel) -> Beliefs:
+        beliefs = self._believer.signals(panel)
+        features = beliefs.features if beliefs.features is not None else self._features.matrix(panel)
+        if len(panel):
+            names = self._believer.trained.features if isinstance(self._believer, Learned) else self._features
+            self._seen = _Seen(panel, features[:, -1].copy(), names)
+        return beliefs if beliefs.features is not None else beliefs._replace(features=features, schema=self._schema)
+
+    def misgivings(self) -> str:
+        """Where what was seen at the last close is not what research makes of the same bars; empty: it is."""
+        if self._seen is None:
+            return ""
+        panel, seen, names = self._seen
+        self._seen = None
+        made = names.matrix(panel)[:, -1]
+        told = ~np.isnan(seen)
+        wrong = np.argwhere(told & (made != seen))
+        if not len(wrong):
+            return ""
+        symbol, feature = wrong[0]
+        return (
+            f"{len(wrong)} features differ from what research makes of the same bars, first {names.names[feature]} of "
+            f"{panel.symbols[symbol]}: live {seen[symbol, feature]!r}, research {made[symbol, feature]!r}"
+        )

@@ -1,0 +1,147 @@
+"""A session's learner: it asks the journal whether a retrain is due, begins it, hears how it ended, and changes models.
+
+A `Watch` around another one. What it concludes is an event, written down with the moment it belongs to; what it does
+(begin a process, let another model believe) follows from the state after that. So a crash in between repeats nothing:
+a retrain that the journal says is running and that nobody runs has failed, and is tried again later.
+
+It also looks whether the model that trades keeps its promise. One that does not is taken down, and nothing goes back up
+but by the gate or by a person.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+
+from qtlib.domain.events import Event, StatusSet, TradingStatus
+from qtlib.domain.learned import Learning, ModelChanged, RetrainBegun, RetrainEnded
+from qtlib.domain.state import State
+from qtlib.engine.health import Learning as Page
+from qtlib.engine.loop import Watch
+from qtlib.exchanges.port import ExchangeError
+from qtlib.learning.decay import KEEP, Outcomes, Verdict, decay
+from qtlib.learning.triggers import TriggerParams, due, next_due
+from qtlib.runs.champion import Champion
+from qtlib.runs.retrainer import Retrainer
+from qtlib.runs.shelf import Shelf, Unfit
+
+DAY_S = 86_400
+
+
+class Learner:
+    """A `Watch` that learns."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        champion: Champion,
+        shelf: Shelf,
+        retrainer: Retrainer,
+        params: TriggerParams,
+        tell: Callable[[str], None],
+    ) -> None:
+        """`tell` hears sentences for people."""
+        self._watch, self._champion, self._shelf = watch, champion, shelf
+        self._retrainer, self._params, self._tell = retrainer, params, tell
+        self._unfit: str | None = None  # a version that was looked at, and can't be used here
+        self._misgivings = ""  # about what the model was shown, not yet written down
+        self._wished = 0  # the number of the retrain that was concluded to be due here
+        self._looked_at = 0  # closed trades when decay was looked at last
+        self._state: State | None = None
+
+    def ended(self, within_s: float = 0.0) -> bool:
+        """Whether no retrain runs any more, after so long at most."""
+        return self._retrainer.wait(within_s)
+
+    def news(self, state: State) -> Event | None:
+        """What the other one has to say; else what became of a retrain or of the champion; else whether one is due."""
+        if (event := self._watch.news(state)) is not None:
+            return event
+        if self._misgivings:
+            cause, self._misgivings = self._misgivings, ""
+            return StatusSet(state.ts, TradingStatus.REDUCING, cause, "feature parity")
+        learning = state.learning
+        if (changed := self._changed(state.ts, learning)) is not None:
+            return changed
+        if learning.running:
+            to_begin = self._retrainer.number != learning.retrains == self._wished  # when the state has been looked at
+            return None if to_begin else self._retrainer.ended(learning.retrains, state.ts)
+        if cause := due(learning, state.ts, self._params):
+            self._wished = learning.retrains + 1
+            return RetrainBegun(state.ts, self._wished, cause)
+        return None
+
+    def look(self, state: State) -> None:
+        """Let what the state says be so: the model that believes, and the retrain that runs."""
+        self._watch.look(state)
+        self._state, learning = state, state.learning
+        self._misgivings = self._misgivings or self._champion.misgivings()  # after the orders: nobody waits for it
+        if learning.version != self._champion.version:
+            model = self._shelf.strategy(learning.version) if learning.version else None
+            self._champion.use(model, learning.version)
+        if learning.running and self._retrainer.number != learning.retrains == self._wished and learning.begun:
+            self._retrainer.begin(learning.retrains, learning.begun)
+        if learning.closed != self._looked_at:
+            self._looked_at = learning.closed
+            self._check(learning)
+
+    def trouble(self, why: ExchangeError) -> None:
+        self._watch.trouble(why)
+
+    def page(self) -> Page:
+        """What the health page says of it."""
+        learning = self._state.learning if self._state else Learning()
+        last = learning.last
+        return Page(
+            enabled=self._params.enabled,
+            model_version=self._champion.version or None,
+            samples_since_retrain=learning.samples,
+            needed=self._params.min_samples,
+            last_retrain=last.ts if last else None,
+            last_outcome=f"{last.outcome.value}: {last.words}" if last else None,
+            next_due=next_due(learning, self._params),
+        )
+
+    def last_word(self, state: State) -> RetrainEnded | None:
+        """When the session is over: how its last retrain ended; one that still runs is ended, and has failed."""
+        if not state.learning.running:
+            return None
+        self._retrainer.end()
+        return self._retrainer.ended(state.learning.retrains, state.ts)
+
+    # --- below ------------------------------------------------------------------------------------------------
+
+    def _changed(self, ts: datetime, learning: Learning) -> ModelChanged | None:
+        """The champion, where it is another one than believes, and can."""
+        pointer = self._shelf.champion()
+        version = pointer.version if pointer else ""
+        if version in (learning.version, self._unfit):
+            return None
+        if pointer is None:
+            return ModelChanged(ts, "", "", "the model was taken down")
+        try:
+            return ModelChanged(ts, version, self._shelf.content_hash(version), pointer.why)
+        except Unfit as why:
+            self._unfit = version
+            self._tell(f"🚨 {version} can't take over: {why}")
+            return None
+
+    def _check(self, learning: Learning) -> None:
+        """Take the model down if it has decayed."""
+        if not learning.version or (verdict := self.decayed(learning)) is None or verdict.action == KEEP:
+            return
+        self._tell(f"🚨 {verdict.words}")
+        self._shelf.take_down(learning.version, verdict)
+
+    def decayed(self, learning: Learning) -> Verdict | None:
+        """Whether the model that believes keeps its promise; None: it made none."""
+        promise = self._shelf.promise(learning.version)
+        if promise is None:
+            return None
+        known = sorted(learning.realized)
+        outcomes = Outcomes(
+            np.array([int(one.decided.timestamp()) // DAY_S for one in known], dtype=np.int64),
+            np.array([one.r for one in known]),
+            np.array([one.confidence for one in known]),
+        )
+        return decay(promise, outcomes, predecessor=self._shelf.predecessor(learning.version))

@@ -1,0 +1,138 @@
+"""What there is to learn from: bars up to an instant, and the account's own trades.
+
+A lesson is one market (made up, or real) in bars of one length; models of different ones never meet, so their bundles,
+their champion and their trials lie in a folder each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qtlib.domain.panel import Panel
+from qtlib.engine.feeds import micros, panel_of
+from qtlib.exchanges.port import Settled
+from qtlib.journal import Journal
+from qtlib.learning.dataset import Dataset, dataset
+from qtlib.learning.features import FeatureSet, true_range_frac
+from qtlib.learning.labels import Labels, labels, settlements
+from qtlib.learning.samples import Sample, samples, shadowed, taught, usable
+from qtlib.market import Market, read
+from qtlib.market.simulated import simulate
+from qtlib.market.timeframes import length_of, micros_at, micros_of
+from qtlib.params import Params
+from qtlib.rules.rules import Rules
+from qtlib.runs import wiring
+from qtlib.runs.folder import journal_location
+from qtlib.runs.live import exchange
+from qtlib.runs.run import Run
+
+ATR_SPAN = 14  # bars of the true range that brackets are measured by
+OWN_WEIGHT = 5.0  # what really happened counts as much as so many rows that bars tell of
+HALF_LIFE = 0.5  # of the history: a row so old counts half
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    params: Params
+    market: Market
+    panel: Panel
+    features: FeatureSet
+    rules: Rules
+    labels: Labels
+    data: Dataset
+    found: tuple[Sample, ...]  # of the account's journal, what may teach
+    taught: int  # rows whose outcome is what really came of a trade
+    strange: int  # trades whose features then are not, bit for bit, those of the bars now
+
+    @property
+    def subject(self) -> str:
+        return subject(self.params)
+
+    def _repr_html_(self) -> str:
+        d, traded = self.data, sum(not sample.shadow for sample in self.found)
+        left_out = "".join(f"<tr><td>left out: {why}</td><td>{count:,}</td></tr>" for why, count in d.dropped.items())
+        return (
+            f"<table><tr><td>market</td><td>{self.market.source}</td></tr>"
+            f"<tr><td>closes</td><td>{len(self.panel):,} of {len(d.symbols)} symbols</td></tr>"
+            f"<tr><td>rows, each a decision with a known outcome</td><td>{len(d):,}</td></tr>{left_out}"
+            f"<tr><td>features</td><td>{len(d.names)}</td></tr>"
+            f"<tr><td>own trades, of which taught</td><td>{traded}, {self.taught}</td></tr>"
+            f"<tr><td>own trades whose features differ now</td><td>{self.strange}</td></tr>"
+            f"<tr><td>candidates followed in shadow</td><td>{len(self.found) - traded}</td></tr></table>"
+        )
+
+
+def subject(params: Params) -> str:
+    """Which models compete with each other: those of one kind of market, and one length of bars."""
+    made_up = params.mode == "sim" and params.data.source == "simulated"
+    return f"{'simulated' if made_up else 'real'}-{params.data.timeframe}"
+
+
+def models(params: Params, root: Path) -> Path:
+    """Where the bundles, the champion and the trials of these settings lie."""
+    return root / "models" / subject(params)
+
+
+def lesson(run: Run) -> Lesson:
+    """Bars, features, labels, and what the account's trades add to them."""
+    params = run.params
+    market = history(run)
+    panel = panel_of(market).last(params.learning.history_bars)
+    features = wiring.feature_set(params)
+    rules = wiring.rules(params, wiring.instruments(params))
+    volatility_frac = true_range_frac(panel, ATR_SPAN)
+    rates = {s: (micros(r.index), np.asarray(r, np.float64)) for s, r in market.funding.items()}
+    settled = settlements(panel, rates) if rates else None
+    came = labels(panel, volatility_frac, rules.exits, rules.costs, settled_frac=settled)
+    data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel))
+    found = shadowed(own(params, run.folder.root), panel, came)
+    data, used, strange = taught(data, found, OWN_WEIGHT)
+    return Lesson(params, market, panel, features, rules, came, data, tuple(found), used, strange)
+
+
+def own(params: Params, root: Path) -> list[Sample]:
+    """The samples of the account's journal that may teach; none where there is no journal."""
+    where = journal_location(params.session.account, root)
+    if isinstance(where, Path) and not where.exists():
+        return []
+    with Journal(where, params.session.account) as journal:
+        return usable(samples(event for _, event in journal.events()), params.mode)
+
+
+def history(run: Run) -> Market:
+    """The bars up to `learning.until`, as many as are learned from, wherever the session's come from."""
+    params = run.params
+    data, until, bars = params.data, params.learning.until, params.learning.history_bars
+    if params.mode == "sim" and data.source == "simulated":
+        kind = wiring.simulated_market(params)
+        there = data.history + (data.bars or 0)
+        if until is not None:
+            there = (micros_at(until) - micros_at(kind.start)) // micros_of(data.timeframe)
+        return simulate(kind, bars=max(1, there))
+    if params.mode == "sim":
+        assert data.path is not None  # the settings were checked
+        end = until or data.end
+        start = None if end is None else end - bars * length_of(data.timeframe)
+        return read(data.path, params.universe.symbols, data.timeframe, start, end, allow_gaps=data.allow_gaps)
+    return _asked(run, bars)
+
+
+def _asked(run: Run, bars: int) -> Market:
+    """The venue's own bars and funding rates."""
+    params = run.params
+    symbols, timeframe = params.universe.symbols, params.data.timeframe
+    with exchange(params, run.folder.root) as venue:
+        told = venue.bars(symbols, timeframe, bars)
+        since = venue.now - bars * length_of(timeframe) - timedelta(days=1)
+        rates = venue.funding(symbols, since)
+    frames = {s: wiring.frame(of) for s, of in told.items() if of}
+    funding = {s: _rates(of) for s, of in rates.items() if of}
+    return Market.of(frames, timeframe, funding=funding, source=wiring.prices_of(params), allow_gaps=True)
+
+
+def _rates(settled: Sequence[Settled]) -> "pd.Series[float]":
+    return pd.Series([rate.rate_frac for rate in settled], index=pd.DatetimeIndex([rate.ts for rate in settled]))

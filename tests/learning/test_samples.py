@@ -1,0 +1,90 @@
+"""Samples: every trade that closed, with what was seen of it and what came of it, and nothing that did not happen."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from builders import BTC, ETH, beliefs, make_bars, some_rules
+
+from qtlib.domain.events import Filled
+from qtlib.domain.state import State, advance
+from qtlib.engine.backtest import backtest
+from qtlib.engine.feeds import Past
+from qtlib.exchanges.simulated import Conduct, SimulatedExchange
+from qtlib.learning.samples import samples, usable
+from qtlib.report.tables import tables
+
+BARS = {"BTCUSDT": make_bars(400, seed=3, vol=0.01), "ETHUSDT": make_bars(400, seed=4, vol=0.01)}
+
+
+class Shown:
+    """Believes something strong now and then, and keeps what it saw: the close itself and the close over the open."""
+
+    name, lookback = "shown", 1
+
+    def signals(self, panel):
+        digits = panel.close * 1e4 % 1_000
+        score = np.where(digits < 200, 0.9, np.where(digits > 800, -0.9, 0.0))
+        seen = np.stack([panel.close, panel.close / panel.open], axis=-1)
+        return beliefs(panel, score)._replace(features=seen, schema="two", version="v1")
+
+
+@pytest.fixture(scope="module")
+def lived():
+    rules = some_rules(limits=replace(some_rules().limits, max_positions=1, cooldown_s=0.0))
+    venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
+    journal = backtest(Past(BARS), Shown(), rules, venue)
+    return [event for _, event in journal.events()]
+
+
+def test_each_closed_trade_is_one_sample_with_its_net_outcome(lived):
+    traded = [sample for sample in samples(lived) if not sample.shadow]
+    rows = tables(lived).trades.groupby("trade_id", sort=False)
+    assert len(traded) == rows.ngroups > 20
+    earned = rows["pnl_quote"].sum()
+    assert sum(s.outcome_frac > 0 for s in traded) == (earned > 0).sum()
+    first = rows.get_group(next(iter(rows.groups)))
+    assert traded[0].outcome_frac == pytest.approx(
+        first["pnl_quote"].sum() / (first["quantity"].sum() * first["entry_price"].iloc[0]), rel=1e-6
+    )
+    assert {s.model_version for s in traded} == {"v1"}
+
+
+def test_its_features_are_those_of_the_close_at_which_it_was_decided(lived):
+    for sample in samples(lived):
+        bar = BARS[sample.symbol].loc[sample.decided]
+        assert sample.features == (bar["close"], bar["close"] / bar["open"])
+        assert sample.schema == "two"
+
+
+def test_what_a_limit_kept_out_is_followed_in_shadow_and_is_no_trade(lived):
+    found = samples(lived)
+    shadow = [sample for sample in found if sample.shadow]
+    assert shadow
+    assert all(sample.outcome_r is None and sample.ended is None for sample in shadow)
+    state = State()
+    for event in lived:
+        state = advance(state, event)
+    assert state.learning.closed == len(found) - len(shadow)
+
+
+def test_outcomes_add_up_to_what_the_account_earned(lived):
+    state = State()
+    for event in lived:
+        state = advance(state, event)
+    opened = {}
+    for event in lived:
+        if isinstance(event, Filled):
+            opened.setdefault(event.fill.client_id, 0.0)
+            opened[event.fill.client_id] += float(event.fill.quantity * event.fill.price)
+    trades = tables(lived).trades
+    notional = [opened[trade_id] for trade_id in trades["trade_id"].unique()]
+    earned = sum(s.outcome_frac * n for s, n in zip((s for s in samples(lived) if not s.shadow), notional, strict=True))
+    assert earned == pytest.approx(float(state.account.cash) - 10_000, abs=1e-6)
+
+
+def test_a_made_up_market_teaches_nothing_of_a_real_one(lived):
+    found = samples(lived)
+    assert usable(found, "live") == []
+    assert usable(found, "sim") == found

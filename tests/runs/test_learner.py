@@ -1,0 +1,164 @@
+"""A session's learner: what is due is begun once, what ends is heard once, and a crash in between repeats nothing."""
+
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders import HOUR, T0, a_panel, make_bars
+from rows import a_learned
+
+from qtlib.domain.events import StatusSet, TradingStatus
+from qtlib.domain.learned import Learning, ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
+from qtlib.domain.state import State, advance
+from qtlib.engine.auditor import Unwatched
+from qtlib.learning.features import FeatureSet
+from qtlib.learning.strategies import Trend
+from qtlib.learning.triggers import TriggerParams
+from qtlib.runs.champion import Champion
+from qtlib.runs.learner import Learner
+from qtlib.runs.retrainer import Retrainer
+from qtlib.runs.shelf import Shelf
+
+PARAMS = TriggerParams(min_samples=3, interval_hours=1e4)
+
+
+class Scripted(Retrainer):
+    """A retrain of another making: a process that says `words` and ends."""
+
+    words = '{"status": "ok", "run_id": "r1", "model": {"outcome": "refused", "words": "not enough", "version": "v1"}}'
+
+    def command(self, until):
+        return [sys.executable, "-c", f"print({self.words!r})"]
+
+
+def a_learner(folder, retrainer=Scripted, champion=None):
+    champion = champion or Champion(Trend(), FeatureSet(("momentum_24",)))
+    beside = retrainer(folder / "params.yaml", folder, "main")
+    return Learner(Unwatched(), champion, Shelf(folder, "test"), beside, PARAMS, print)
+
+
+def closed(state, trades):
+    for _ in range(trades):
+        state = state.but(learning=state.learning.counted(state.ts))
+    return state
+
+
+def told(learner, state):
+    """The state after all that the learner has to say, as a session takes it in, and what it said."""
+    said = []
+    while (event := learner.news(state)) is not None:
+        said.append(event)
+        state = advance(state, event)
+    learner.look(state)
+    return state, said
+
+
+@pytest.fixture
+def due():
+    return closed(State(ts=T0), 3)
+
+
+def test_what_is_due_is_begun_once_and_its_end_is_heard_once(tmp_path, due):
+    learner = a_learner(tmp_path)
+    state, said = told(learner, due)
+    assert [type(event) for event in said] == [RetrainBegun]
+    assert learner.ended(20)
+    assert learner.last_word(state) == RetrainEnded(
+        T0, 1, RetrainOutcome.REFUSED, "not enough", version="v1", run_id="r1"
+    )
+    state, said = told(learner, state)
+    assert [type(event) for event in said] == [RetrainEnded]
+    assert told(learner, state)[1] == []
+    assert state.learning.samples == 0
+
+
+def test_trades_that_close_meanwhile_coalesce_into_the_next(tmp_path, due):
+    learner = a_learner(tmp_path)
+    state, _ = told(learner, due)
+    state = closed(state, 5)
+    assert learner.ended(20)
+    state, said = told(learner, state)
+    assert [type(event) for event in said] == [RetrainEnded, RetrainBegun]
+    assert state.learning.retrains == 2
+    assert learner.ended(20)
+
+
+def test_a_crash_after_the_trigger_makes_it_fail_and_be_tried_again_later(tmp_path, due):
+    begun = advance(due, RetrainBegun(T0, 1, "due"))  # written down, and the process died before anything ran
+    again = a_learner(tmp_path)
+    state, said = told(again, begun)
+    assert [(type(e), e.outcome) for e in said] == [(RetrainEnded, RetrainOutcome.FAILED)]
+    assert "ended with the session" in said[0].words
+    assert told(again, state)[1] == []  # it backs off
+    later = state.but(ts=T0 + HOUR)
+    later, said = told(again, later)
+    assert [event.number for event in said] == [2]
+    assert again.ended(20)
+    assert again.last_word(later).outcome is RetrainOutcome.REFUSED
+
+
+def test_what_a_retrain_said_before_the_crash_counts(tmp_path, due):
+    first = a_learner(tmp_path)
+    state, _ = told(first, due)
+    assert first.ended(20)  # and nobody wrote that down
+    _, said = told(a_learner(tmp_path), state)
+    assert [(type(e), e.outcome) for e in said] == [(RetrainEnded, RetrainOutcome.REFUSED)]
+
+
+def test_one_that_says_nothing_has_failed_with_its_last_words(tmp_path, due):
+    class Broken(Scripted):
+        def command(self, until):
+            return [sys.executable, "-c", "raise SystemExit('no bars for BTCUSDT')"]
+
+    learner = a_learner(tmp_path, Broken)
+    state, _ = told(learner, due)
+    assert learner.ended(20)
+    ended = learner.last_word(state)
+    assert (ended.outcome, ended.words) == (RetrainOutcome.FAILED, "no bars for BTCUSDT")
+
+
+def test_a_session_that_ends_leaves_no_retrain_behind(tmp_path, due):
+    class Endless(Scripted):
+        def command(self, until):
+            return [sys.executable, "-c", "import time; time.sleep(600)"]
+
+    learner = a_learner(tmp_path, Endless)
+    state, _ = told(learner, due)
+    ended = learner.last_word(state)
+    assert ended.outcome is RetrainOutcome.FAILED
+    assert learner.ended()
+
+
+def test_the_page_shows_counts_and_not_a_word_more(tmp_path, due):
+    learner = a_learner(tmp_path)
+    learner.look(due)
+    page = learner.page()
+    assert (page.enabled, page.model_version, page.samples_since_retrain, page.needed) == (True, None, 3, 3)
+    assert page.last_retrain is page.last_outcome is None
+    assert page.next_due == T0 + timedelta(hours=1e4)
+
+
+def test_a_model_that_was_taken_down_gives_way_to_the_rule(tmp_path):
+    learner = a_learner(tmp_path)
+    state = State(ts=T0, learning=Learning(version="v9"))
+    assert learner.news(state) == ModelChanged(T0, "", "", "the model was taken down")
+
+
+def test_a_period_that_changed_in_the_live_path_only_is_noticed_at_once_and_ends_entries(tmp_path):
+    class Changed(FeatureSet):
+        def last(self, panel):
+            return super().last(panel) * 1.0000001
+
+    panel, asked = a_panel(make_bars(900)), a_learned()
+    for features in (asked.trained.features, Changed(asked.trained.features.names)):
+        model = replace(asked, trained=replace(asked.trained, features=features))
+        champion = Champion(Trend(), asked.trained.features, model, "m1")
+        learner = a_learner(tmp_path, champion=champion)
+        champion.signals(panel.last(asked.lookback))
+        state = State(ts=T0, learning=Learning(version="m1"))
+        learner.look(state)
+        event = learner.news(state)
+        assert isinstance(event, StatusSet) is isinstance(features, Changed)
+    assert event.status is TradingStatus.REDUCING
+    assert "3 features differ from what research makes of the same bars, first momentum_24 of BTCUSDT" in event.cause
