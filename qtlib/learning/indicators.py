@@ -5,10 +5,7 @@ they begin where every reader begins: time is divided into blocks of `BLOCK` bar
 a block are computed from its own bars and the `WARM_UP` before it, whether the whole past is there or only the last
 `LOOKBACK` bars. What an indicator would remember of earlier bars is a few parts in 10,000 of its standard deviation at
 most (means over 28 and 50 bars; for those over 14, less than one in a million). Where a bar is missing it begins anew,
-and says nothing for `SETTLED` bars; nor does it where the price stood still.
-
-Each is computed from prices over the first close it began with, as TA-Lib takes what is below 1e-14 for nothing, and a
-price of 1e-8 is something.
+and says nothing for `SETTLED` bars; nor does it where the price stood still, or nothing was traded.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,14 +21,13 @@ import talib
 
 from qtlib.domain.panel import Array, Panel, Times
 from qtlib.learning.sharing import shared
-from qtlib.learning.windows import finite, ratio, still, windowed
+from qtlib.learning.windows import finite, still
 
 BLOCK = 256  # bars
 WARM_UP = 256
 LOOKBACK = WARM_UP + BLOCK
 SETTLED = WARM_UP // 2  # bars after an interruption, or a listing, until a value is believed
 _STILL = 14  # bars
-_VOLUME = 2.0**30  # what a typical volume is made: TA-Lib's money flow takes less than 1 for nothing
 
 # the functions themselves: what is around them, for frames, takes longer than they do
 _adosc = unwrap(talib.ADOSC)
@@ -51,7 +47,7 @@ _ultosc = unwrap(talib.ULTOSC)
 
 @dataclass(frozen=True)
 class Bars:
-    """Unbroken bars of one symbol; prices over the first close, volumes over the mean of the first ones."""
+    """Unbroken bars of one symbol."""
 
     open: Array
     high: Array
@@ -168,22 +164,22 @@ def _blocks(times: Times) -> list[tuple[int, int]]:
 def _stretches(panel: Panel) -> list[tuple[int, int, int, int, Bars]]:
     """For each symbol and block: its row, where unbroken bars start, from where they are believed, their end; they."""
     found = []
+    columns = (panel.open, panel.high, panel.low, panel.close, panel.volume)
     there = ~np.isnan(panel.close + panel.volume)
     for block, end in _blocks(panel.times):
         for rows, start, stop in _unbroken(panel.times, there, block - WARM_UP, end):
             known = max(block, start + SETTLED, LOOKBACK - 1)
-            if rows and known < stop:
-                columns = zip(*_scaled(panel, rows, start, stop), strict=True)
-                found += [(row, start, known, stop, Bars(*bars)) for row, bars in zip(rows, columns, strict=True)]
+            if known < stop:
+                found += [(row, start, known, stop, Bars(*(c[row, start:stop] for c in columns))) for row in rows]
     return found
 
 
 @shared
 def _silent(panel: Panel) -> npt.NDArray[np.bool_]:
-    """Where the price has stood still: nothing is said there."""
+    """Where the price has stood still, or nothing was traded: nothing is said there."""
     moves = panel.high != panel.low
     moves[:, 1:] |= panel.close[:, 1:] != panel.close[:, :-1]
-    return still(moves, _STILL)
+    return still(moves & (panel.volume > 0.0), _STILL)
 
 
 def _unbroken(times: Times, there: npt.NDArray[np.bool_], first: int, end: int) -> Iterator[tuple[list[int], int, int]]:
@@ -197,12 +193,3 @@ def _unbroken(times: Times, there: npt.NDArray[np.bool_], first: int, end: int) 
         for row in np.flatnonzero(~whole & present.any(axis=1)).tolist():
             edges = np.flatnonzero(np.diff(present[row].astype(np.int8), prepend=0, append=0)) + a
             yield from (([row], c, d) for c, d in edges.reshape(-1, 2).tolist())
-
-
-def _scaled(panel: Panel, rows: list[int], start: int, end: int) -> tuple[Array, ...]:
-    """The bars of `rows`, each symbol's prices over its first close, and its volumes over the mean of the first."""
-    several = slice(None) if len(rows) == len(panel.symbols) else rows
-    price = panel.close[several, start : start + 1]
-    volume = windowed(np.add, panel.volume[several, start : start + SETTLED], SETTLED)[:, -1:] / (SETTLED * _VOLUME)
-    scaled = [column[several, start:end] / price for column in (panel.open, panel.high, panel.low, panel.close)]
-    return (*scaled, ratio(panel.volume[several, start:end], volume))

@@ -73,9 +73,16 @@ def test_a_feature_has_no_unit(panel, row):
 def test_prices_and_volumes_times_ten_change_nothing():
     panel = a_quiet_panel()
     whole = EVERY.matrix(panel)
-    for factor in (10.0, 1e-7):
+    for factor in (10.0, 1e-17):
         assert apart(EVERY.matrix(times(panel, factor, *PRICES, rows=1)), whole, rtol=1e-9, atol=1e-9) == []
         assert apart(EVERY.matrix(times(panel, factor, "volume", rows=2)), whole, rtol=1e-9, atol=1e-9) == []
+
+
+def test_money_flows_in_a_quiet_market_as_in_a_loud_one():
+    panel = a_quiet_panel()
+    quieter = times(panel, 1e-6, "volume", rows=(slice(None), slice(1000, None)))
+    flow = FEATURES["money_flow_14"].of
+    np.testing.assert_allclose(flow(quieter)[:, 1020:], flow(panel)[:, 1020:], rtol=1e-6, atol=1e-6)
 
 
 @given(panel=wild_panels(), order=st.permutations(range(4)))
