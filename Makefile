@@ -6,8 +6,8 @@ BIN := .venv/bin
 
 .PHONY: live test lab bench prove check lock strip
 
-live: .venv/ready  ## a session on the simulated market, through papermill, in a few minutes
-	@$(BIN)/qt live --params params/sim.yaml
+live: .venv/ready  ## a session that learns, on the simulated market, through papermill, in a few minutes
+	@$(BIN)/qt live --params params/learning.yaml
 
 test: .venv/ready  ## every test that this machine has the means for
 	@$(BIN)/python -m pytest -n 2

@@ -24,7 +24,7 @@ COMMANDS = [
     "runs show",
     "runs clean",
 ]
-COMMANDS += ["models list", "models show", "models promote", "models rollback"]
+COMMANDS += ["retrain", "models list", "models show", "models promote", "models rollback"]
 COMMANDS += ["close", "tighten", "limits", "stop", "panel"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
@@ -52,7 +52,7 @@ def test_help_names_the_commands_there_are_and_no_others():
     text = CliRunner().invoke(app, ["--help"]).output
     for name in ("live", "backtest", "data", "runs", "lab", "status", "doctor", "exchange"):
         assert f"  {name} " in text
-    for later in ("retrain", "sweep", "schedule"):
+    for later in ("sweep", "schedule"):
         assert f"  {later} " not in text
 
 

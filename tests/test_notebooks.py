@@ -15,6 +15,8 @@ from qtlib.domain.events import Filled
 from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import panel_of
 from qtlib.exchanges.simulated import SimulatedExchange, instruments
+from qtlib.learning import registry
+from qtlib.learning.ledger import Ledger
 from qtlib.market.simulated import simulate
 from qtlib.params import resolve
 from qtlib.report.page import export
@@ -134,3 +136,20 @@ def test_times_in_a_record_are_utc(root):
     record = json.loads((outcome.folder.path / "record.json").read_text(encoding="utf-8"))
     for name in ("started", "ended"):
         assert datetime.fromisoformat(record[name]).utcoffset().total_seconds() == 0
+
+
+def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path):
+    quick = ["data.bars=1500", "learning.permutations=2", "learning.backtest_after_train=false"]
+    outcome, _ = run("retrain", tmp_path, *quick, "session.max_bars=null", params="learning")
+    model = outcome.record["model"]
+    assert model["outcome"] == "refused"
+    assert f"{model['version']} is refused" in model["words"]
+    shelf = tmp_path / "models" / "simulated-1h"
+    assert registry.versions(shelf) == (model["version"],)
+    assert registry.champion(shelf) is None
+    assert registry.show(shelf, model["version"]).ruling["words"] == model["words"]
+    kinds = [trial.kind for trial in Ledger(shelf).rows()]
+    assert (kinds.count("fit"), kinds.count("backtest"), kinds.count("judgement")) == (1, 2, 1)
+    page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
+    for words in ("is refused", "Does its word hold", "The gate: every check must pass", "SIMULATED"):
+        assert words in page

@@ -125,8 +125,10 @@ def judged(
 
 
 def backtest_of(lesson: Lesson, study: Study, version: str, settings: Path) -> str | None:
-    """A backtest run of its own of the newest stretch, traded by `version`: its run id; None if it failed."""
+    """A backtest run of its own of the newest stretch, by `version`: its run id; None if it failed or is not wanted."""
     params = lesson.params
+    if not params.learning.backtest_after_train:
+        return None
     words = ["backtest", "--params", str(settings), "-p", f"strategy.params={{version: {version}}}", "--json"]
     if params.data.source == "simulated" and params.mode == "sim":
         words += ["-p", f"data.history={study.begins}", "-p", f"data.bars={len(lesson.panel) - study.begins}"]
