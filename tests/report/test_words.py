@@ -15,7 +15,7 @@ from qtlib.report.words import LANGUAGES, catalogue, day, number, percent, say, 
 
 HOME = Path(__file__).parents[2]
 ROOMS = [HOME / "qtlib" / room for room in ("report", "panel")]
-REPORTS = ("live", "backtest")  # the notebooks whose words a report shows
+REPORTS = ("live", "backtest", "retrain")  # the notebooks whose words a report shows
 OTHERS = [language for language in LANGUAGES if language != "en"]
 
 
