@@ -74,7 +74,7 @@ def left_of(root: Path):
     found = []
     for process in psutil.process_iter(["environ", "cmdline", "status"]):
         told = [*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])]
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(root) in word for word in told):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(f"{root}/" in f"{word}/" for word in told):
             found.append(process)
     return found
 
