@@ -44,7 +44,7 @@ def data_fetch(
     marks: Annotated[bool, typer.Option("--marks/--no-marks", help="Bars of the mark price, too.")] = True,
     funding: Annotated[bool, typer.Option("--funding/--no-funding", help="Funding rates, too.")] = True,
     venue: Annotated[str, typer.Option(help="As ccxt names it.")] = "binanceusdm",
-    url: Annotated[str | None, typer.Option(help="Of a venue served on this machine, by `qt exchange`.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of a venue served by `qt exchange`: labelled as simulated.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Ask for everything again, holes included.")] = False,
     folder: Annotated[Path | None, typer.Option(help="The folder to write to; else runs/market.")] = None,
     as_json: AsJson = False,

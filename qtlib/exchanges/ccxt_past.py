@@ -23,6 +23,7 @@ class CcxtPast:
     """Made inside the loop that it is to live in."""
 
     exchange: Any  # ccxt has no types
+    simulated: bool = False
     side_by_side: int = 2
     _ids: dict[str, str] = field(default_factory=dict)
 

@@ -34,6 +34,10 @@ class Past(Protocol):
         """As ccxt names it."""
 
     @property
+    def simulated(self) -> bool:
+        """Whether its market may be made up: then what is fetched says so for ever."""
+
+    @property
     def side_by_side(self) -> int:
         """How many pages may be asked for at once."""
 

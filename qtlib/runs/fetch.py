@@ -230,7 +230,7 @@ def _add(past: Past, store: Store, job: _Job, pages: Sequence[Rows], span: Span)
     times = np.concatenate([page.times for page in pages])
     rows = Rows(times, {c: np.concatenate([page.values[c] for page in pages]) for c in job.name.columns})
     word = {MARKS: "mark prices", FUNDING: "funding"}.get(job.name.kind, "bars")
-    label = Label((f"{past.venue} {word}",), False, past.venue)
+    label = Label((f"{past.venue} {word}",), past.simulated, past.venue)
     held = store.entry(job.name).label.sources
     ours = not held or held == label.sources  # its own earlier word; another source's is not ours to replace
     added = store.add(job.name, rows, label, differing=Differing.REPLACE if ours else Differing.REFUSE, asked=span)

@@ -1,6 +1,7 @@
 """Fetching: what the venue has is what is stored, whatever goes wrong on the way and wherever it was cut off."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,7 @@ def test_what_the_venue_has_is_what_is_stored_but_for_the_bar_that_is_open(undis
     assert len(held(folder, Name("BTCUSDT", "4h"))) == len(rows) // 4
     market = read(folder, SYMBOLS, "1h")
     assert market.findings == ()
+    assert market.simulated  # what is served on this machine says so for ever
     assert market.source == "binanceusdm bars; binanceusdm mark prices; binanceusdm funding"
     assert np.all(np.diff(held(folder, Name("ETHUSDT", "", FUNDING)).times) == 8 * HOUR)
 
@@ -115,7 +117,11 @@ def test_what_another_source_says_is_not_replaced_by_the_venue(tmp_path):
         fetched(venue.url, tmp_path / "first", [HOURLY])
         rows = held(tmp_path / "first")
         store = Store(tmp_path / "market")
-        store.add(HOURLY, Rows(rows.times, {**rows.values, "volume": rows.values["volume"] + 1}), HERE)
+        store.add(
+            HOURLY,
+            Rows(rows.times, {**rows.values, "volume": rows.values["volume"] + 1}),
+            replace(HERE, simulated=True),
+        )
         before = tree(tmp_path / "market")
         one, other = fetched(venue.url, tmp_path / "market", [HOURLY, Name("ETHUSDT", "1h")])
         assert "differ from those held, which are from here" in one.refused

@@ -26,6 +26,7 @@ class BinancePast:
     """Made inside the loop that it is to live in, by `binance_past`."""
 
     client: Client
+    simulated: bool  # a venue served on this machine: its market is not the real one
     venue: str = "binanceusdm"
     side_by_side: int = 8
     _told: bool = False  # what may be asked in a minute
@@ -93,4 +94,4 @@ def binance_past(url: str | None = None) -> BinancePast:
     Make it inside the loop that it is to live in.
     """
     mode = Mode.LIVE if url is None else Mode.SIM
-    return BinancePast(Client(mode, address(mode, url), Keys("", "")))
+    return BinancePast(Client(mode, address(mode, url), Keys("", "")), simulated=mode.served)
