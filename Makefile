@@ -18,8 +18,9 @@ lab: .venv/ready  ## JupyterLab, on the tour
 bench: .venv/ready  ## how fast it is, as a table and as JSON under runs/
 	@$(BIN)/python -m tests.bench
 
-prove: .venv/ready  ## sessions through seeded trials by the thousand, and real ones through the kill matrix; goes on where it was
+prove: .venv/ready  ## sessions through seeded trials by the thousand, and real ones through the kill matrix; then the gate. Goes on where it was
 	@$(BIN)/python -m tests.prove
+	@$(BIN)/python -m tests.prove_gate
 
 check: .venv/ready  ## format, lint, types
 	@$(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy

@@ -12,10 +12,15 @@ for each, who asks twice an hour next to none. The chances add up whatever the c
 most that many worthless ones are promoted in a year (Bonferroni's inequality, spent over time: Foster and Stine,
 "α-investing", JRSS B 70, 2008; without their earning back). That one must pass every check at once costs nothing more:
 an intersection-union test (Berger, Technometrics 24, 1982). What was tried beside it deflates its Sharpe ratio.
+
+A champion must be beaten whole. Of what the rule of thumb earned, the first model must surely earn more than a share:
+where the edge *is* a trend, no model can be shown to do better than to follow it, and the rule itself never trades in
+earnest. That the model does keep so much of it is tested as such things are in medicine (retention of a share of the
+effect: Rothmann et al., Statistics in Medicine 22, 2003). With `rule_share_frac` 1 it must be beaten whole too.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, nan
 
 import numpy as np
@@ -43,8 +48,10 @@ class GateParams:
     least_trades: int = 30  # closed in it
     drawdown_slack_frac: float = 0.02  # of equity: a drawdown this much deeper than the reference's is not worse
     most_drawdown_frac: float = 0.25  # of equity: deeper is never sane
-    most_calibration_error: float = 0.05  # probabilities may be off by this in the mean
-    least_brier_skill: float = -0.005  # against the base rate; weak edges save little, boasting costs much
+    rule_share_frac: float = 0.5  # of what a rule of thumb earned: it must surely earn more than this share of it
+    most_calibration_error: float = 0.10  # what bins of ten show of honest probabilities, when days resemble each other
+    most_overconfidence: float = 0.05  # bets surely won less often than was said, by this much
+    least_brier_skill: float = -0.02  # against the base rate; weak edges save little, boasting costs much
     least_deflated_sharpe: float = 0.95
     most_null_p: float = 0.05  # share of permuted outcomes that may do as well
     most_null_lift: float = 3.0  # standard errors that permuted outcomes may lie above nothing: else the past leaks
@@ -78,6 +85,7 @@ class Traded:
     returns: Array  # of each day, as a fraction of equity; the same days for all that are compared
     trade_r: Array = field(default_factory=lambda: np.empty(0))  # of each closed trade
     trade_day: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of its entry, among `returns`
+    learned: bool = True  # False: a rule of thumb, that may not trade in earnest whatever it earns
 
     def __post_init__(self) -> None:
         if len(self.trade_r) != len(self.trade_day):
@@ -92,7 +100,7 @@ class Traded:
 
 def flat(days: int) -> Traded:
     """Doing nothing."""
-    return Traded("flat", np.zeros(days))
+    return Traded("flat", np.zeros(days), learned=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,24 +111,25 @@ class Evidence:
     challenger: Traded
     references: tuple[Traded, ...]  # the champion; the first time, flat and the rule of thumb
     null: NullTest
-    rivals: Mapping[str, Bets] = field(default_factory=dict)  # what references would have bet on the same rows
+    rule: Bets | None = None  # what the rule of thumb would have bet on the same rows, if it is a reference
     sharpes: Array = field(default_factory=lambda: np.empty(0))  # of a day, of each distinct trial in the ledger
     days_since_judged: float | None = None  # since the ledger's last judgement of this subject
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One check: `value` must be above (or at most) `threshold`. NaN: it could not be computed."""
+    """One check. NaN: the value could not be computed, and fails."""
 
     name: str
     value: float
+    must_be: str  # above · at least · at most
     threshold: float
     ok: bool
     unit: str = ""
 
     def __str__(self) -> str:
-        needs = "it passes at" if self.ok else "it needs"
-        return f"{self.name} is {said(self.value, self.unit)} ({needs} {said(self.threshold, self.unit)})"
+        needed = f"{self.must_be} {said(self.threshold, self.unit)}"
+        return f"{self.name} is {said(self.value, self.unit)} and must be {needed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ def judge(evidence: Evidence, params: GateParams | None = None) -> Ruling:
     days = {len(t.returns) for t in (evidence.challenger, *evidence.references)}
     if len(days) != 1 or not evidence.references:
         raise ValueError(f"challenger and references must have traded the same days, not {sorted(days)} of them")
-    gains = {t.name: _gain(evidence.challenger, t, level, params) for t in evidence.references}
+    gains = {_against(t, params): _gain(evidence.challenger, t, level, params) for t in evidence.references}
     reasons = (
         *_samples(evidence, params),
         *_out_of_sample(evidence, params),
@@ -172,13 +181,11 @@ def _samples(evidence: Evidence, params: GateParams) -> tuple[Reason, ...]:
 
 def _out_of_sample(evidence: Evidence, params: GateParams) -> tuple[Reason, ...]:
     low = expectancy(evidence.bets, params.expectancy_level, seed=params.seed, draws=params.draws).low
-    return (
-        _above("expectancy out of sample, lower bound", low, 0.0, "R"),
-        *(
-            _above(f"expectancy out of sample over {name}, lower bound", _lead(evidence.bets, rival, params), 0.0, "R")
-            for name, rival in evidence.rivals.items()
-        ),
-    )
+    own = _above("expectancy out of sample, lower bound", low, 0.0, "R")
+    if evidence.rule is None:
+        return (own,)
+    lead = _lead(evidence.bets, evidence.rule, params)
+    return own, _above("expectancy out of sample over the rule's share, lower bound", lead, 0.0, "R")
 
 
 def _recent(evidence: Evidence, gains: Mapping[str, Interval], params: GateParams) -> tuple[Reason, ...]:
@@ -201,10 +208,13 @@ def _recent(evidence: Evidence, gains: Mapping[str, Interval], params: GateParam
 def _sanity(evidence: Evidence, params: GateParams) -> tuple[Reason, ...]:
     told = np.isfinite(evidence.bets.confidence) & np.isfinite(evidence.bets.r)
     p, won = evidence.bets.confidence[told], evidence.bets.won[told]
+    boast = replace(evidence.bets, r=evidence.bets.confidence - evidence.bets.won)
+    sure = expectancy(boast, params.expectancy_level, seed=params.seed, draws=params.draws).low
     sharpes = evidence.sharpes if len(evidence.sharpes) else np.zeros(1)
     deflated = deflated_sharpe(evidence.challenger.returns, sharpes)
     return (
         _at_most("calibration error", calibration_error(p, won), params.most_calibration_error),
+        _at_most("overconfidence of its bets, lower bound", sure, params.most_overconfidence),
         _at_least("Brier skill over the base rate", brier_skill(p, won), params.least_brier_skill),
         _at_least(f"deflated Sharpe ratio, of {len(sharpes)} tried", deflated, params.least_deflated_sharpe),
         _at_most("share of permuted outcomes that do as well", evidence.null.p, params.most_null_p),
@@ -214,37 +224,42 @@ def _sanity(evidence: Evidence, params: GateParams) -> tuple[Reason, ...]:
 
 def _gain(challenger: Traded, reference: Traded, level: float, params: GateParams) -> Interval:
     """What the challenger earned more, a year, as a fraction of equity: days in pairs."""
-    found = mean_interval(challenger.returns - reference.returns, level, seed=params.seed, draws=params.draws)
+    share = 1.0 if reference.learned else params.rule_share_frac
+    found = mean_interval(challenger.returns - share * reference.returns, level, seed=params.seed, draws=params.draws)
     yearly = {name: getattr(found, name) * DAYS_A_YEAR for name in ("mean", "low", "high")}
     return found._replace(**yearly)
 
 
-def _lead(of: Bets, rival: Bets, params: GateParams) -> float:
-    """The lower bound of the expectancy of `of` less that of `rival`, whose days are drawn together."""
-    first, last = int(min(of.day.min(), rival.day.min())), int(max(of.day.max(), rival.day.max()))
-    ours, theirs = daily(of, first, last), daily(rival, first, last)
+def _against(reference: Traded, params: GateParams) -> str:
+    whole = reference.learned or not reference.returns.any()
+    return reference.name if whole else f"{100 * params.rule_share_frac:.0f} % of {reference.name}"
+
+
+def _lead(of: Bets, rule: Bets, params: GateParams) -> float:
+    """The lower bound of the expectancy of `of` less the share of the rule's, whose days are drawn together."""
+    first, last = int(min(of.day.min(), rule.day.min())), int(max(of.day.max(), rule.day.max()))
+    ours, theirs = daily(of, first, last), daily(rule, first, last)
     if not ours.bets.sum():
         return nan
-    mean = ours.sum_r.sum() / ours.bets.sum()
-    rival_mean = theirs.sum_r.sum() / theirs.bets.sum() if theirs.bets.sum() else 0.0
-    # what each day adds to the error of either mean; of a difference of ratios, their difference (delta method)
-    error = (ours.sum_r - mean * ours.bets) / ours.bets.mean()
-    if theirs.bets.sum():
-        error = error - (theirs.sum_r - rival_mean * theirs.bets) / theirs.bets.mean()
-    bound = mean_interval(error, params.expectancy_level, seed=params.seed, draws=params.draws)
-    return float(mean - rival_mean + bound.low)
+    lead, error = 0.0, np.zeros(last - first + 1)
+    for book, share in ((ours, 1.0), (theirs, -params.rule_share_frac)):
+        if book.bets.sum():
+            mean = float(book.sum_r.sum() / book.bets.sum())
+            lead += share * mean
+            error += share * (book.sum_r - mean * book.bets) / book.bets.mean()  # what a day adds to the mean's error
+    return lead + mean_interval(error, params.expectancy_level, seed=params.seed, draws=params.draws).low
 
 
 def _above(name: str, value: float, threshold: float, unit: str = "") -> Reason:
-    return Reason(name, float(value), threshold, bool(value > threshold), unit)
+    return Reason(name, float(value), "above", threshold, bool(value > threshold), unit)
 
 
 def _at_least(name: str, value: float, threshold: float, unit: str = "") -> Reason:
-    return Reason(name, float(value), threshold, bool(value >= threshold), unit)
+    return Reason(name, float(value), "at least", threshold, bool(value >= threshold), unit)
 
 
 def _at_most(name: str, value: float, threshold: float, unit: str = "") -> Reason:
-    return Reason(name, float(value), threshold, bool(value <= threshold), unit)
+    return Reason(name, float(value), "at most", threshold, bool(value <= threshold), unit)
 
 
 def _words(evidence: Evidence, gains: Mapping[str, Interval], reasons: tuple[Reason, ...], level: float) -> str:
@@ -252,14 +267,15 @@ def _words(evidence: Evidence, gains: Mapping[str, Interval], reasons: tuple[Rea
     days, name = len(evidence.challenger.returns), evidence.challenger.name
     if not failed:
         told = " and ".join(
-            f"{said(gain.mean, '%')} of equity a year more than {other} (at least {said(gain.low, '%')}, as far as "
-            f"{days} days can tell at a chance of {level:.2g} to be wrong)"
+            f"{said(gain.mean, '%')} of equity a year more than {other} (surely {said(gain.low, '%')})"
             for other, gain in gains.items()
         )
-        return f"{name} is promoted: on days it was not fitted to it earned {told}; all {len(reasons)} checks pass."
-    stays = " and ".join(gains)
+        return (
+            f"{name} is promoted: over {days} days that it was not fitted to it earned {told}, with a chance of "
+            f"{level:.2g} that this is luck; all {len(reasons)} checks pass."
+        )
     more = f", and {len(failed) - 1} of the other {len(reasons) - 1} checks failed too" if len(failed) > 1 else ""
-    return f"{name} is refused and {stays} not beaten: {failed[0]}{more}."
+    return f"{name} is refused: {failed[0]}{more}."
 
 
 def said(value: float, unit: str) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,10 @@ class Judgement:
     @property
     def checks(self) -> list[tuple[str, str, str, bool]]:
         """Every check of the gate: its name, what was found, what it needs, and whether it passes."""
-        return [(r.name, said(r.value, r.unit), said(r.threshold, r.unit), r.ok) for r in self.ruling.reasons]
+        return [
+            (r.name, said(r.value, r.unit), f"{r.must_be} {said(r.threshold, r.unit)}", r.ok)
+            for r in self.ruling.reasons
+        ]
 
     @property
     def rows(self) -> list[tuple[str, float, float, int, float]]:
@@ -104,7 +107,7 @@ def judged(
     against = [trade(lesson, study, *rival)]
     references = tuple(stretch.traded for stretch in against)
     if now is None:
-        references = (flat(len(ours.traded.returns)), *references)
+        references = (flat(len(ours.traded.returns)), *(replace(t, learned=False) for t in references))
     data = lesson.data.fingerprint
     ledger.add(*(_tried(lesson, data, stretch) for stretch in (ours, *against)))
     last = ledger.judged(lesson.subject)
@@ -113,7 +116,7 @@ def judged(
         challenger=ours.traded,
         references=references,
         null=study.null,
-        rivals={"the trend rule": study.rule},
+        rule=study.rule,
         sharpes=ledger.sharpes(lesson.subject),
         days_since_judged=None if last is None else (datetime.now(UTC) - last).total_seconds() / 86_400,
     )

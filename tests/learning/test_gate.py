@@ -31,9 +31,13 @@ def traded(name="m7", mean=0.001, deviation=0.003, days=180, seed=1):
     return Traded(name, returns, returns / 0.005, np.arange(days))
 
 
+def a_rule(mean):
+    return replace(traded("trend", mean, seed=2), learned=False)
+
+
 def evidence(**more):
     challenger = more.pop("challenger", traded())
-    given_ = {"bets": some_bets(), "references": (flat(180), traded("trend", -0.0005, seed=2)), "null": NULL}
+    given_ = {"bets": some_bets(), "references": (flat(180), a_rule(mean=-0.0005)), "null": NULL}
     return Evidence(challenger=challenger, **{**given_, **more})
 
 
@@ -42,12 +46,12 @@ def failed(**more):
 
 
 def test_a_challenger_with_an_edge_is_promoted_and_the_sentence_says_what_it_earned():
-    ruling = judge(evidence(rivals={"trend": some_bets(skill=0.0, seed=3)}))
+    ruling = judge(evidence(rule=some_bets(skill=0.0, seed=3)))
     assert ruling.promoted
     assert not ruling.failed
-    assert ruling.words.startswith("m7 is promoted: on days it was not fitted to it earned ")
+    assert ruling.words.startswith("m7 is promoted: over 180 days that it was not fitted to it earned ")
     assert "more than flat" in ruling.words
-    assert "more than trend" in ruling.words
+    assert "more than 50 % of trend" in ruling.words
     assert json.loads(json.dumps(ruling.row(), allow_nan=False))["promoted"] is True
 
 
@@ -58,12 +62,14 @@ def test_a_challenger_with_an_edge_is_promoted_and_the_sentence_says_what_it_ear
         ("days traded", {"challenger": traded(mean=0.002, days=25), "references": (flat(25),)}),
         ("trades closed", {"challenger": replace(traded(), trade_r=np.ones(9), trade_day=np.arange(9))}),
         ("expectancy out of sample", {"bets": some_bets(skill=0.0)}),
-        ("expectancy out of sample over trend", {"rivals": {"trend": some_bets(skill=0.3, seed=9)}}),
-        ("return a year over trend", {"references": (flat(180), traded("trend", 0.0011, seed=2))}),
+        ("expectancy out of sample over the rule's share", {"rule": some_bets(skill=0.9, seed=9)}),
+        ("return a year over 50 % of trend", {"references": (flat(180), a_rule(mean=0.0025))}),
+        ("return a year over m6", {"references": (traded("m6", 0.0011, seed=2),)}),
         ("return a year over m6", {"references": (traded("m6"),)}),  # the very same trades
         ("expectancy of its trades", {"challenger": replace(traded(), trade_r=-traded().trade_r)}),
         ("drawdown", {"challenger": replace(traded(), returns=np.r_[traded(mean=0.004).returns[:-1], -0.3])}),
         ("calibration error", {"bets": some_bets(honest=False)}),
+        ("overconfidence of its bets", {"bets": some_bets(honest=False)}),
         ("Brier skill over the base rate", {"bets": some_bets(honest=False)}),
         ("deflated Sharpe ratio", {"sharpes": np.random.default_rng(0).normal(0, 0.2, 300)}),
         ("share of permuted outcomes that do as well", {"null": NullTest(0.01, NULL.permuted)}),
@@ -75,7 +81,7 @@ def test_every_check_can_refuse(what, more):
     ruling = judge(evidence(**more))
     assert not ruling.promoted
     assert what in failed(**more)
-    assert " is refused and " in ruling.words
+    assert " is refused: " in ruling.words
     assert str(ruling.failed[0]) in ruling.words
 
 
@@ -124,6 +130,14 @@ def test_asked_daily_the_worthless_need_more_luck_than_a_year_has():
 def test_a_fall_is_measured_from_the_highest_equity_before_it():
     assert Traded("m", np.array([0.1, -0.5, 0.2])).drawdown_frac == pytest.approx(0.5)
     assert flat(9).drawdown_frac == 0.0
+
+
+def test_a_model_that_follows_the_rule_is_no_worse_for_it_unless_the_rule_must_be_beaten_whole():
+    """Where the edge is the trend itself, keeping it all is the best there is."""
+    same = traded()
+    alike = evidence(references=(flat(180), replace(same, name="trend", learned=False)), rule=some_bets())
+    assert judge(alike).promoted
+    assert not judge(alike, GateParams(rule_share_frac=1.0)).promoted
 
 
 def test_stretches_of_other_lengths_are_not_compared():

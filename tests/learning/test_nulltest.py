@@ -94,6 +94,11 @@ def test_a_pipeline_that_peeks_is_given_away_by_what_it_finds_in_noise():
     assert found.p > 0.05
 
 
+def test_it_ends_once_enough_did_as_well():
+    skills = iter([0.1, 0.05, 0.2, 0.0, 0.3])
+    assert null_test(some_rows(60), lambda data: next(skills), 19, 24, enough=2).permuted == (0.05, 0.2, 0.0, 0.3)
+
+
 def test_what_was_not_computed_is_no_rank():
     assert np.isnan(NullTest(float("nan"), (0.1, 0.2)).p)
     assert np.isnan(NullTest(0.3, ()).p)
