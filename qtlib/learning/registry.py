@@ -176,6 +176,7 @@ def promote(
     with _turn(root):
         now = champion(root)
         held = now.version if now else ""
+        _folder(root, version)  # nobody removed it while it was tried
         if only_if is not None and held != only_if:
             raise NotJudged(f"model {version} was compared with {only_if or 'none'}, and {held or 'none'} is champion")
         if held == version:
