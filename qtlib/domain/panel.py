@@ -28,7 +28,7 @@ class Panel:
     low: Array
     close: Array
     volume: Array  # in base
-    funding_frac: Array  # the rate that was settled last, at the close or before it; NaN: none is known
+    funding_frac: Array  # the rate that was settled last, before the close; NaN: none is known
 
     def __len__(self) -> int:
         """How many closes."""

@@ -111,11 +111,12 @@ def shadowed(found: Sequence[Sample], panel: Panel, labels: Labels) -> list[Samp
     return out
 
 
-def taught(data: Dataset, found: Iterable[Sample], weight: float) -> tuple[Dataset, int, int]:
+def taught(data: Dataset, found: Iterable[Sample], schema: str, weight: float) -> tuple[Dataset, int, int]:
     """`data` with what really came of trades in place of what bars say, each counting `weight` times as much.
 
     Also how many rows that were, and in how many of them the features are not, bit for bit, what was seen at the
-    decision: these are left as they are.
+    decision: these are left as they are. `schema` is that of the features of `data`; what was kept of others is not
+    compared.
     """
     rows = {
         (data.symbols[s], t): row
@@ -125,7 +126,7 @@ def taught(data: Dataset, found: Iterable[Sample], weight: float) -> tuple[Datas
     used = strange = 0
     for sample in found:
         row = rows.get((sample.symbol, _micros(sample.decided)))
-        if row is None or sample.shadow or sample.outcome_r is None or not sample.features:
+        if row is None or sample.shadow or sample.outcome_r is None or sample.schema != schema:
             continue
         if tuple(data.x[row].tolist()) != sample.features:
             strange += 1

@@ -14,11 +14,16 @@ from subprocess import DEVNULL
 
 from jupyter_client.manager import start_new_kernel
 
+from qtlib.engine.feeds import Strategy, panel_of
 from qtlib.journal import Journal
+from qtlib.learning.features import Feature
+from qtlib.learning.leaks import lint
+from qtlib.market.simulated import SimulatedMarket, simulate
 from qtlib.params import Params
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
 
+LINTED = 200  # closes beyond two lookbacks at which features are looked at
 LEAST_FREE_BYTES = 500_000_000  # a session's run folder, journal and the venue's disk, many times over
 _NAMED = ("jupyterlab", "papermill", "ccxt", "pandas", "scikit-learn", "plotly", "ipywidgets")
 
@@ -90,6 +95,26 @@ def _strategy(params: Params, root: Path) -> str:
     return f"{params.strategy.name} loads, and looks back {made.lookback} bars"
 
 
+def _features(params: Params, root: Path) -> str:
+    """The future is taken away from what a model would be shown, and from the strategy: neither may notice."""
+    if params.strategy.name == wiring.LEARNED:
+        looked_at: list[Feature | Strategy] = [*wiring.feature_set(params).features]
+    else:
+        looked_at = [wiring.strategy(params, root)]
+    bars = 2 * wiring.lookback(params) + LINTED
+    found = lint(looked_at, panel_of(simulate(SimulatedMarket(symbols=("BTCUSDT", "ETHUSDT")), bars=bars)))
+    if not found.ok:
+        raise RuntimeError(str(found))
+    return f"{len(looked_at)} looked at, and none reads the future or more of the past than it says"
+
+
+def _champion(params: Params, root: Path) -> str:
+    """Who would believe, compared and tried."""
+    if params.strategy.name != wiring.LEARNED:
+        return f"none is needed: {params.strategy.name} is a rule of thumb"
+    return str(getattr(wiring.strategy(params, root), "believer", "a model of its own"))
+
+
 def _venue(params: Params, root: Path) -> str:
     listed = wiring.instruments(params)
     most = next(iter(listed.values()))
@@ -124,6 +149,8 @@ CHECKS: dict[str, Check] = {
     "disk": _disk,
     "journal": _journal,
     "strategy": _strategy,
+    "features": _features,
+    "champion": _champion,
     "venue": _venue,
     "data": _data,
     "kernel": _kernel,

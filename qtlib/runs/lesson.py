@@ -18,8 +18,11 @@ from qtlib.exchanges.port import Settled
 from qtlib.journal import Journal
 from qtlib.learning.dataset import Dataset, dataset
 from qtlib.learning.features import FeatureSet, true_range_frac
+from qtlib.learning.findings import Findings
 from qtlib.learning.labels import Labels, labels, settlements
+from qtlib.learning.leaks import lint
 from qtlib.learning.samples import Sample, samples, shadowed, taught, usable
+from qtlib.learning.training import Unlearnable
 from qtlib.market import Market, read
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
@@ -46,6 +49,7 @@ class Lesson:
     data: Dataset
     found: tuple[Sample, ...]  # of the account's journal, what may teach
     taught: int  # rows whose outcome is what really came of a trade
+    leaks: Findings  # of the features: there must be none
     strange: int  # trades whose features then are not, bit for bit, those of the bars now
 
     @property
@@ -62,6 +66,7 @@ class Lesson:
             f"<tr><td>features</td><td>{len(d.names)}</td></tr>"
             f"<tr><td>own trades, of which taught</td><td>{traded}, {self.taught}</td></tr>"
             f"<tr><td>own trades whose features differ now</td><td>{self.strange}</td></tr>"
+            f"<tr><td>features that read the future</td><td>{len(self.leaks)} of {len(self.leaks.looked)}</td></tr>"
             f"<tr><td>candidates followed in shadow</td><td>{len(self.found) - traded}</td></tr></table>"
         )
 
@@ -82,7 +87,7 @@ def lesson(run: Run) -> Lesson:
     params = run.params
     market = history(run)
     panel = panel_of(market).last(params.learning.history_bars)
-    features = wiring.feature_set(params)
+    features = wiring.feature_set(params).known_in(panel)  # what this market never tells can teach nothing
     rules = wiring.rules(params, wiring.instruments(params))
     volatility_frac = true_range_frac(panel, ATR_SPAN)
     rates = {s: (micros(r.index), np.asarray(r, np.float64)) for s, r in market.funding.items()}
@@ -90,8 +95,11 @@ def lesson(run: Run) -> Lesson:
     came = labels(panel, volatility_frac, rules.exits, rules.costs, settled_frac=settled)
     data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel))
     found = shadowed(own(params, run.folder.root), panel, came)
-    data, used, strange = taught(data, found, OWN_WEIGHT)
-    return Lesson(params, market, panel, features, rules, came, data, tuple(found), used, strange)
+    data, used, strange = taught(data, found, features.schema_hash, OWN_WEIGHT)
+    leaks = lint(features.features, panel)
+    if not leaks.ok:
+        raise Unlearnable(f"what would be learned is what nobody can know: {leaks}")
+    return Lesson(params, market, panel, features, rules, came, data, tuple(found), used, leaks, strange)
 
 
 def own(params: Params, root: Path) -> list[Sample]:

@@ -10,9 +10,10 @@ from builders import BTC, ETH, beliefs, make_bars, some_rules
 from qtlib.domain.events import Filled
 from qtlib.domain.state import State, advance
 from qtlib.engine.backtest import backtest
-from qtlib.engine.feeds import Past
+from qtlib.engine.feeds import Past, panel_of
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
-from qtlib.learning.samples import samples, usable
+from qtlib.learning.dataset import Dataset
+from qtlib.learning.samples import samples, taught, usable
 from qtlib.report.tables import tables
 
 BARS = {"BTCUSDT": make_bars(400, seed=3, vol=0.01), "ETHUSDT": make_bars(400, seed=4, vol=0.01)}
@@ -88,3 +89,28 @@ def test_a_made_up_market_teaches_nothing_of_a_real_one(lived):
     found = samples(lived)
     assert usable(found, "live") == []
     assert usable(found, "sim") == found
+
+
+def test_what_really_came_stands_in_place_of_the_label_where_it_was_seen_as_it_is_now(lived):
+    traded = [s for s in samples(lived) if not s.shadow]
+    panel = panel_of(Past(BARS))
+    x = Shown().signals(panel).features
+    at, symbol = np.nonzero(~np.isnan(panel.close.T))
+    zeros = np.zeros(len(at))
+    columns = dict.fromkeys(("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac"), zeros)
+    data = Dataset(
+        ("close", "ratio"), panel.symbols, x[symbol, at], symbol, at, at, panel.times[at], **columns,
+        volatility_frac=zeros, weight=zeros + 1.0,
+    )  # fmt: skip
+    out, used, strange = taught(data, traded, "two", 5.0)
+    assert (used, strange) == (len(traded), 0)
+    assert (out.weight == 5.0).sum() == used
+    first = traded[0]
+    row = np.flatnonzero(
+        (data.times == first.decided.timestamp() * 1e6) & (symbol == panel.symbols.index(first.symbol))
+    )
+    assert (out.long_r if first.sign > 0 else out.short_r)[row] == first.outcome_r
+    changed, used, strange = taught(replace(data, x=data.x + 1e-12), traded, "two", 5.0)
+    assert (used, strange) == (0, len(traded))
+    assert (changed.weight == 1.0).all()
+    assert taught(data, traded, "another", 5.0)[1:] == (0, 0)
