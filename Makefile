@@ -12,7 +12,7 @@ live: .venv/ready  ## a session that learns, on the simulated market, through pa
 test: .venv/ready  ## every test that this machine has the means for
 	@$(BIN)/python -m pytest -n 2
 
-lab: .venv/ready  ## JupyterLab, on the tour
+lab: .venv/ready  ## JupyterLab, on a page that says where to begin
 	@$(BIN)/qt lab
 
 bench: .venv/ready  ## how fast it is, as a table and as JSON under runs/

@@ -309,6 +309,12 @@ class Report(Section):
     title: str | None = Field(None, max_length=120, description="of the report; null: kind, market and period")
 
 
+class Postmortem(Section):
+    of: str | None = Field(
+        None, max_length=60, description="a trade's id, a symbol, or a day as 2026-03-01; null: the last trade"
+    )
+
+
 _SIZING: dict[str, Any] = {
     "profile": (Literal["seed", "risk"], Field(description="seed: by confidence · risk: by what the stop costs")),
     "base_notional": Field(gt=0.0, le=1e7, description="seed profile: full size [quote]"),
@@ -416,6 +422,7 @@ class Params(Section):
     learning: Learning = Learning()
     session: Session = Session()
     report: Report = Report()
+    postmortem: Postmortem = Postmortem()
 
     def plain(self) -> dict[str, Any]:
         """As JSON and YAML can hold it: money as strings, times in ISO 8601."""

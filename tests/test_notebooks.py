@@ -13,14 +13,18 @@ from notebook_form import faults
 
 from qtlib.domain.events import Filled
 from qtlib.engine.backtest import backtest
-from qtlib.engine.feeds import panel_of
+from qtlib.engine.feeds import lived, panel_of, replay
+from qtlib.engine.session import session
 from qtlib.exchanges.simulated import SimulatedExchange, instruments
+from qtlib.journal import Journal
 from qtlib.learning import registry
 from qtlib.learning.ledger import Ledger
 from qtlib.market.simulated import simulate
 from qtlib.params import resolve
 from qtlib.report.page import export
 from qtlib.rules.rules import Rules
+from qtlib.runs import wiring
+from qtlib.runs.folder import journal_location
 from qtlib.runs.runner import run_notebook
 
 HOME = Path(__file__).parent.parent
@@ -153,3 +157,45 @@ def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path)
     page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
     for words in ("is refused", "Does its word hold", "The gate: every check must pass", "SIMULATED"):
         assert words in page
+
+
+@pytest.mark.parametrize("kind", ["live", "backtest"])
+def test_a_report_is_read_in_norwegian_where_that_is_asked_for(tmp_path, kind):
+    outcome, _ = run(kind, tmp_path, "report.language=nb", "session.max_bars=120")
+    page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
+    read = page.split("<script")[0] + "".join(re.findall(r"<h\d.*?</h\d>|<figcaption>.*?</figcaption>", page))
+    assert '<html lang="nb">' in page
+    for word in ("Netto resultat", "Hva den tjente", "Egenkapital per dag", "Hvorfor ingen handel"):
+        assert word in page, word
+    assert not re.search(r">(What|Why|Net P&amp;L|Equity|Trades)\b", read)
+    assert re.search(r"\d\u00a0\d{3},\d\d", page)  # 10 000,00
+    assert outcome.record["metrics"]["bars"] == 120
+
+
+@pytest.mark.parametrize("language", ["en", "nb"])
+@pytest.mark.parametrize("kind", ["launcher", "control_panel"])
+def test_what_only_looks_runs_where_nothing_ran_yet(tmp_path, monkeypatch, kind, language):
+    monkeypatch.setenv("QT_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("QT_PANEL", json.dumps({"overrides": [f"report.language={language}"]}))
+    outcome, _ = run(kind, tmp_path)
+    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
+    assert not [o for cell in book["cells"] for o in cell.get("outputs", []) if o["output_type"] in ("error", "stream")]
+
+
+def test_a_post_mortem_tells_the_last_trade_and_what_if(tmp_path):
+    """Of whatever the account did: its beliefs, what the rules said, its orders, path and costs; in Norwegian, too."""
+    params = resolve(HOME / "params" / "sim.yaml", SMALL, {}).params
+    listed = wiring.instruments(params)
+    venue = wiring.venue(params, listed)
+    moments = lived(venue, replay(wiring.market(params), wiring.strategy(params)))
+    with Journal(journal_location("main", tmp_path), "main") as journal:
+        session(moments, wiring.rules(params, listed), venue, journal)
+    outcome, _ = run("postmortem", tmp_path, "report.language=nb")
+    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
+    shown = "".join(
+        "".join(o.get("data", {}).get("text/html", "")) for c in book["cells"] for o in c.get("outputs", [])
+    )
+    assert outcome.record["counters"]["trades"] == 1
+    assert outcome.record["counters"]["refused"] > 0
+    for word in ("Treffprosent i null", "Brutto eksponering", "inngang", "stopp", "Netto resultat", "Hva om"):
+        assert word in shown, word

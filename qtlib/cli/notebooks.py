@@ -49,6 +49,19 @@ def backtest(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = F
     run("backtest", params or Path("params/backtest.yaml"), p, as_json, debug)
 
 
+@app.command(epilog="Example: qt postmortem 2026-03-01")
+def postmortem(
+    of: Annotated[str | None, typer.Argument(help="A trade's id, a symbol, or a day; none: the last trade.")] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """One trade or one day, from the account's journal: beliefs, rules, orders, the price's way, costs, and what if."""
+    words = [] if of is None else [f"postmortem.of={of}"]
+    run("postmortem", params or Path("params/sim.yaml"), [*(p or []), *words], as_json, debug)
+
+
 @app.command(epilog="Example: qt lab --port 8890 --no-browser")
 def lab(
     port: Annotated[int, typer.Option(help="On the loopback interface; the next free one if it is taken.")] = 8888,
@@ -56,13 +69,13 @@ def lab(
     as_json: Annotated[bool, typer.Option("--json", help="Name the command that would run, and stop.")] = False,
     debug: Debug = False,
 ) -> None:
-    """JupyterLab, on the tour; it runs until Ctrl-C."""
+    """JupyterLab, on the page that says where to begin; it runs until Ctrl-C."""
     from qtlib.runs.folder import HOME
 
-    tour = HOME / "notebooks" / "tour.ipynb"
+    first = HOME / "notebooks" / "launcher.ipynb"
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME}", "--ServerApp.ip=127.0.0.1"]
     words += [f"--ServerApp.port={port}", *([] if browser else ["--no-browser"])]
-    words += [f"--LabApp.default_url=/lab/tree/notebooks/{tour.name}"] if tour.exists() else []
+    words += [f"--LabApp.default_url=/lab/tree/notebooks/{first.name}"] if first.exists() else []
     words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container has nobody else
     if as_json:
         print(json.dumps({"command": words}))
@@ -137,7 +150,8 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
             print(json.dumps({**outcome.record, "folder": str(outcome.folder.path)}, ensure_ascii=False), flush=True)
         else:
             summary(out, outcome.folder.path, outcome.record)
-            if outcome.record["status"] == "ok" and not (outcome.record["metrics"] or {}).get("bars"):
+            trades = kind in ("live", "backtest")
+            if trades and outcome.record["status"] == "ok" and not (outcome.record["metrics"] or {}).get("bars"):
                 out.print("no bar was traded: the account's journal stands at the end of them already")
         if outcome.exit_code:
             say(sentence(outcome.record["status"], error))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -184,6 +185,23 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: whose it is, how far it goes, what the account holds and is worth."""
+        state, writer = (self.state() if not self._lease else self._folded or State()), self.writer()
+        held = ", ".join(f"{p.quantity:+f} {p.symbol} @ {p.entry_price:f}" for p in state.account.positions.values())
+        rows = {
+            "account": self.account,
+            "events": f"{self._last:,}",
+            "as of": f"{state.ts:%Y-%m-%d %H:%M} UTC",
+            "trading": f"{state.status.value}{f': {state.cause}' if state.cause else ''}",
+            "equity": f"{state.equity:,.2f}",
+            "holds": held or "nothing",
+            "session": writer.owner if writer else "none runs",
+        }
+        return "".join(
+            ["<table>", *(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items()), "</table>"]
+        )
 
     @property
     def _what(self) -> str:

@@ -5,6 +5,7 @@ A table shows its first rows and says how many there are; it scrolls within itse
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from importlib.resources import files
 
@@ -14,7 +15,7 @@ from qtlib.report.charts import profit_by
 from qtlib.report.metrics import Metrics
 from qtlib.report.names import exit_name, key_name, reason_name, rule_name
 from qtlib.report.tables import Tables
-from qtlib.report.words import UNKNOWN, moment, number, percent, price, say, signed
+from qtlib.report.words import UNKNOWN, day, moment, number, percent, price, say, signed
 
 STYLE = files("qtlib.report").joinpath("assets", "blocks.css").read_text("utf-8")
 
@@ -150,7 +151,7 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
     sums = equity.groupby(period).agg({"equity_quote": "last", "drawdown_frac": "max", "gross_exposure_quote": "max"})
     change = sums.equity_quote.diff().fillna(sums.equity_quote - float(tables.summary.start_equity))
     rows = [
-        (str(key), _money(end), signed(by), percent(down), _money(gross))
+        (_period(str(key)), _money(end), signed(by), percent(down), _money(gross))
         for key, end, by, down, gross in zip(
             sums.index, sums.equity_quote, change, sums.drawdown_frac, sums.gross_exposure_quote, strict=True
         )
@@ -177,6 +178,11 @@ def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
     return table(say("Bars that were heard"), heads, rows, words={0})
 
 
+def listing(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:
+    """A table of cells that are markup already."""
+    return table(caption, heads, rows, words, markup=True)
+
+
 def simulated(words: str = "") -> Html:
     """The strip that makes a simulated market unmistakable."""
     said = words or say("No real prices, no real money.")
@@ -186,12 +192,16 @@ def simulated(words: str = "") -> Html:
 # --- markup -----------------------------------------------------------------------------------------------
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:
+def table(
+    caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int], markup: bool = False
+) -> Html:
     """A table whose columns `words` align left and whose others are numbers; it scrolls, its caption doesn't."""
     kind = ['class="qt-word"' if i in words else 'class="qt-number"' for i in range(len(heads))]
     head = "".join(f'<th scope="col" {k}>{escape(h)}</th>' for h, k in zip(heads, kind, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td {k}>{_tinted(cell)}</td>" for cell, k in zip(row, kind, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td {k}>{cell if markup else _tinted(cell)}</td>" for cell, k in zip(row, kind, strict=True))
+        + "</tr>"
         for row in rows
     )
     body = body or f'<tr><td class="qt-word" colspan="{len(heads)}">{escape(say("none"))}</td></tr>'
@@ -221,6 +231,11 @@ def _of(shown: int, total: int) -> str:
 
 def _money(value: float | None) -> str:
     return number(value, ",.2f")
+
+
+def _period(key: str) -> str:
+    """A day as the language writes it; a month as it is."""
+    return day(datetime.fromisoformat(f"{key}T00:00:00+00:00")) if len(key) > len("2026-01") else key
 
 
 def _count(value: float | None) -> str:

@@ -130,7 +130,7 @@ def _chart(figure: Any) -> str:
     height = int(layout.get("height", 400))
     return (
         f'<figure class="qt-chart"><figcaption>{escape(caption)}</figcaption>'
-        f'<div class="qt-plot" role="img" aria-label="{escape(label)}" style="height:{height}px"></div>'
+        f'<div class="qt-plot" role="group" aria-label="{escape(label)}" style="height:{height}px"></div>'
         f'<script type="application/json">{packed}</script></figure>'
     )
 

@@ -145,6 +145,16 @@ class Tables:
     carried: Mapping[str, Carried] = field(default_factory=dict)  # of the positions still open, by symbol
     state: State = field(default_factory=State)  # at the end
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of them: how large they are, and the last exits."""
+        s = self.summary
+        words = (
+            f"{len(self.trades):,} exits, {len(self.equity):,} bars, {len(self.decisions):,} verdicts; equity "
+            f"{s.start_equity:,.2f} → {s.final_equity:,.2f}, net {s.net_pnl:+,.2f} of closed trades"
+        )
+        shown = self.trades[["symbol", "side", "entry_ts", "exit_ts", "exit_reason", "pnl_quote", "r_multiple"]].tail(8)
+        return f"<p>{words}</p>{shown.to_html(index=False, border=0)}"
+
 
 def tables(events: Iterable[Event], start: State | None = None, carried: Mapping[str, Carried] | None = None) -> Tables:
     """What `events`, in order, add up to, begun from `start` with what its open positions had cost by then.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,6 +48,25 @@ def served(root, *words):
         try:
             waited_for(lambda: _answers(port), 60)
             yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@contextmanager
+def lab(root):
+    """The address of the panel's notebook in `qt lab` over `root`, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    log = root / "lab.log"
+    with log.open("wb") as out:
+        command = [*QT, "lab", "--no-browser", "--port", str(port)]
+        process = subprocess.Popen(command, env=env(root), stdout=out, stderr=out)
+        try:
+            told = waited_for(
+                lambda: re.search(r"http://127\.0\.0\.1:\d+/lab/tree/\S+\?token=\w+", log.read_text()), 90
+            )
+            yield told[0].replace("launcher.ipynb", "control_panel.ipynb") + "&reset"
         finally:
             process.terminate()
             process.wait(30)

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 from a_browser import a_browser, serious
-from a_session import events, records, served, state, trading, waited_for
+from a_session import events, lab, records, served, state, trading, waited_for
 
 from qtlib.domain.commands import Outcome, Verb
 from qtlib.domain.events import CommandAnswered, Filled, TradingStatus
@@ -57,7 +57,7 @@ def confirm(page, word):
 def done(page, root, verb, within_s=2.0):
     """The newest command is `verb`, was carried out within `within_s`, and the page says so."""
     name = {"close": "Close position", "limits": "Set limit"}.get(verb.value, verb.value.capitalize())
-    name = {"rearm": "Re-arm"}.get(verb.value, name)
+    name = {"rearm": "Re-arm", "reduce": "Reduce only"}.get(verb.value, name)
     page.wait_for_selector(f".qt-commands tbody tr:first-child:has-text('{name}'):has-text('done')")
     answer = events(root, CommandAnswered)[-1][1]
     assert (answer.command.verb, answer.outcome) == (verb, Outcome.DONE)
@@ -148,3 +148,19 @@ def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root
     page.wait_for_selector(".qt-head .qt-slow")
     press(page, "resume")
     page.wait_for_selector(".qt-head .qt-go")
+
+
+def test_in_jupyterlab_it_is_the_same_panel(page, root):
+    with lab(root) as url:
+        shown = page.context.browser.new_page(viewport={"width": 1440, "height": 1000})
+        shown.set_default_timeout(PATIENCE_MS)
+        shown.goto(url)
+        shown.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        shown.wait_for_selector("#jp-main-statusbar :text-matches('\\| Idle')")
+        shown.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        shown.click("[data-command='runmenu:run-all']")
+        shown.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
+        press(shown, "reduce")
+        shown.wait_for_selector(".qt-head .qt-slow")
+        done(page, root, Verb.REDUCE)
+        shown.close()

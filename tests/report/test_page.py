@@ -47,7 +47,7 @@ def test_every_chart_has_a_name_in_words(exported):
     html, charts = exported
     plots = re.findall(r'<div [^>]*class="qt-plot"[^>]*>', html)
     assert len(plots) == charts
-    assert all('role="img"' in plot and re.search(r'aria-label="[^"]{20,}"', plot) for plot in plots)
+    assert all('role="group"' in plot and re.search(r'aria-label="[^"]{20,}"', plot) for plot in plots)
 
 
 def test_a_simulated_market_is_called_so(exported):

@@ -5,6 +5,7 @@ import shutil
 import time
 
 import pytest
+from a_browser import serious
 from playwright.sync_api import sync_playwright
 
 CONTRAST = """() => {
@@ -79,6 +80,11 @@ def test_every_chart_is_drawn_offline_and_the_page_fits(opened, report, width, s
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     assert shown.evaluate(CONTRAST) >= 4.5
     shown.screenshot(path=file.with_name(f"{width}-{scheme}.png"), full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_has_no_serious_fault_for_who_reads_otherwise(opened, scheme):
+    assert serious(opened(1200, scheme)) == []
 
 
 def test_charts_follow_the_reader_from_light_to_dark_and_print_light(opened):

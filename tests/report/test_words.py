@@ -14,15 +14,16 @@ from qtlib.report import names
 from qtlib.report.words import LANGUAGES, catalogue, day, number, percent, say, speaking
 
 HOME = Path(__file__).parents[2]
-ROOMS = [HOME / "qtlib" / room for room in ("report", "panel")]
-REPORTS = ("live", "backtest", "retrain")  # the notebooks whose words a report shows
+FILES = [*(HOME / "qtlib" / "report").rglob("*.py"), *(HOME / "qtlib" / "panel").rglob("*.py")]
+FILES += [HOME / "qtlib" / "runs" / "postmortem.py"]
+REPORTS = ("live", "backtest", "retrain", "postmortem")  # the notebooks whose words a report shows
 OTHERS = [language for language in LANGUAGES if language != "en"]
 
 
 def messages():
     """What is handed to `say` as it stands, what tables of names hold, and what is read beside it in a notebook."""
     found = set(names.messages())
-    for path in (p for room in ROOMS for p in room.rglob("*.py")):
+    for path in FILES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"
             if called and node.args and isinstance(node.args[0], ast.Constant):
