@@ -6,6 +6,7 @@ the next model, are made from, so that what closes can be learned from as it was
 was seen at a close is made again from the bars afterwards, as research makes it, and has to be the same, bit for bit.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtlib.domain.panel import Array, Beliefs, Panel
 from qtlib.engine.feeds import Strategy
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.learned import Learned
+from qtlib.market.timeframes import datetime_at
 
 
 class _Seen(NamedTuple):
@@ -68,9 +70,12 @@ class Champion:
             self._seen = _Seen(panel, features[:, -1].copy(), names)
         return beliefs if beliefs.features is not None else beliefs._replace(features=features, schema=self._schema)
 
-    def misgivings(self) -> str:
-        """Where what was seen at the last close is not what research makes of the same bars; empty: it is."""
-        if self._seen is None:
+    def misgivings(self, until: datetime) -> str:
+        """Where what was seen is not what research makes of the same bars; empty: it is.
+
+        Of a close at `until` or before, once: a decision that is being made now does not wait for it.
+        """
+        if self._seen is None or datetime_at(int(self._seen.panel.times[-1])) > until:
             return ""
         panel, seen, names = self._seen
         self._seen = None

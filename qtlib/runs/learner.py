@@ -44,7 +44,6 @@ class Learner:
         self._watch, self._champion, self._shelf = watch, champion, shelf
         self._retrainer, self._params, self._tell = retrainer, params, tell
         self._unfit: str | None = None  # a version that was looked at, and can't be used here
-        self._misgivings = ""  # about what the model was shown, not yet written down
         self._wished = 0  # the number of the retrain that was concluded to be due here
         self._looked_at = 0  # closed trades when decay was looked at last
         self._state: State | None = None
@@ -57,8 +56,7 @@ class Learner:
         """What the other one has to say; else what became of a retrain or of the champion; else whether one is due."""
         if (event := self._watch.news(state)) is not None:
             return event
-        if self._misgivings:
-            cause, self._misgivings = self._misgivings, ""
+        if cause := self._champion.misgivings(state.ts):
             return StatusSet(state.ts, TradingStatus.REDUCING, cause, "feature parity")
         learning = state.learning
         if (changed := self._changed(state.ts, learning)) is not None:
@@ -75,7 +73,6 @@ class Learner:
         """Let what the state says be so: the model that believes, and the retrain that runs."""
         self._watch.look(state)
         self._state, learning = state, state.learning
-        self._misgivings = self._misgivings or self._champion.misgivings()  # after the orders: nobody waits for it
         if learning.version != self._champion.version:
             model = self._shelf.strategy(learning.version) if learning.version else None
             self._champion.use(model, learning.version)

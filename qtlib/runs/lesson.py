@@ -5,7 +5,7 @@ their champion and their trials lie in a folder each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -92,7 +92,9 @@ def lesson(run: Run) -> Lesson:
     volatility_frac = true_range_frac(panel, ATR_SPAN)
     rates = {s: (micros(r.index), np.asarray(r, np.float64)) for s, r in market.funding.items()}
     settled = settlements(panel, rates) if rates else None
-    came = labels(panel, volatility_frac, rules.exits, rules.costs, settled_frac=settled)
+    learned = rules.exits.profile == "learned"  # what a model will propose is not known before there is one
+    exits = replace(rules.exits, profile="one_r") if learned else rules.exits
+    came = labels(panel, volatility_frac, exits, rules.costs, settled_frac=settled)
     data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel))
     found = shadowed(own(params, run.folder.root), panel, came)
     data, used, strange = taught(data, found, features.schema_hash, OWN_WEIGHT)

@@ -15,6 +15,7 @@ from qtlib.engine.auditor import Unwatched
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.strategies import Trend
 from qtlib.learning.triggers import TriggerParams
+from qtlib.market.timeframes import datetime_at
 from qtlib.runs.champion import Champion
 from qtlib.runs.learner import Learner
 from qtlib.runs.retrainer import Retrainer
@@ -156,9 +157,9 @@ def test_a_period_that_changed_in_the_live_path_only_is_noticed_at_once_and_ends
         champion = Champion(Trend(), asked.trained.features, model, "m1")
         learner = a_learner(tmp_path, champion=champion)
         champion.signals(panel.last(asked.lookback))
-        state = State(ts=T0, learning=Learning(version="m1"))
-        learner.look(state)
-        event = learner.news(state)
+        now = datetime_at(int(panel.times[-1]))
+        assert not isinstance(learner.news(State(ts=now - HOUR, learning=Learning(version="m1"))), StatusSet)
+        event = learner.news(State(ts=now, learning=Learning(version="m1")))
         assert isinstance(event, StatusSet) is isinstance(features, Changed)
     assert event.status is TradingStatus.REDUCING
     assert "3 features differ from what research makes of the same bars, first momentum_24 of BTCUSDT" in event.cause
