@@ -1,0 +1,152 @@
+"""The panel without a page: what it shows of a journal, when it is stale, what it asks, and that it does not grow."""
+
+import tracemalloc
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from builders import BTC, ETH, make_bars, some_rules
+
+from qtlib.domain.commands import Verb
+from qtlib.engine.feeds import Past, lived, replay
+from qtlib.engine.session import Name, session
+from qtlib.exchanges.simulated import Conduct, SimulatedExchange
+from qtlib.journal import Journal
+from qtlib.learning.strategies import Trend
+from qtlib.panel import Panel
+from qtlib.panel.desk import Outside
+from qtlib.panel.reader import ANSWERS, BARS, CYCLES, FILLS, POINTS
+from qtlib.runs.commands import commanded
+
+STRATEGY = Trend(fast=4, medium=8, slow=12, volatility_span=12)
+HISTORY = Past({"BTCUSDT": make_bars(900, seed=7, vol=0.012), "ETHUSDT": make_bars(900, seed=8, vol=0.012)})
+LIVES = Outside(run_id="r1", run_status="running", beat_age_s=0.3)
+
+
+class ADesk:
+    """A desk over a journal in a file, whose session is what the test says."""
+
+    account, mode, market, starting = "main", "sim", "a market of the test", "qt live"
+
+    def __init__(self, path):
+        self.path, self.shown, self.asked = path, LIVES, []
+        self.venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
+
+    def trade(self, bars):
+        with Journal(self.path, "main") as journal:
+            feed = lived(self.venue, replay(HISTORY, STRATEGY, after=journal.state().decided))
+            name = Name(run_id=f"r{bars}")
+            return session(feed, some_rules(), self.venue, journal, name=name, max_bars=bars)
+
+    def journal(self):
+        return Journal(self.path, "main", reading=True) if self.path.exists() else None
+
+    def outside(self):
+        return self.shown
+
+    def ask(self, verb, **what):
+        self.asked.append((verb, what))
+        return commanded(verb, **what)
+
+    def start(self):
+        self.asked.append("start")
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return ADesk(tmp_path / "journal.sqlite")
+
+
+@pytest.fixture
+def panel(desk):
+    made = Panel(desk)
+    yield made
+    made.close()
+
+
+def test_it_shows_what_the_account_holds_and_reckons_it_as_the_account_does(desk, panel):
+    state = desk.trade(40)
+    seen = panel.look()
+    assert {row.symbol for row in seen.positions} == set(state.account.positions)
+    for row in seen.positions:
+        position, mark = state.account.positions[row.symbol], Decimal(repr(row.mark))
+        assert row.pnl == pytest.approx(float(position.unrealized(mark)))
+        assert row.roi_frac == pytest.approx(float(position.pnl_frac(mark)) * row.leverage)
+        assert row.margin == pytest.approx(float(position.cost) / row.leverage, rel=0.01)
+        assert row.naked_s is None
+        assert (row.mark - row.stop) * row.quantity > 0
+        assert (row.stop - row.liquidation) * row.quantity > 0
+        assert row.symbol in panel.parts["positions"].value
+    assert f"{float(state.equity):,.2f}" in panel.parts["figures"].value
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"beat_age_s": 12.0}, "no sign from the session for 12 s"),
+        ({"run_status": "died"}, "the session died"),
+        ({"run_status": "ok"}, "no session runs"),
+    ],
+)
+def test_without_a_session_it_is_stale_and_only_what_closes_can_be_asked(desk, panel, changes, words):
+    desk.trade(40)
+    assert not panel.look().stale
+    assert not panel.controls.pause.disabled
+    desk.shown = replace(LIVES, **changes)
+    assert panel.look().stale
+    assert "STALE" in panel.parts["life"].value
+    assert words in panel.parts["life"].value
+    assert "qt-stale" in panel.widget._dom_classes
+    c = panel.controls
+    assert all(b.disabled for b in (c.pause, c.resume, c.reduce, c.close, c.tighten, c.set, c.stop))
+    assert not c.kill.disabled
+
+
+def test_what_is_dangerous_is_asked_only_once_its_word_was_typed(desk, panel):
+    desk.trade(40)
+    panel.look()
+    c = panel.controls
+    c.pause.click()
+    assert desk.asked == [(Verb.PAUSE, {})]
+    c.kill.click()
+    c.confirm.click()
+    c.word.value = "KIL"
+    c.confirm.click()
+    assert desk.asked == [(Verb.PAUSE, {})]
+    c.word.value = "kill"
+    c.confirm.click()
+    assert desk.asked[1:] == [(Verb.KILL, {})]
+    c.confirm.click()
+    assert len(desk.asked) == 2
+    c.level.value = "no price"
+    c.tighten.click()
+    assert len(desk.asked) == 2
+    c.level.value = "61 250,50"
+    c.tighten.click()
+    assert desk.asked[2] == (Verb.TIGHTEN, {"symbol": c.symbol.value, "price": Decimal("61250.50")})
+
+
+def test_a_journal_that_is_read_cannot_be_written_through_it(desk):
+    desk.trade(2)
+    with desk.journal() as journal, pytest.raises(Exception, match=r"written|readonly"):
+        journal.command(commanded(Verb.KILL))
+
+
+def test_it_does_not_grow_however_long_it_looks(desk, panel):
+    desk.trade(250)
+    panel.look()
+    tracemalloc.start()
+    for _ in range(20):
+        panel.look()
+    before = tracemalloc.get_traced_memory()[0]
+    desk.trade(200)
+    for _ in range(30):
+        panel.look()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    past = panel._reader.past
+    assert all(len(bars) <= BARS for bars in past.bars.values())
+    assert (len(past.equity), len(past.marks)) <= (POINTS, FILLS)
+    assert len(past.decisions) <= CYCLES
+    assert len(past.answers) <= ANSWERS
+    assert grown < 3_000_000
