@@ -248,9 +248,7 @@ def learning(sight: Sight) -> str:
         return _pairs([(say("Learning"), say("not known: the session shows no health page"))])
     told = page.get("learning") or {}
     if not told.get("enabled"):
-        return _pairs(
-            [(say("Learning"), say("off in this session")), (say("Model"), _plain(told.get("model_version")))]
-        )
+        return _pairs([(say("Learning"), say("off in this session"))])
     since, needed = told.get("samples_since_retrain"), told.get("needed")
     rows = [
         (say("Champion"), _plain(told.get("model_version"))),
