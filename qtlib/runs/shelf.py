@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qtlib.learning import registry
 from qtlib.learning.bundle import BadBundle
+from qtlib.learning.card import Shown
 from qtlib.learning.decay import ROLL_BACK, Promise, Verdict
 from qtlib.learning.learned import Learned
 from qtlib.learning.registry import Bundle, Change, NoSuchModel
@@ -44,6 +45,10 @@ class Shelf:
 
     def content_hash(self, version: str) -> str:
         return self.bundle(version).content_hash
+
+    def show(self, version: str) -> Shown:
+        """Its card, and what became of it."""
+        return registry.show(self.root, version)
 
     def promise(self, version: str) -> Promise | None:
         """What the gate promoted it with; None: it promised nothing."""

@@ -5,7 +5,7 @@ was known before it, and what is said of the newest stretch is said once, of the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from qtlib.learning.ledger import Ledger, Trial, fingerprint
 from qtlib.learning.nulltest import NullTest, null_test, skill_of
 from qtlib.learning.predictions import Fit
 from qtlib.learning.scores import Bets, Reliability, Scored, bets, expectancy, rank_ic, reliability, score
+from qtlib.learning.strategies import Trend
 from qtlib.learning.training import Calibrated, TrainParams, fitting
 from qtlib.learning.validation import OutOfSample, ValidationParams, combinatorial, recent, walk_forward
 from qtlib.runs.lesson import Lesson
@@ -53,10 +54,18 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
     cut = ValidationParams()
     split, begins = recent(lesson.data.at, lesson.data.end, cut)
     past, newest = lesson.data.take(split.train), lesson.data.take(split.test)
-    make, rule_of_thumb = fitting(train), fitting(replace(train, model="trend"))
+    make = fitting(train)
     trained = learn(past, train, known_until=int(lesson.panel.times[past.end.max()]))
     model = trained.model
-    told, rule = (_bets(past, walk_forward(past, f, cut), threshold) for f in (make, rule_of_thumb))
+    told = walk_forward(past, make, cut)
+    rows = np.flatnonzero(told.fold >= 0)
+    seen = past.take(rows)
+    believed = Trend().signals(lesson.panel)
+    sides = ((told.score[rows], told.confidence[rows]), [of[seen.symbol, seen.at] for of in believed[:2]])
+    ours, rule = (
+        bets(seen.times, told_score, told_confidence, seen.long_r, seen.short_r, threshold)
+        for told_score, told_confidence in sides
+    )
     paths = combinatorial(past, make, cut)
     null = null_test(past, skill_of(make), learning.permutations, seed=learning.seed)
     found = Study(
@@ -65,9 +74,9 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
         past=past,
         newest=newest,
         begins=begins,
-        bets=told,
+        bets=ours,
         rule=rule,
-        scores=score(told, rule, past.symbol, past.symbols, past.volatility_frac),
+        scores=score(ours, rule, seen.symbol, seen.symbols, seen.volatility_frac),
         paths=tuple(_of_path(past, paths, row, threshold) for row in range(len(paths.score))),
         null=null,
         importance=_importance(model, newest, learning.seed),
@@ -80,14 +89,10 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
             "challenger",
             fingerprint({"model": train.model, "seed": train.seed, "features": "|".join(past.names)}),
             past.fingerprint,
-            numbers={"expectancy_r": _known(expectancy(told).mean), "rank_ic": _known(found.scores[0].rank_ic)},
+            numbers={"expectancy_r": _known(expectancy(ours).mean), "rank_ic": _known(found.scores[0].rank_ic)},
         )
     )
     return found
-
-
-def _bets(data: Dataset, told: OutOfSample, threshold: float) -> Bets:
-    return bets(data.times, told.score, told.confidence, data.long_r, data.short_r, threshold)
 
 
 def _of_path(data: Dataset, paths: OutOfSample, row: int, threshold: float) -> float:

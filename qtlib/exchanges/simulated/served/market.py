@@ -220,13 +220,19 @@ def candle_row(candle: Candle, interval: timedelta, instrument: Instrument, mark
     if not marks:
         base, quote = candle.volume, candle.quote_volume
         volumes = [
-            in_steps(base, instrument.lot),
+            _traded(base, instrument),
             f"{quote:.2f}",
             in_steps(base / 2, instrument.lot),
             f"{quote / 2:.2f}",
         ]
     closes = ms_of(candle.opened + interval) - 1
     return [ms_of(candle.opened), *prices, volumes[0], closes, volumes[1], 1, *volumes[2:], "0"]
+
+
+def _traded(base: float, instrument: Instrument) -> str:
+    """A volume in lots, or, where it is not, to its last digit: what a client reads is what the market did."""
+    text = in_steps(base, instrument.lot)
+    return text if float(text) == base else f"{Decimal(repr(base)):f}"
 
 
 def listed(desk: Desk, symbol: str) -> Instrument:
