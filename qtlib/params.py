@@ -282,6 +282,9 @@ class Session(Section):
     at_end: Literal["keep", "close"] = Field(
         "keep", description="when the bars are used up: keep positions, protected at the venue, or close them"
     )
+    engine: Literal["compiled", "event"] = Field(
+        "compiled", description="of backtests: the same trades, compiled or in the loop that trades live"
+    )
     reason: str | None = Field(None, max_length=200, description="why limits are loosened, from the next UTC day on")
     event_driven: bool = Field(True, description="one loop that waits for what happens; false: one pass each check")
     check_interval_s: float = Field(30.0, ge=1.0, le=86_400.0, description="between two passes begun by the clock [s]")

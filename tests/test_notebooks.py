@@ -91,10 +91,13 @@ def test_a_second_live_run_goes_on_where_the_first_stopped(root):
 
 
 def test_a_backtest_trades_as_the_live_session_does(root, tmp_path):
-    """The same bars through both notebooks, one over the wire and one in process: the same rows, to the last digit."""
+    """The same bars through both notebooks, one over the wire and one in process: the same rows, to the last digit.
+
+    In the loop that trades live; that the compiled engine equals it is the law of `engine/test_compiled.py`.
+    """
     alike = ["session.at_end=keep", "session.max_bars=null", "session.account=twin"]
     live, _ = run("live", tmp_path, *alike)
-    backtest, _ = run("backtest", tmp_path, *alike)
+    backtest, _ = run("backtest", tmp_path, *alike, "session.engine=event")
     assert len(identities(live)[0]) > 10
     for rows, twins in zip(identities(live), identities(backtest), strict=True):
         pd.testing.assert_frame_equal(rows, twins, check_exact=True)

@@ -44,9 +44,18 @@ def live(
 
 
 @app.command(epilog="Example: qt backtest -p data.seed=8 --json")
-def backtest(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
+def backtest(
+    engine: Annotated[
+        str | None, typer.Option(metavar="compiled|event", help="Who trades; both trade the same (session.engine).")
+    ] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
     """The same session over past or simulated bars, all in memory: run notebooks/backtest.ipynb."""
-    run("backtest", params or Path("params/backtest.yaml"), p, as_json, debug)
+    words = [] if engine is None else [f"session.engine={engine}"]
+    run("backtest", params or Path("params/backtest.yaml"), [*(p or []), *words], as_json, debug)
 
 
 @app.command(epilog="Example: qt postmortem 2026-03-01")
@@ -195,6 +204,8 @@ def summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
     out.print(f"\n{record['run_id']}: {record['status']}", highlight=False)
     if traded:
         out.print(f"market: {traded.get('source')}{' (simulated)' if traded.get('simulated') else ''}", highlight=False)
+    if traded.get("engine_note"):
+        out.print(traded["engine_note"], highlight=False)
     if figures:
         out.print(table)
     for what, name in (record.get("files") or {}).items():

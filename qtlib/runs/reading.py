@@ -5,10 +5,10 @@ from typing import Any
 
 from qtlib.domain.events import Event, TradingStatus
 from qtlib.domain.state import State
-from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.market import Market
 from qtlib.report.metrics import Metrics, metrics
 from qtlib.report.tables import Tables, tables
+from qtlib.runs.backtested import Backtest
 from qtlib.runs.run import Run
 
 
@@ -30,7 +30,7 @@ def keep(run: Run, books: Tables, data: Mapping[str, Any]) -> Metrics:
     return figures
 
 
-def replayed(market: Market, venue: SimulatedExchange) -> dict[str, Any]:
+def replayed(market: Market, done: Backtest) -> dict[str, Any]:
     """What a backtest was made of, as the record has it."""
     return {
         "source": market.source,
@@ -39,7 +39,9 @@ def replayed(market: Market, venue: SimulatedExchange) -> dict[str, Any]:
         "timeframe": market.timeframe,
         "fingerprint": market.fingerprint,
         "notes": [*market.notes, *map(str, market.findings)],
-        "fallbacks": dict(venue.fallbacks),
+        "fallbacks": dict(done.fallbacks),
+        "engine": done.engine,
+        "engine_note": done.said if done.why else None,
     }
 
 

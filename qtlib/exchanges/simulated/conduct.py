@@ -4,6 +4,7 @@ Every number here belongs in a run's record. The defaults are the careful choice
 a tenth of the volume. The flags stand for open questions about the real venue, and are tested both ways.
 """
 
+import random
 from dataclasses import dataclass
 
 ISOLATED, CROSS = "isolated", "cross"
@@ -43,6 +44,14 @@ class Conduct:
     @property
     def cross(self) -> bool:
         return self.margin_mode == CROSS
+
+    def slippage_of(self, fill: int) -> float:
+        """That of the `fill`th fill, a fraction of price: fixed, or with noise on top. Chance is a function of the seed
+        and the number of the fill."""
+        if not self.slippage_noise_frac:
+            return self.slippage_frac
+        dice = random.Random(f"{self.seed}:{fill}")
+        return min(0.99, self.slippage_frac + dice.expovariate(1 / self.slippage_noise_frac))
 
 
 USUAL = Conduct()

@@ -8,7 +8,6 @@ Account and fills are exact; paths are floats. Nothing here reads a clock or thr
 nothing is kept: what happened is told, and the venue keeps it.
 """
 
-import random
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -187,11 +186,7 @@ class MatchingEngine:
             self._tell(OrderChanged(self.now, client_id, status, reason))
 
     def _slippage_frac(self) -> float:
-        """Fixed, or with seeded noise on top: chance is a function of the seed and the number of the fill."""
-        if not self.conduct.slippage_noise_frac:
-            return self.conduct.slippage_frac
-        dice = random.Random(f"{self.conduct.seed}:{self._book.fills_made}")
-        return min(0.99, self.conduct.slippage_frac + dice.expovariate(1 / self.conduct.slippage_noise_frac))
+        return self.conduct.slippage_of(self._book.fills_made)
 
     # --- the account ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""The compiled twin of the event loop: the same trades from the same bars, some hundred times as fast.
+
+It is the backtest alone: what `engine/backtest.py` does over `exchanges/simulated`, in isolated margin, with every
+formula of `rules/formulas.py` in the event loop's order. Prices count in ticks, quantities in lots and money in units
+fine enough for every fee and wallet, so accounts are exact; wherever the event loop reckons in floats, these are the
+same operations on the same floats. What only exact arithmetic could tell apart, and every rule that is not compiled,
+raises `Undecided`: then the event loop runs.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from qtlib.domain.events import START
+from qtlib.engine.compiled.prepare import Tape, Undecided, Wishes, tape, wishes, world
+from qtlib.engine.compiled.shapes import CLOSE_CALL, CROWDED, DONE, NO_ROWS, NO_SLIPS, TOO_LARGE, where
+from qtlib.engine.feeds import History, Strategy, panel_of
+from qtlib.exchanges.simulated.conduct import Conduct
+from qtlib.rules.rules import Rules
+
+__all__ = ["Lived", "Tape", "Undecided", "Wishes", "backtest", "tape", "trade", "wishes"]
+
+ROOM = 1 << 10  # rows to begin with
+
+
+@dataclass(frozen=True, eq=False)
+class Lived:
+    """What came of a run, in the arrays of `shapes`."""
+
+    symbols: tuple[str, ...]
+    world: Any
+    first: int  # bar
+    end: int  # the bar after the last
+    cash: Decimal  # at the start
+    version: str  # of the model
+
+    @property
+    def unmarked(self) -> tuple[str, ...]:
+        """Symbols of which a last price had to be the mark price."""
+        lived = slice(self.first, self.end)
+        marks, there = self.world.marks[3, :, lived], ~np.isnan(self.world.bars[0, :, lived])
+        if not marks.size:
+            return tuple(s for s, any_ in zip(self.symbols, there.any(axis=1), strict=True) if any_)
+        missing = (there & np.isnan(marks)).any(axis=1)
+        return tuple(s for s, lacks in zip(self.symbols, missing, strict=True) if lacks)
+
+
+def backtest(
+    history: History,
+    strategy: Strategy,
+    rules: Rules,
+    conduct: Conduct,
+    cash: Decimal,
+    *,
+    close_at_end: bool = True,
+    max_bars: int | None = None,
+    after: datetime = START,
+) -> Lived:
+    """Trade `history` after `after`, or the first `max_bars` bars of that; or `Undecided`."""
+    panel = panel_of(history)
+    on = tape(history, panel)
+    return trade(
+        on,
+        wishes(strategy.signals(panel), on),
+        rules,
+        conduct,
+        cash,
+        close_at_end=close_at_end,
+        max_bars=max_bars,
+        after=(after - START) // timedelta(microseconds=1),
+    )
+
+
+def trade(
+    on: Tape,
+    wished: Wishes,
+    rules: Rules,
+    conduct: Conduct,
+    cash: Decimal,
+    *,
+    close_at_end: bool = True,
+    max_bars: int | None = None,
+    after: int = 0,  # microseconds since 1970, UTC
+    told: bool = True,
+) -> Lived:
+    """Trade `on` as `wished`. `told`: every decision and every level is written down, too."""
+    # a cold start: numba takes a second, and whoever only asks what is known does not need it
+    from qtlib.engine.compiled.kernel import lived  # noqa: PLC0415
+
+    first = int(np.searchsorted(on.times, after, side="right"))
+    end = len(on.times) if max_bars is None else min(first + max_bars, len(on.times))
+    room = ROOM
+    while True:
+        w = world(on, wished, rules, conduct, cash, told, room)
+        outcome = lived(where(w), first, end, close_at_end)
+        if outcome not in (NO_ROWS, NO_SLIPS):
+            break
+        room *= 8
+    if outcome != DONE:
+        raise Undecided(_WHY[outcome])
+    return Lived(on.symbols, w, first, end, cash, wished.version)
+
+
+_WHY = {
+    CLOSE_CALL: "a decision hung on less than floats can tell",
+    TOO_LARGE: "an amount became too large to be exact",
+    CROWDED: "more orders rested for one position than there is room for",
+}

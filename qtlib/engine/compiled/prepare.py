@@ -1,0 +1,406 @@
+"""From a market, beliefs and rules as values to the arrays of `shapes`; or the words why the event loop has to run."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from fractions import Fraction
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from qtlib.domain.market import Instrument
+from qtlib.domain.panel import Beliefs, Panel
+from qtlib.engine.compiled import shapes
+from qtlib.engine.feeds import OHLCV, History, micros
+from qtlib.exchanges.simulated.conduct import Conduct
+from qtlib.exchanges.simulated.margin import float_brackets
+from qtlib.rules.limits import RULES, RiskLimits
+from qtlib.rules.rules import Rules
+from qtlib.rules.sizing import SizingParams
+from qtlib.rules.tpsl import ExitParams, stop_room_frac
+
+Array = npt.NDArray[np.float64]
+
+MOST_POSITIONS = 30  # beyond, the venue's book of conditional orders might be full
+FINEST = 10  # decimal places of a price
+MOST_DIGITS = 12  # of an amount of money
+
+
+class Undecided(Exception):
+    """The compiled engine can't tell what the event loop would do: in words, why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """A market side by side: a row a symbol, a column a close; NaN where a symbol has no bar."""
+
+    symbols: tuple[str, ...]
+    times: npt.NDArray[np.int64]  # microseconds since 1970, UTC
+    bars: Array  # (5, symbols, bars): open, high, low, close, volume
+    marks: Array | None  # (4, symbols, bars): open, high, low, close; None: no symbol has any
+    usable: npt.NDArray[np.int8] | None
+    funding: npt.NDArray[np.int64]  # (settlements, 4): bar, symbol, mantissa and decimal places of the rate
+
+
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """Beliefs of the same shape."""
+
+    columns: Array  # (3, symbols, bars): score, confidence, volatility as a fraction of price
+    own: Array  # (3, symbols, bars): target, stop and trail that it proposes itself, as fractions; or of no bars
+    version: str = ""  # of the model; empty: a rule of thumb
+
+
+def tape(history: History, panel: Panel) -> Tape:
+    """`history`, whose bars `panel` has."""
+    if history.finer is not None:
+        raise Undecided("bars are lived through in finer ones")
+    symbols, times = panel.symbols, panel.times
+    bars = np.stack([panel.open, panel.high, panel.low, panel.close, panel.volume])
+    if sum(map(len, history.bars.values())) * len(OHLCV) != np.isfinite(bars).sum():
+        raise Undecided("a bar lacks a number")
+    usable = None
+    if any(not fit.all() for fit in history.usable.values()):
+        usable = np.ones((len(symbols), len(times)), np.int8)
+        for row, s in enumerate(symbols):
+            if (fit := history.usable.get(s)) is not None:
+                usable[row, np.searchsorted(times, micros(history.bars[s].index))] = fit.to_numpy(dtype=bool)
+    return Tape(symbols, times, bars, _marks(history, panel), usable, _settlements(history.funding, symbols, times))
+
+
+def wishes(beliefs: Beliefs, on: Tape) -> Wishes:
+    """What is believed of each bar of `on`. Exits that are in doubt are none."""
+    columns = np.stack([beliefs.score, beliefs.confidence, beliefs.volatility_frac])
+    own = np.zeros((3, len(on.symbols), 0))
+    proposed = (beliefs.take_profit_frac, beliefs.stop_frac, beliefs.trail_frac)
+    if all(column is not None for column in proposed):
+        own = np.stack(proposed)  # type: ignore[arg-type]  # none is None
+        if beliefs.doubt is not None:
+            own = np.where(beliefs.doubt > 0, nan, own)
+    return Wishes(columns, own, beliefs.version)
+
+
+def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decimal, told: bool, room: int) -> Any:
+    """Everything that a run needs, and room for what it writes down; or `Undecided`."""
+    _insist(on, rules, conduct)
+    listed = [rules.instruments[s] for s in on.symbols]
+    places = [_places(instrument, on, row) for row, instrument in enumerate(listed)]
+    digits = max(8, *(p + _split(i.lot)[1] for p, i in zip(places, listed, strict=True)))
+    if digits > MOST_DIGITS:
+        raise Undecided(f"money would have {digits} decimal places, and {MOST_DIGITS} are exact")
+    one = 10**digits
+    limits = rules.limits
+    if 2 * one * min(limits.max_notional_per_trade, limits.max_notional_per_symbol) > shapes.LARGEST:
+        raise Undecided(f"a position of {limits.max_notional_per_trade:g} would be too large to be exact")
+    account = _records(1, shapes.ACCOUNT)
+    start = cash * one
+    if start != int(start) or abs(start) > shapes.LARGEST // 4:
+        raise Undecided(f"a balance of {cash} is not whole in units of 10^-{digits}, or too large")
+    _begin(account, int(start), cash, rules.limits)
+    held = _records(len(listed), shapes.HELD)
+    for name in ("naked", "left", "row", "shown_trade", "taken_bar"):
+        held[name] = shapes.NONE - 1 if name == "taken_bar" else shapes.NONE
+    held["stale"] = True
+    facts = _records(len(listed), shapes.FACTS)
+    clusters = {name: k for k, name in enumerate(dict.fromkeys(rules.limits.clusters.values()))}
+    for fact, instrument, place in zip(facts, listed, places, strict=True):
+        _describe(fact, instrument, place, digits, rules, conduct, clusters)
+    count = len(on.times)
+    return shapes.World(
+        _settings(rules, conduct, digits, on.marks is not None, told, bool(wished.version)),
+        account,
+        facts,
+        held,
+        _records((len(listed), shapes.ORDERS), shapes.RESTING),
+        _brackets(listed),
+        np.array(rules.limits.drawdown_ladder, dtype=float).reshape(-1, 2),
+        _slips(conduct, room),
+        on.times,
+        on.bars,
+        np.zeros((4, len(listed), 0)) if on.marks is None else on.marks,
+        wished.columns,
+        wished.own,
+        np.zeros((len(listed), 0), np.int8) if on.usable is None else on.usable,
+        on.funding,
+        np.zeros((count, 4), np.int64),
+        np.zeros((len(listed), count if told else 0), np.int8),
+        _records(room, shapes.ROWS),
+        _records(room * 4 if told else 0, shapes.LEVELS),
+        _records(64, shapes.MOVES),
+        _records(on.bars[0].size if told else 0, shapes.VERDICTS),  # memory that is not written to is not taken
+        np.zeros((len(listed) * shapes.WISHES, 6), np.int64),
+    )
+
+
+# --- below ------------------------------------------------------------------------------------------------
+
+
+def _records(shape: int | tuple[int, int], kind: Any) -> Any:
+    return np.zeros(shape, kind).view(np.recarray)
+
+
+_KNOWN: dict[type, set[str]] = {  # what is reckoned with here: a rule that is not named is not compiled
+    Rules: {"instruments", "sizing", "limits", "exits", "costs", "strangers"},
+    SizingParams: {
+        "profile",
+        "base_notional",
+        "risk_frac",
+        "confidence_threshold",
+        "entry_slippage_frac",
+        "leverage",
+    },
+    ExitParams: {"profile", "recover_timeout_s", *shapes.SETTINGS.names},  # type: ignore[misc]  # it has names
+    RiskLimits: {
+        "max_positions",
+        "max_notional_per_trade",
+        "max_notional_per_symbol",
+        "max_gross_exposure",
+        "max_net_exposure",
+        "max_cluster_exposure",
+        "clusters",
+        "max_daily_loss_frac",
+        "max_leverage",
+        "drawdown_ladder",
+        "max_drawdown_frac",
+        "max_day_fees_frac",
+        "max_losses_in_row",
+        "max_order_errors",
+        "cooldown_s",
+    },
+    Conduct: {
+        "slippage_frac",
+        "slippage_noise_frac",
+        "max_volume_share_frac",
+        "touch_fills",
+        "margin_mode",
+        "leverage",
+        "price_protect",
+        "gtx_refused_at_once",
+        "close_position_beside_reduce_only",
+        "profit_backs_orders",
+        "long_margin_frac",
+        "short_margin_frac",
+        "max_orders",
+        "max_conditional_orders",
+        "seed",
+    },
+}
+
+
+def _insist(on: Tape, rules: Rules, conduct: Conduct) -> None:
+    for value in (rules, rules.sizing, rules.exits, rules.limits, conduct):
+        if new := {f.name for f in fields(value)} - _KNOWN[type(value)]:
+            raise Undecided(f"{', '.join(sorted(new))} of {type(value).__name__} is not compiled")
+    if tuple(rule.__name__ for rule in RULES) != shapes.CAPS[1:]:
+        raise Undecided("there is a limit that is not compiled")
+    if conduct.cross:
+        raise Undecided("margin is crossed")
+    if (
+        conduct.price_protect
+        or not conduct.close_position_beside_reduce_only
+        or conduct.max_conditional_orders < 200
+        or conduct.max_orders < 1
+    ):
+        raise Undecided("the venue conducts itself in a way that only the event loop knows")
+    if min(rules.limits.max_positions, len(on.symbols)) > MOST_POSITIONS:
+        raise Undecided(f"more than {MOST_POSITIONS} positions may crowd the venue's book of conditional orders")
+    if rules.exits.profile not in EXITS or rules.sizing.profile not in SIZES:
+        raise Undecided(f"profile {rules.exits.profile} of exits or {rules.sizing.profile} of sizes is not compiled")
+    if (on.bars[2] <= 0).any():
+        raise Undecided("a price is not above zero")
+
+
+EXITS = {
+    "one_r": shapes.ONE_R,
+    "seed": shapes.SEED_EXITS,
+    "static": shapes.STATIC_EXITS,
+    "learned": shapes.LEARNED,
+}
+SIZES = {"seed": shapes.SEED_SIZE, "risk": shapes.RISK_SIZE}
+
+
+def _begin(account: Any, cash_u: int, cash: Decimal, limits: RiskLimits) -> None:
+    a = account[0]
+    a["cash_u"] = a["equity_u"] = a["peak_u"] = a["day_equity_u"] = cash_u
+    a["peak_f"] = float(cash)
+    a["safe_u"] = int(cash_u * (1.0 - limits.max_drawdown_frac * (1.0 - 1e-9))) + 1
+    a["day"], a["naked_max"], a["lost_day"] = -1, -1, -1
+
+
+def _settings(rules: Rules, conduct: Conduct, digits: int, marked: bool, told: bool, model: bool) -> Any:
+    made = _records(1, shapes.SETTINGS)
+    p, sizing, exits, limits = made[0], rules.sizing, rules.exits, rules.limits
+    loss, fees = _fraction(limits.max_daily_loss_frac), _fraction(limits.max_day_fees_frac)
+    values = {
+        "base_notional": sizing.base_notional,
+        "risk_frac": sizing.risk_frac,
+        "threshold": sizing.confidence_threshold,
+        "entry_slippage_frac": sizing.entry_slippage_frac,
+        "sizing": SIZES[sizing.profile],
+        "leverage": sizing.leverage,
+        "exits": EXITS[exits.profile],
+        "round_trip_frac": rules.costs.round_trip_frac,
+        "source": shapes.AI if model else shapes.STATIC,
+        "max_positions": limits.max_positions,
+        "per_trade": limits.max_notional_per_trade,
+        "per_symbol": limits.max_notional_per_symbol,
+        "gross": limits.max_gross_exposure,
+        "net": limits.max_net_exposure,
+        "cluster": limits.max_cluster_exposure,
+        "loss_num": loss.numerator,
+        "loss_den": loss.denominator,
+        "fees_num": fees.numerator,
+        "fees_den": fees.denominator,
+        "max_leverage": limits.max_leverage,
+        "max_drawdown_frac": limits.max_drawdown_frac,
+        "losses_in_row": limits.max_losses_in_row,
+        "order_errors": limits.max_order_errors,
+        "cooldown_s": limits.cooldown_s,
+        "slippage_frac": conduct.slippage_frac,
+        "noisy": conduct.slippage_noise_frac > 0,
+        "share_frac": conduct.max_volume_share_frac,
+        "backing": conduct.leverage,
+        "short_margin_frac": conduct.short_margin_frac,
+        "digits": digits,
+        "one": 10**digits,
+        "cent": 10 ** (digits - 8),
+        "compensated": sys.version_info >= (3, 12),
+        "marked": marked,
+        "told": told,
+    }
+    values |= {f.name: getattr(exits, f.name) for f in fields(exits) if f.name in set(made.dtype.names)}
+    _fill(p, values)
+    return made
+
+
+def _describe(
+    fact: Any, i: Instrument, places: int, digits: int, rules: Rules, conduct: Conduct, clusters: Mapping[str, int]
+) -> None:
+    (tick, tick_places), (lot, lot_places) = _split(i.tick), _split(i.lot)
+    tick_units = tick * 10 ** (places - tick_places)
+    value_u = lot * 10 ** (digits - places - lot_places)
+    if value_u * tick_units % 10 ** (digits - 8):
+        raise Undecided(f"{i.symbol} counts in finer amounts than 10^-8")
+    taker, liquidation = Fraction(i.taker_fee_frac), Fraction(i.liquidation_fee_frac)
+    if max(taker.numerator, liquidation.numerator) > 10_000:
+        raise Undecided(f"the fees of {i.symbol} have too many digits")
+    step = i.tick * i.lot
+    capped = [float(b.notional_cap) for b in i.brackets if b.max_leverage >= conduct.leverage]
+    values = {
+        "tick": float(i.tick),
+        "lot": float(i.lot),
+        "tick_num": tick,
+        "tick_den": 10**tick_places,
+        "lot_num": lot,
+        "lot_den": 10**lot_places,
+        "scale": 10**places,
+        "tick_units": tick_units,
+        "value_u": value_u,
+        "step_u": value_u * tick_units,
+        "min_notional": float(i.min_notional),
+        "least": -int(-Fraction(i.min_notional) // Fraction(step)),
+        "max_lots": int(i.max_quantity // i.lot),
+        "max_market_lots": int(i.max_market_quantity // i.lot),
+        "band_frac": float(i.price_band_frac),
+        "taker_num": taker.numerator,
+        "taker_den": taker.denominator,
+        "liq_num": liquidation.numerator,
+        "liq_den": liquidation.denominator,
+        "largest": max(capped, default=0.0),
+        "brackets": len(i.brackets),
+        "cluster": clusters.get(rules.limits.clusters.get(i.symbol, ""), shapes.NONE),
+        "room_long": stop_room_frac(1, i.brackets[0], 1.0 / rules.sizing.leverage, rules.exits),
+        "room_short": stop_room_frac(-1, i.brackets[0], 1.0 / rules.sizing.leverage, rules.exits),
+    }
+    _fill(fact, values)
+
+
+def _fill(record: Any, values: Mapping[str, Any]) -> None:
+    if missing := set(record.dtype.names) ^ set(values):
+        raise TypeError(f"not said, or of no use: {', '.join(sorted(missing))}")
+    for name, value in values.items():
+        record[name] = value
+
+
+def _brackets(listed: Sequence[Instrument]) -> Array:
+    rows = [float_brackets(instrument) for instrument in listed]
+    most = max(map(len, rows))
+    return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], dtype=float)
+
+
+def _places(instrument: Instrument, on: Tape, row: int) -> int:
+    """The fewest decimal places that every price of a symbol has room in."""
+    valued = [on.bars[3][row], *([] if on.marks is None else [on.marks[3][row]])]
+    places = _split(instrument.tick)[1]
+    while places <= FINEST:
+        if all(_on_grid(prices, 10.0**places) for prices in valued):
+            return places
+        places += 1
+    raise Undecided(f"{instrument.symbol} has prices of more than {FINEST} decimal places")
+
+
+def _on_grid(prices: Array, scale: float) -> bool:
+    known = prices[~np.isnan(prices)]
+    units = np.rint(known * scale)
+    return bool((np.abs(units) < 1e15).all() and (units / scale == known).all())
+
+
+def _split(step: Decimal) -> tuple[int, int]:
+    """A step as a whole number of 10^-places."""
+    fraction, places = Fraction(step), max(0, -int(step.normalize().as_tuple().exponent))
+    return int(fraction * 10**places), places
+
+
+def _fraction(frac: float) -> Fraction:
+    if not isfinite(frac):
+        raise Undecided(f"a limit of {frac} is no number")
+    exact = Fraction(Decimal(repr(frac)))
+    if exact.denominator > 10**9 or exact.numerator > 10**9:
+        raise Undecided(f"a limit of {frac} has too many digits")
+    return exact
+
+
+def _slips(conduct: Conduct, count: int) -> Array:
+    if not conduct.slippage_noise_frac:
+        return np.zeros(0)
+    return np.array([conduct.slippage_of(number) for number in range(count)])
+
+
+def _settlements(
+    funding: "Mapping[str, pd.Series[float]]", symbols: Sequence[str], times: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Rates by the bar at whose close they are settled: the first one not before them. Several in one bar add up."""
+    rates: dict[tuple[int, int], float] = {}
+    for s, series in funding.items():
+        if s not in symbols:
+            continue
+        places = np.searchsorted(times, micros(series.index))
+        for place, rate in zip(places.tolist(), series.to_numpy(dtype=float).tolist(), strict=True):
+            if place < len(times):
+                key = (place, symbols.index(s))
+                rates[key] = rates.get(key, 0.0) + rate
+    rows = [(place, s, *_decimal(rate)) for (place, s), rate in sorted(rates.items()) if rate]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def _decimal(rate: float) -> tuple[int, int]:
+    sign, digits, exponent = Decimal(repr(rate)).as_tuple()
+    mantissa = int("".join(map(str, digits)))
+    return -mantissa if sign else mantissa, -int(exponent)
+
+
+def _marks(history: History, panel: Panel) -> Array | None:
+    if not any(len(frame) for frame in history.marks.values()):
+        return None
+    made = np.full((4, len(panel.symbols), len(panel.times)), nan)
+    for row, s in enumerate(panel.symbols):
+        frame = history.marks.get(s)
+        if frame is not None and len(frame):
+            index = micros(frame.index)
+            known = np.isin(index, micros(history.bars[s].index))
+            made[:, row, np.searchsorted(panel.times, index[known])] = frame[OHLCV[:4]].to_numpy(dtype=float)[known].T
+    return made

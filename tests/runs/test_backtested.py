@@ -1,0 +1,57 @@
+"""A backtest leaves the same tables whichever engine ran, and says which one it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+from twins import assert_same
+
+from qtlib.domain.events import START
+from qtlib.params import resolve
+from qtlib.runs import wiring
+from qtlib.runs.backtested import backtested
+from qtlib.runs.run import Run, open_folder
+
+
+@pytest.fixture
+def backtest(tmp_path):
+    """Run the settings of `qt backtest`, small, with what is given."""
+
+    def run(*words):
+        settings = ["data.bars=500", "universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", *words]
+        resolved = resolve(Path("params/backtest.yaml"), settings, {})
+        p = resolved.params
+        folder = open_folder("backtest", resolved, START, tmp_path)
+        market, listed = wiring.market(p), wiring.instruments(p)
+        rules, venue = wiring.rules(p, listed), wiring.venue(p, listed)
+        done = backtested(Run(folder, p), market, wiring.strategy(p, tmp_path), rules, venue, wiring.begins(p, market))
+        return done, folder.path
+
+    return run
+
+
+def test_either_engine_leaves_the_same_tables(backtest):
+    ours, _ = backtest("session.engine=compiled")
+    theirs, _ = backtest("session.engine=event")
+
+    assert (ours.engine, theirs.engine) == ("compiled", "event")
+    assert len(ours.books.trades) > 5
+    assert_same(ours.books, theirs.books)
+    assert ours.fallbacks == theirs.fallbacks
+
+
+def test_bars_before_the_account_begins_are_known_and_not_traded_by_either(backtest):
+    words = ("data.history=300", "session.max_bars=150", "session.at_end=keep")
+
+    ours, theirs = (backtest(f"session.engine={engine}", *words)[0] for engine in ("compiled", "event"))
+
+    assert len(ours.books.equity) == 150
+    assert_same(ours.books, theirs.books)
+
+
+def test_what_the_compiled_engine_does_not_know_runs_in_the_event_loop_with_a_word_about_it(backtest):
+    done, folder = backtest("venue.margin_mode=cross")
+
+    assert (done.engine, done.why) == ("event", "margin is crossed")
+    said = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert any("margin is crossed" in line.get("message", line.get("msg", str(line))) for line in said)
