@@ -241,7 +241,7 @@ class _Columns:
         a, limits = self.account, self.rules.limits
         if status is TradingStatus.REDUCING:
             return f"{int(a['braked_errors'])} entries and exits in a row were refused or lost"
-        at = f"drawdown {a['braked_down']:.1%} of peak equity {self._money(a['peak_u']):.2f}"
+        at = f"drawdown {a['braked_down']:.1%} of peak equity {self._money(a['braked_peak_u']):.2f}"
         return f"{at} reached the limit {limits.max_drawdown_frac:.1%}"
 
     def _trade(self, s: int, h: Any) -> Trade:

@@ -156,7 +156,7 @@ def guarded(w: Any) -> None:
     """What too deep a drawdown, or one refused order after the other, demands."""
     p, a = at.settings(w)[0], at.account(w)[0]
     if a.status != HALTED and a.equity_u < a.safe_u and drawdown_frac(w) >= p.max_drawdown_frac:
-        a.status, a.braked, a.braked_down = HALTED, 4, drawdown_frac(w)
+        a.status, a.braked, a.braked_down, a.braked_peak_u = HALTED, 4, drawdown_frac(w), a.peak_u
         unsettled(w)
     elif a.errors >= p.order_errors and a.braked < 2:
         a.status, a.braked, a.braked_errors = REDUCING, 2, a.errors
