@@ -73,7 +73,7 @@ LIMITS = RiskLimits(
     max_cluster_exposure=6_000.0,
 )
 TRAINING = TrainParams(max_rows=12_000)
-QUICK = TrainParams(max_rows=2_500, folds=2)  # of the null test
+QUICK = TrainParams(max_rows=4_000)  # of the null test
 VALIDATION = ValidationParams(folds=3, warmup_frac=0.3, embargo=48, recent_frac=0.25)
 BLOCK = 168  # hours of outcomes that change places together
 CASH = 10_000
@@ -115,8 +115,8 @@ def _judged(kind: str, seed: int) -> tuple[bool, list[str], str]:
         bets(past.times[rows], score[rows], sure[rows], past.long_r[rows], past.short_r[rows], threshold)
         for score, sure in sides
     )
-    fold = ValidationParams(folds=1, warmup_frac=0.5, embargo=VALIDATION.embargo)
-    null = null_test(past, skill_of(fitting(QUICK), fold), block=BLOCK, seed=seed, enough=1)
+    quick = ValidationParams(folds=1, warmup_frac=0.4, embargo=VALIDATION.embargo)
+    null = null_test(past, skill_of(fitting(QUICK), quick), block=BLOCK, seed=seed, enough=1)
 
     def ruled(*traded: Traded) -> Any:
         return judge(Evidence(challenger, traded[0], (flat(len(traded[0].returns)), *traded[1:]), null, rule))

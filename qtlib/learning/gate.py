@@ -51,7 +51,7 @@ class GateParams:
     rule_share_frac: float = 0.5  # of what a rule of thumb earned: it must surely earn more than this share of it
     most_calibration_error: float = 0.10  # what bins of ten show of honest probabilities, when days resemble each other
     most_overconfidence: float = 0.05  # bets surely won less often than was said, by this much
-    least_brier_skill: float = -0.02  # against the base rate; weak edges save little, boasting costs much
+    least_brier_skill: float = -0.05  # against the base rate, which is known only afterwards; boasting costs more
     least_deflated_sharpe: float = 0.95
     most_null_p: float = 0.05  # share of permuted outcomes that may do as well
     most_null_lift: float = 3.0  # standard errors that permuted outcomes may lie above nothing: else the past leaks
