@@ -3,7 +3,7 @@
 Three kinds of market, each from seeds: with a planted edge, without one, and with one whose outcomes were moved to
 other times before anyone learned from them (`permuted`). On each a challenger is made and judged for the first time,
 with the defaults of the gate: features, labels under the brackets that trade, purged walk-forward, null test, and the
-last quarter traded through the event loop with all costs, by the challenger and by the trend rule. The promise: at
+last 200 days traded through the event loop with all costs, by the challenger and by the trend rule. The promise: at
 least 80 of 100 promoted with the edge, at least 95 of 100 refused without. And a year of daily challengers that are
 worth nothing, of whom the gate may promote one in twenty years; here with every check but returns given away.
 
@@ -62,7 +62,7 @@ from qtlib.rules.tpsl import Costs, ExitParams
 
 EDGE, HALF_LIFE_H = 20.0, 24.0
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-BARS = 12_000  # of an hour; the last quarter, 120 days, is traded
+BARS = 16_000  # of an hour; the last 200 days are traded
 EXITS = ExitParams(time_stop_s=24 * 3600.0)  # one_r, with a day to get somewhere
 SIZING = SizingParams(base_notional=2_000.0, confidence_threshold=0.5)
 LIMITS = RiskLimits(
@@ -73,8 +73,8 @@ LIMITS = RiskLimits(
     max_cluster_exposure=6_000.0,
 )
 TRAINING = TrainParams(max_rows=12_000)
-QUICK = TrainParams(max_rows=4_000)  # of the null test
-VALIDATION = ValidationParams(folds=3, warmup_frac=0.3, embargo=48, recent_frac=0.25)
+QUICK = TrainParams(max_rows=6_000)  # of the null test
+VALIDATION = ValidationParams(folds=3, warmup_frac=0.3, embargo=48, recent_frac=0.3)
 BLOCK = 168  # hours of outcomes that change places together
 CASH = 10_000
 KINDS = {"edge": 0.80, "no edge": 0.95, "permuted": 0.95}  # and the share that should be promoted, or else refused
@@ -116,7 +116,7 @@ def _judged(kind: str, seed: int) -> tuple[bool, list[str], str]:
         for score, sure in sides
     )
     quick = ValidationParams(folds=1, warmup_frac=0.4, embargo=VALIDATION.embargo)
-    null = null_test(past, skill_of(fitting(QUICK), quick), block=BLOCK, seed=seed, enough=1)
+    null = null_test(past, skill_of(fitting(QUICK), quick, max_rows=12_000), block=BLOCK, seed=seed, enough=1)
 
     def ruled(*traded: Traded) -> Any:
         return judge(Evidence(challenger, traded[0], (flat(len(traded[0].returns)), *traded[1:]), null, rule))
