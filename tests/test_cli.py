@@ -78,7 +78,7 @@ def test_help_is_not_kept_waiting_by_rooms_it_does_not_need():
         (["live", "-p", "limits.max_positons=3"], 2, "did you mean limits.max_positions?"),
         (["backtest", "--params", "nowhere.yaml"], 2, "nowhere.yaml does not exist"),
         (["live", "-p", "mode=live"], 2, "say that you mean it (-p session.armed=true)"),
-        (["live", "-p", "mode=live", "-p", "session.armed=true"], 3, "no model can be promoted in this version"),
+        (["live", "-p", "mode=live", "-p", "session.armed=true"], 3, "strategy.name is trend"),
         (["live", "-p", "strategy.name=tend"], 2, "must be one of trend"),
         (["live", "-p", "universe.symbols=NOSUCHUSDT"], 2, "NOSUCHUSDT"),
         (["data", "check", "--params", "params/replay.yaml", "-p", "data.path=nowhere"], 2, "nowhere"),
@@ -154,7 +154,19 @@ def test_the_doctor_finds_a_healthy_machine_and_refuses_what_cannot_trade(qt):
     healthy = qt("doctor", *SMALL, "--json")
     assert healthy.returncode == 0, healthy.stdout
     checks = {row["check"] for row in json.loads(healthy.stdout)["checks"]}
-    assert {"python", "packages", "runs folder", "disk", "journal", "strategy", "venue", "data", "kernel"} == checks
+    assert {
+        "python",
+        "packages",
+        "runs folder",
+        "disk",
+        "journal",
+        "strategy",
+        "features",
+        "champion",
+        "venue",
+        "data",
+        "kernel",
+    } == checks
     sick = qt("doctor", "--params", "params/replay.yaml", "-p", "data.path=nowhere", "--json")
     assert sick.returncode == 3
     assert [row["check"] for row in json.loads(sick.stdout)["checks"] if not row["ok"]] == ["data"]

@@ -22,6 +22,7 @@ from qtlib.learning.validation import OutOfSample, ValidationParams, combinatori
 from qtlib.runs.lesson import Lesson
 
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the past, newest first: what more history teaches
+ENOUGH = 2  # permutations that do as well: then it is known that chance does, and the rest need not be asked
 SHUFFLED_ROWS = 4_000  # that importance is measured on
 
 
@@ -67,7 +68,7 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
         for told_score, told_confidence in sides
     )
     paths = combinatorial(past, make, cut)
-    null = null_test(past, skill_of(make), learning.permutations, seed=learning.seed)
+    null = null_test(past, skill_of(make), learning.permutations, seed=learning.seed, enough=ENOUGH)
     found = Study(
         train=train,
         trained=trained,

@@ -71,8 +71,8 @@ def test_hedge_mode_leverage_a_wrong_clock_and_keys_that_withdraw_are_told_and_n
     first = qt_live("lies", LIES)
     first.begun()
     second, code = qt_live("lies").end()  # the same account
-    assert code == 4
-    assert "is held by" in second
+    assert code == 4, second
+    assert "is supervised by process" in second
     assert "stop that session, or wait" in second
     said, code = first.end()
     assert code == 0
