@@ -10,7 +10,6 @@ from qtlib.engine.session import Name, insist_on_market, limits_set
 from qtlib.journal import Journal
 from qtlib.params import Params
 from qtlib.runs import wiring
-from qtlib.runs.children import only_one
 from qtlib.runs.folder import journal_location, runs_root, venue_location, with_room
 
 
@@ -25,10 +24,6 @@ def preflight(kind: str, params: Params, root: Path | None = None) -> None:
     root = with_room(root or runs_root())
     if kind != "live":
         return
-    lock = root / "journal" / f"{params.session.account}.lock"
-    if lock.exists():
-        with only_one(lock, f"the account {params.session.account!r}"):
-            pass  # it is free; a session that is about to begin holds it before it holds anything else
     where = journal_location(params.session.account, root)
     if isinstance(where, str) or where.exists():
         with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):
