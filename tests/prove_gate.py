@@ -115,7 +115,7 @@ def _judged(kind: str, seed: int) -> tuple[bool, list[str], str]:
         bets(past.times[rows], score[rows], sure[rows], past.long_r[rows], past.short_r[rows], threshold)
         for score, sure in sides
     )
-    quick = ValidationParams(folds=1, warmup_frac=0.4, embargo=VALIDATION.embargo)
+    quick = ValidationParams(folds=1, warmup_frac=0.6, embargo=VALIDATION.embargo)
     null = null_test(past, skill_of(fitting(QUICK), quick, max_rows=12_000), block=BLOCK, seed=seed, enough=1)
 
     def ruled(*traded: Traded) -> Any:

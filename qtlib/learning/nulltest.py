@@ -77,7 +77,7 @@ def skill_of(fit: Fit, params: ValidationParams | None = None, max_rows: int = 8
     correlation knows less: it loses itself among the many rows of which nothing is said. More than `max_rows` rows are
     thinned evenly, as neighbours tell much the same, and this is asked often.
     """
-    params = params or ValidationParams(folds=1, warmup_frac=0.4)
+    params = params or ValidationParams(folds=1, warmup_frac=0.6)  # who learned from little names no side
 
     def skill(data: Dataset) -> float:
         if len(data) > max_rows:
