@@ -107,14 +107,14 @@ def check_funding(rates: "pd.Series[float]", symbol: str) -> tuple[Finding, ...]
 
 
 def usable(bars: pd.DataFrame, timeframe: str, refill: int) -> "pd.Series[bool]":
-    """Which bars may be traded on: those that traded, and whose last `refill` bars hold no gap and no outage.
+    """Which bars may be traded on: those that traded, and whose last `refill` bars are there, without an outage.
 
     Each answer reads only the bars up to its own.
     """
     ts, volume = micros_in(bars.index), bars["volume"].to_numpy(np.float64)
     anew = _anew(ts, volume[None], micros_of(timeframe))[0]
     row = np.arange(len(ts))
-    since = row - np.maximum.accumulate(np.where(anew, row, -refill))
+    since = row - np.maximum.accumulate(np.where(anew, row, 0))
     return pd.Series((volume != 0) & (since >= refill - 1), index=bars.index, name="usable")
 
 
@@ -128,22 +128,17 @@ def fit(ts: Micros, volume: npt.NDArray[np.float64], timeframe: str, refill: int
 
 
 def _anew(ts: Micros, volume: npt.NDArray[np.float64], span: int) -> Mask:
-    """Which bars follow an interruption: a bar that is not there, or `OUTAGE` in a row without a trade.
+    """Which bars begin anew: after one that is not there, or after `OUTAGE` in a row without a trade.
 
-    One that is not there did not trade either. Before a symbol's first bar there is nothing to interrupt.
+    One that is not there did not trade either, and before a symbol's first bar there is none: where a window begins
+    says nothing about what lies before it, so both ways of reading, the whole past and a window of it, agree.
     """
-    anew = np.zeros(volume.shape, dtype=np.bool_)
-    if volume.shape[1] < 2:
-        return anew
     known, slot = ~np.isnan(volume), ts // span
-    begun = np.logical_or.accumulate(known, axis=1)
-    before_first = begun[:, 1:] & ~begun[:, :-1]
     traded = np.where(volume > 0, slot, np.iinfo(np.int64).min)
-    traded[:, :-1] = np.where(before_first, slot[1:] - 1, traded[:, :-1])
-    traded[:, 0] = np.maximum(traded[:, 0], np.where(begun[:, 0], slot[0] - 1, traded[:, 0]))
     last = np.maximum.accumulate(traded, axis=1)[:, :-1]
-    gap = ~known[:, :-1] | (slot[1:] - slot[:-1] > 1)
-    anew[:, 1:] = known[:, 1:] & begun[:, :-1] & (gap | (slot[1:] - 1 - last >= OUTAGE))
+    gap = ~known[:, :-1] | (np.diff(slot) > 1)
+    anew = known.copy()
+    anew[:, 1:] &= gap | (slot[1:] - 1 - OUTAGE >= last)
     return anew
 
 
