@@ -29,7 +29,7 @@ strip: .venv/ready  ## outputs and run metadata out of the notebooks
 	@$(BIN)/python -m tests.notebook_form notebooks/*.ipynb
 
 lock: .venv/ready  ## resolve pyproject.toml anew into the lock file
-	@$(BIN)/uv pip compile pyproject.toml --universal --extra postgres --group dev --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --universal --extra postgres --extra cluster --group dev --generate-hashes \
 		--no-emit-index-url --no-header --python-version 3.11 --upgrade -q -o requirements.lock
 
 .venv/ready: requirements.lock pyproject.toml
