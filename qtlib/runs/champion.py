@@ -6,6 +6,7 @@ the next model, are made from, so that what closes can be learned from as it was
 was seen at a close is made again from the bars afterwards, as research makes it, and has to be the same, bit for bit.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -26,6 +27,20 @@ class _Seen(NamedTuple):
     names: FeatureSet
 
 
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A `Strategy` that believes nothing, because there is nobody who may: a session with it only protects."""
+
+    refusal: str  # why, in words
+
+    name = "silent"
+    lookback = 1
+
+    def signals(self, panel: Panel) -> Beliefs:
+        nothing = np.full((len(panel.symbols), len(panel)), np.nan)
+        return Beliefs(nothing, nothing, nothing)
+
+
 class Champion:
     """A `Strategy` with another one inside."""
 
@@ -34,6 +49,7 @@ class Champion:
     def __init__(
         self, rule: Strategy, features: FeatureSet, model: "Strategy | None" = None, version: str = ""
     ) -> None:
+        """`rule` believes where no model does."""
         self._rule, self._features, self._schema = rule, features, features.schema_hash
         self._believer, self.version = model or rule, version
         self._lookback = max(rule.lookback, features.lookback, self._believer.lookback)
@@ -50,17 +66,18 @@ class Champion:
     @property
     def believer(self) -> str:
         """Who believes now, in words."""
+        if self.refusal:
+            return f"nobody ({self.refusal})"
         return f"model {self.version}" if self.version else f"the rule of thumb {self._rule.name}, no model is promoted"
 
+    @property
+    def refusal(self) -> str:
+        """Why nobody believes, in words; empty: somebody does."""
+        return self._believer.refusal if isinstance(self._believer, Silent) else ""
+
     def use(self, model: Strategy | None, version: str) -> None:
-        """From now on `model` believes; None: the rule of thumb."""
-        believer = model or self._rule
-        if believer.lookback > self._lookback:
-            raise ValueError(
-                f"{version} reads {believer.lookback} bars and this session keeps {self._lookback}: it takes over "
-                "with the next session"
-            )
-        self._believer, self.version = believer, version
+        """From now on `model` believes; None: the rule of thumb. It reads no more bars than `lookback`."""
+        self._believer, self.version = model or self._rule, version
 
     def signals(self, panel: Panel) -> Beliefs:
         beliefs = self._believer.signals(panel)

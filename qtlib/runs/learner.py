@@ -20,12 +20,14 @@ from qtlib.engine.health import Learning as Page
 from qtlib.engine.loop import Watch
 from qtlib.exchanges.port import ExchangeError
 from qtlib.learning.decay import KEEP, Outcomes, Verdict, decay
+from qtlib.learning.registry import NoSuchModel
 from qtlib.learning.triggers import TriggerParams, due, next_due
-from qtlib.runs.champion import Champion
+from qtlib.runs.champion import Champion, Silent
 from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.shelf import Shelf, Unfit
 
 DAY_S = 86_400
+UNREADABLE = "?"  # in the place of a version, where nobody can say which is champion
 
 
 class Learner:
@@ -39,11 +41,14 @@ class Learner:
         retrainer: Retrainer,
         params: TriggerParams,
         tell: Callable[[str], None],
+        *,
+        earned: bool = False,
     ) -> None:
-        """`tell` hears sentences for people."""
+        """`tell` hears sentences for people. With `earned` only what the gate has promoted takes over."""
         self._watch, self._champion, self._shelf = watch, champion, shelf
-        self._retrainer, self._params, self._tell = retrainer, params, tell
+        self._retrainer, self._params, self._tell, self._earned = retrainer, params, tell, earned
         self._unfit: str | None = None  # a version that was looked at, and can't be used here
+        self._amiss = ""  # what ends entries, until it is written down
         self._wished = 0  # the number of the retrain that was concluded to be due here
         self._looked_at = 0  # closed trades when decay was looked at last
         self._state: State | None = None
@@ -58,6 +63,9 @@ class Learner:
             return event
         if cause := self._champion.misgivings(state.ts):
             return StatusSet(state.ts, TradingStatus.REDUCING, cause, "feature parity")
+        if self._amiss:
+            cause, self._amiss = self._amiss, ""
+            return StatusSet(state.ts, TradingStatus.REDUCING, cause, "models")
         learning = state.learning
         if (changed := self._changed(state.ts, learning)) is not None:
             return changed
@@ -74,8 +82,7 @@ class Learner:
         self._watch.look(state)
         self._state, learning = state, state.learning
         if learning.version != self._champion.version:
-            model = self._shelf.strategy(learning.version) if learning.version else None
-            self._champion.use(model, learning.version)
+            self._follow(learning.version)
         if learning.running and self._retrainer.number != learning.retrains == self._wished and learning.begun:
             self._retrainer.begin(learning.retrains, learning.begun)
         if learning.closed != self._looked_at:
@@ -108,27 +115,52 @@ class Learner:
 
     # --- below ------------------------------------------------------------------------------------------------
 
-    def _changed(self, ts: datetime, learning: Learning) -> ModelChanged | None:
-        """The champion, where it is another one than believes, and can."""
-        pointer = self._shelf.champion()
+    def _changed(self, ts: datetime, learning: Learning) -> ModelChanged | StatusSet | None:
+        """The champion, where it is another one than believes, and can; or that nobody can say who it is."""
+        try:
+            pointer = self._shelf.champion()
+        except Unfit as why:
+            if self._unfit != UNREADABLE:
+                self._unfit = UNREADABLE
+                return StatusSet(ts, TradingStatus.REDUCING, str(why), "models")
+            return None
         version = pointer.version if pointer else ""
         if version in (learning.version, self._unfit):
             return None
         if pointer is None:
             return ModelChanged(ts, "", "", "the model was taken down")
         try:
-            return ModelChanged(ts, version, self._shelf.content_hash(version), pointer.why)
+            if self._earned and not pointer.by_gate:
+                raise NoSuchModel(f"it was not promoted by the gate: {pointer.why}")
+            model = self._shelf.bundle(version)
+            if model.strategy.lookback > self._champion.lookback:
+                kept = f"it reads {model.strategy.lookback} bars and this session keeps {self._champion.lookback}"
+                raise NoSuchModel(f"{kept}: the next session asks it")
+            return ModelChanged(ts, version, model.content_hash, pointer.why)
         except Unfit as why:
             self._unfit = version
             self._tell(f"🚨 {version} can't take over: {why}")
             return None
 
+    def _follow(self, version: str) -> None:
+        """Let the model that the journal names believe; where it can't be asked, nobody."""
+        try:
+            self._champion.use(self._shelf.strategy(version) if version else None, version)
+        except Unfit as why:
+            self._amiss = f"{version} can't be asked: {why}"
+            self._champion.use(Silent(self._amiss), version)
+
     def _check(self, learning: Learning) -> None:
         """Take the model down if it has decayed."""
-        if not learning.version or (verdict := self.decayed(learning)) is None or verdict.action == KEEP:
+        if not learning.version or self._champion.refusal:
             return
-        self._tell(f"🚨 {verdict.words}")
-        self._shelf.take_down(learning.version, verdict)
+        try:
+            if (verdict := self.decayed(learning)) is None or verdict.action == KEEP:
+                return
+            self._tell(f"🚨 {verdict.words}")
+            self._shelf.take_down(learning.version, verdict)
+        except Unfit as why:
+            self._amiss = str(why)
 
     def decayed(self, learning: Learning) -> Verdict | None:
         """Whether the model that believes keeps its promise; None: it made none."""

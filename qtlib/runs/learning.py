@@ -25,7 +25,7 @@ from qtlib.learning.triggers import TriggerParams
 from qtlib.market.timeframes import datetime_at
 from qtlib.params import Params, SettingsError, Unearned
 from qtlib.runs import wiring
-from qtlib.runs.champion import Champion
+from qtlib.runs.champion import Champion, Silent
 from qtlib.runs.commands import actor
 from qtlib.runs.health import Health
 from qtlib.runs.judgement import Judgement
@@ -33,7 +33,7 @@ from qtlib.runs.learner import Learner
 from qtlib.runs.lesson import Lesson, models
 from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.run import Run
-from qtlib.runs.shelf import Shelf
+from qtlib.runs.shelf import Shelf, Unfit
 from qtlib.runs.study import Study
 
 PATIENCE_S = 240.0  # a market that has ended waits so long for a retrain that is under way
@@ -41,8 +41,20 @@ POLL_S = 0.2
 GATHERING = ("sim", "paper")  # modes in which a rule of thumb may trade until a model may
 
 
+def believer(params: Params, root: Path) -> Strategy:
+    """`strategy` for a session, which protects what it holds whoever may believe: where nobody may, nobody does."""
+    try:
+        return strategy(params, root)
+    except (*Unfit, Unearned) as why:
+        silent = Silent(str(why))
+        return silent if params.strategy.params else Champion(silent, wiring.feature_set(params))
+
+
 def strategy(params: Params, root: Path) -> Strategy:
-    """The champion; the model that `strategy.params.version` names; or a rule of thumb, where there is none yet."""
+    """The champion; the model that `strategy.params.version` names; or a rule of thumb, where there is none yet.
+
+    One of `Unfit` or `Unearned` where there is one that can't be asked, or none that may.
+    """
     given = dict(params.strategy.params)
     version = given.pop("version", "")
     if given or not isinstance(version, str):
@@ -56,15 +68,17 @@ def strategy(params: Params, root: Path) -> Strategy:
     if params.mode == "live" and (now is None or not now.by_gate):
         whose = "no model is champion" if now is None else f"{now.version} was not promoted by the gate"
         raise Unearned(f"mode live trades only what the gate has promoted, and {whose}: `qt retrain`, `qt models list`")
-    if now is None and not (params.learning.gather and params.mode in GATHERING):
-        raise Unearned(
-            f"no model is champion in {shelf.root}, and mode {params.mode} does not trade a rule of thumb instead: "
-            "`qt retrain` makes models; learning.gather=true lets the rule trade in modes sim and paper"
-        )
-    rule, features = Trend(), wiring.feature_set(params)
-    if now is None:
-        return Champion(rule, features)
-    return Champion(rule, features, shelf.strategy(now.version), now.version)
+    gathers, features = params.learning.gather and params.mode in GATHERING, wiring.feature_set(params)
+    without = (
+        f"no model is champion in {shelf.root}, and mode {params.mode} does not trade a rule of thumb instead: "
+        "`qt retrain` makes models; learning.gather=true lets the rule trade in modes sim and paper"
+    )
+    if now is not None:
+        model = shelf.strategy(now.version)
+        return Champion(Trend() if gathers else Silent(without), features, model, now.version)
+    if not gathers:
+        raise Unearned(without)
+    return Champion(Trend(), features)
 
 
 def shelf_of(params: Params, root: Path) -> Shelf:
@@ -79,7 +93,8 @@ def learner(run: Run, strategy: Strategy, watch: Watch, health: Health) -> Watch
     p = params.learning
     triggers = TriggerParams(p.enabled, p.min_samples, p.interval_hours, p.retry_hours)
     retrainer = Retrainer(run.folder / "params.yaml", models(params, root), params.session.account)
-    made = Learner(watch, strategy, shelf_of(params, root), retrainer, triggers, run.log.warning)
+    earned = params.mode == "live"
+    made = Learner(watch, strategy, shelf_of(params, root), retrainer, triggers, run.log.warning, earned=earned)
     health.learning = made.page
     return made
 

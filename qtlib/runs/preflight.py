@@ -14,22 +14,29 @@ from qtlib.runs.folder import journal_location, runs_root, venue_location, with_
 
 
 def preflight(kind: str, params: Params, root: Path | None = None) -> None:
-    """Raise what a run of `kind` would fail with: settings, bars, the runs folder, the account's journal and venue."""
-    wiring.strategy(params)
+    """Raise what a run of `kind` would fail with: settings, bars, the runs folder, the account's journal and venue.
+
+    A session that holds something is not refused for want of somebody who may believe: it has something to protect.
+    """
+    root, holds = root or runs_root(), False
+    believer = wiring.believer(params, root)
     listed = wiring.instruments(params)
     if params.data.source == "files":
         wiring.market(params)
     else:
         wiring.simulated_market(params)
-    root = with_room(root or runs_root())
-    if kind != "live":
-        return
-    where = journal_location(params.session.account, root)
-    if isinstance(where, str) or where.exists():
+    with_room(root)
+    where = journal_location(params.session.account, root) if kind == "live" else None
+    if isinstance(where, str) or (where and where.exists()):
         with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):
             state = journal.state()
             insist_on_market(state, wiring.prices_of(params))
             limits_set(state, params.limits, Name(reason=params.session.reason or ""), journal.now())
+            holds = bool(state.account.positions)
+    if not holds and getattr(believer, "refusal", ""):
+        wiring.strategy(params, root)  # which says so
+    if kind != "live":
+        return
     store = venue_location(params.session.account, root)
     if store.exists():
         wiring.venue(params, listed, store).close()

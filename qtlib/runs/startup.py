@@ -122,6 +122,8 @@ def _learning(subject: _Subject) -> str:
         return f"off: {params.strategy.name} is a rule of thumb (strategy.name=learned learns)"
     counted = f"{learning.samples} of {params.learning.min_samples} closed trades since the last retrain"
     last = f"; the last was {learning.last.outcome.value}" if learning.last else ""
+    if refusal := getattr(subject.strategy, "refusal", ""):
+        raise ValueError(f"nobody believes anything: {refusal}")
     believes = getattr(subject.strategy, "believer", subject.strategy.name)
     return f"{'on' if params.learning.enabled else 'off'}: {believes} believes; {counted}{last}"
 

@@ -60,6 +60,15 @@ def strategy(params: Params, root: Path | None = None) -> Strategy:
         raise SettingsError(f"strategy.params do not fit {name}: {why}") from why
 
 
+def believer(params: Params, root: Path) -> Strategy:
+    """`strategy` for a session: a model that can't be asked, or has not earned it, ends entries and nothing else."""
+    if params.strategy.name != LEARNED:
+        return strategy(params, root)
+    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+
+    return learning.believer(params, root)
+
+
 def lookback(params: Params) -> int:
     """How many bars the strategy reads; of whoever is champion, without asking who that is."""
     if params.strategy.name != LEARNED:

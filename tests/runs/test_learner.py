@@ -4,7 +4,9 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
+from a_model import FEATURES, saved
 from builders import HOUR, T0, a_panel, make_bars
 from rows import a_learned
 
@@ -12,11 +14,12 @@ from qtlib.domain.events import StatusSet, TradingStatus
 from qtlib.domain.learned import Learning, ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
 from qtlib.domain.state import State, advance
 from qtlib.engine.auditor import Unwatched
+from qtlib.learning import registry
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.strategies import Trend
 from qtlib.learning.triggers import TriggerParams
 from qtlib.market.timeframes import datetime_at
-from qtlib.runs.champion import Champion
+from qtlib.runs.champion import Champion, Silent
 from qtlib.runs.learner import Learner
 from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.shelf import Shelf
@@ -33,10 +36,10 @@ class Scripted(Retrainer):
         return [sys.executable, "-c", f"print({self.words!r})"]
 
 
-def a_learner(folder, retrainer=Scripted, champion=None):
-    champion = champion or Champion(Trend(), FeatureSet(("momentum_24",)))
+def a_learner(folder, retrainer=Scripted, champion=None, **more):
+    champion = champion or Champion(Trend(), FEATURES)
     beside = retrainer(folder / "params.yaml", folder, "main")
-    return Learner(Unwatched(), champion, Shelf(folder, "test"), beside, PARAMS, print)
+    return Learner(Unwatched(), champion, Shelf(folder, "test"), beside, PARAMS, print, **more)
 
 
 def closed(state, trades):
@@ -163,3 +166,68 @@ def test_a_period_that_changed_in_the_live_path_only_is_noticed_at_once_and_ends
         assert isinstance(event, StatusSet) is isinstance(features, Changed)
     assert event.status is TradingStatus.REDUCING
     assert "3 features differ from what research makes of the same bars, first momentum_24 of BTCUSDT" in event.cause
+
+
+@pytest.fixture
+def shelved(tmp_path):
+    """A shelf with a champion, m1."""
+    version = saved(tmp_path, ruling=None)
+    registry.promote(tmp_path, version, who="a test", why="it is good", at=T0, unjudged=True)
+    return tmp_path, version
+
+
+def damage(root, version):
+    model = root / version / "model.skops"
+    model.write_bytes(model.read_bytes()[:-100])
+
+
+def test_a_session_goes_on_when_the_model_that_its_journal_names_is_damaged_and_nobody_believes(shelved):
+    root, version = shelved
+    damage(root, version)
+    learner = a_learner(root, champion=(champion := Champion(Trend(), FeatureSet(("momentum_24",)))))
+    state = State(ts=T0, learning=Learning(version=version))
+    state, said = told(learner, state)
+    state, said = told(learner, state)
+    assert [event.status for event in said] == [TradingStatus.REDUCING]
+    assert f"{version} can't be asked" in state.cause
+    assert np.isnan(champion.signals(a_panel(make_bars(300))).score).all()
+    assert told(learner, state)[1] == []  # it is said once
+
+
+def test_a_session_stops_entries_when_nobody_can_say_who_is_champion(shelved):
+    root, version = shelved
+    learner = a_learner(root)
+    state, said = told(learner, State(ts=T0))
+    assert [type(event) for event in said] == [ModelChanged]
+    (root / registry.CHAMPION).write_text("{")
+    state, said = told(learner, state)
+    assert told(learner, state)[1] == []
+    assert [event.status for event in said] == [TradingStatus.REDUCING]
+    assert "nobody can say which model is champion" in state.cause
+    assert state.learning.version == version
+
+
+def test_where_a_model_has_to_be_earned_one_that_was_promoted_by_hand_does_not_take_over(shelved, capsys):
+    root, version = shelved
+    _, said = told(a_learner(root, earned=True), State(ts=T0))
+    assert said == []
+    assert f"{version} can't take over: it was not promoted by the gate" in capsys.readouterr().out
+
+
+def test_who_may_not_trade_a_rule_believes_nothing_once_its_model_is_taken_down(tmp_path):
+    asked = a_learned()
+    champion = Champion(Silent("mode live has no champion"), asked.trained.features, asked, "m1")
+    panel = a_panel(make_bars(900)).last(champion.lookback)
+    assert np.isfinite(champion.signals(panel).score[:, -1]).all()
+    learner = a_learner(tmp_path, champion=champion)
+    learner.look(State(ts=T0, learning=Learning()))
+    assert np.isnan(champion.signals(panel).score).all()
+    assert champion.believer == "nobody (mode live has no champion)"
+
+
+def test_a_model_that_reads_more_bars_than_the_session_keeps_waits_for_the_next_session(shelved, capsys):
+    root, _ = shelved
+    champion = Champion(Trend(), FeatureSet(("momentum_24",)))
+    champion._lookback = 3
+    assert told(a_learner(root, champion=champion), State(ts=T0))[1] == []
+    assert "and this session keeps 3" in capsys.readouterr().out
