@@ -33,7 +33,8 @@ def preflight(kind: str, params: Params, root: Path | None = None) -> None:
             insist_on_market(state, wiring.prices_of(params))
             limits_set(state, params.limits, Name(reason=params.session.reason or ""), journal.now())
             holds = bool(state.account.positions)
-    if not holds and getattr(believer, "refusal", ""):
+    refusal: str = getattr(believer, "refusal", "")
+    if refusal and not holds:
         wiring.strategy(params, root)  # which says so
     if kind != "live":
         return
