@@ -9,18 +9,19 @@ MAY_IMPORT = {
     "domain": set(),
     "compiler": set(),
     "durable": set(),
+    "lean": set(),
     "rules": {"domain", "compiler"},  # the compiler's decorator, where a formula is made known to compiled code
     "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
     "market": {"domain", "durable"},  # a part on disk is whole or not there
     "journal": {"domain"},
     "learning": {"domain", "rules", "market", "compiler", "durable"},  # a model on disk is whole or not there
     "engine": {"domain", "rules", "exchanges", "journal", "compiler"},
-    "report": {"domain", "journal"},
+    "report": {"domain", "journal", "lean"},
     "panel": {"domain", "rules", "journal", "report"},  # rules: what is shown is reckoned as it is decided
     "params": {"rules", "learning", "exchanges"},
     "runs": {
         *("domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"),
-        "durable",
+        *("durable", "lean"),
         "panel.desk",  # what the panel needs of the machine it runs on
     },
     "cli": {

@@ -5,8 +5,7 @@ error. An error is a sentence or two with its numbers and the next step; `--debu
 codes are those of `qtlib.runs.ends`.
 
 A module here is a family of commands, and the order below is that of `qt --help`. Imports of the rooms stand inside
-the commands: with them at the top `qt --help` took 3.5 s instead of 0.3 s (papermill alone compiles a grammar for a
-second).
+the commands: with them at the top `qt --help` took 3.5 s instead of 0.3 s.
 """
 
 from qtlib.cli import notebooks, learning, session, checks, exchange, data, runs, models  # isort: skip

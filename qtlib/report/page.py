@@ -6,6 +6,8 @@ unpacked by the browser. A content security policy forbids the page to load or s
 light or dark, fits 390 pixels, and prints. A run that failed says so on top; so does a simulated market.
 """
 
+import qtlib.lean  # noqa: F401, I001  before nbformat
+
 import base64
 import gzip
 import json

@@ -13,13 +13,13 @@ from datetime import datetime
 from itertools import chain
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from qtlib.domain.events import START
 from qtlib.domain.market import Instrument, Step
 from qtlib.engine.feeds import steps
-from qtlib.exchanges.paper import Upstream, open_upstream
 from qtlib.exchanges.port import ExchangeError
 from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.exchanges.simulated.faults import Faults
@@ -29,6 +29,9 @@ from qtlib.exchanges.simulated.served.chart import Chart
 from qtlib.market.timeframes import datetime_at, length_of, micros_at
 from qtlib.params import Params, SettingsError, load_yaml
 from qtlib.runs import wiring
+
+if TYPE_CHECKING:
+    from qtlib.exchanges.paper import Upstream
 
 WATCH_EVERY_S = 0.5
 PAST_BARS = 500  # before the account begins, unless it is said when: what a client asks for when it names no limit
@@ -46,8 +49,10 @@ def opened(
 @contextlib.asynccontextmanager
 async def following(
     params: Params, where: str, state: Path | None = None, past_bars: int = PAST_BARS
-) -> AsyncIterator[tuple[Desk, Upstream]]:
+) -> AsyncIterator[tuple[Desk, "Upstream"]]:
     """The desk of mode `paper`, standing where its files left it or now, and the market it follows, at `where`."""
+    from qtlib.exchanges.paper import open_upstream  # noqa: PLC0415  cold start: its client library takes a second
+
     timeframe, known = _timeframe(params), wiring.instruments(params)
     async with open_upstream(where, known, timeframe, length_of(timeframe)) as upstream:
         try:

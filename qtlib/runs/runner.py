@@ -9,6 +9,8 @@ the record, not the notebook, says how it ended:
     interrupted (128 and the signal's number)
 """
 
+import qtlib.lean  # noqa: F401, I001  before papermill
+
 import json
 import logging
 import os
