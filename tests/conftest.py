@@ -1,14 +1,20 @@
-"""What holds for every test: a law has no deadline, as a busy machine is no broken law; sums round as Python rounds."""
+"""What holds for every test: a law has no deadline, as a busy machine is no broken law; sums round as Python rounds.
+
+Before a change lands, each law is tried with the same examples every time, as a change is not to be blamed for what
+was there before it. Everywhere else they are drawn anew: whoever finds one that breaks a law has found a bug.
+"""
 
 import decimal
+import os
 
 import pytest
 from hypothesis import settings
 
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # there is no doctest in them, and four have one name
 
-settings.register_profile("patient", parent=settings(), deadline=None)
-settings.load_profile("patient")
+settings.register_profile("anew", deadline=None)
+settings.register_profile("landing", deadline=None, derandomize=True)
+settings.load_profile("landing" if os.environ.get("QT_REQUIRE") == "all" else "anew")
 
 
 @pytest.fixture(autouse=True)
