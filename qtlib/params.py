@@ -307,6 +307,12 @@ class Session(Section):
     max_rss_mb: float = Field(2_000.0, ge=200.0, le=1e6, description="of memory in one kernel; then the same [MB]")
 
 
+class Alerts(Section):
+    """What needs a person is sent to the addresses in QT_ALERT_URLS, or in the file QT_ALERT_URLS_FILE; never here."""
+
+    again_h: float = Field(6.0, ge=0.0, le=720.0, description="before the same trouble is told again [h]")
+
+
 class Report(Section):
     language: Literal["en", "nb"] = Field("en", description="of reports and the panel: English, Norwegian Bokmål")
     title: str | None = Field(None, max_length=120, description="of the report; null: kind, market and period")
@@ -424,6 +430,7 @@ class Params(Section):
     exits: Annotated[ExitParams, _Checked(RULES["exits"])] = ExitParams()
     learning: Learning = Learning()
     session: Session = Session()
+    alerts: Alerts = Alerts()
     report: Report = Report()
     postmortem: Postmortem = Postmortem()
 
@@ -464,7 +471,15 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
 _ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
-_ELSEWHERE |= {"QT_RUNNER_PID", "QT_RUN_DIR", "QT_RUN_GRACE_S", "QT_VENUE_URL", "QT_PANEL"}
+_ELSEWHERE |= {
+    "QT_ALERT_URLS",
+    "QT_ALERT_URLS_FILE",
+    "QT_RUNNER_PID",
+    "QT_RUN_DIR",
+    "QT_RUN_GRACE_S",
+    "QT_VENUE_URL",
+    "QT_PANEL",
+}
 # the Qt widget toolkit shares the prefix, and desktops set its names for every program
 _TOOLKIT = re.compile(
     r"QT_(IM_|ACCESSIBILITY|LINUX_|QPA_|SCALE_|SCREEN_|AUTO_SCREEN|ENABLE_HIGHDPI|FONT_|STYLE_|PLUGIN_|LOGGING_|DEBUG_|"

@@ -25,6 +25,7 @@ COMMANDS = [
     "runs clean",
 ]
 COMMANDS += ["retrain", "models list", "models show", "models promote", "models rollback"]
+COMMANDS += ["alerts test", "alerts list", "alerts send"]
 COMMANDS += ["close", "tighten", "limits", "stop", "panel", "postmortem"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]

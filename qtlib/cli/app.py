@@ -18,9 +18,11 @@ app = typer.Typer(
 data = typer.Typer(help="Bars on disk: what is there, what is wrong with it, and simulated ones.", no_args_is_help=True)
 runs = typer.Typer(help="The folders of past runs.", no_args_is_help=True)
 models = typer.Typer(help="The registry: what was learned, what the gate said, who is champion.", no_args_is_help=True)
+alerts = typer.Typer(help="What needs a person: who is told, and what was.", no_args_is_help=True)
 app.add_typer(data, name="data", rich_help_panel=None)
 app.add_typer(runs, name="runs", rich_help_panel=None)
 app.add_typer(models, name="models", rich_help_panel=None)
+app.add_typer(alerts, name="alerts", rich_help_panel=None)
 
 ParamsFile = Annotated[Path | None, typer.Option("--params", help="Settings, as in params/sim.yaml.")]
 Overrides = Annotated[

@@ -70,6 +70,7 @@ class ModelChanged:
     version: str  # empty: the rule of thumb does
     content_hash: str
     cause: str
+    action: str = "promote"  # promote · rollback · demote
 
     @property
     def key(self) -> str:

@@ -1,7 +1,8 @@
 """Files that are whole or not there, and never hold a secret.
 
 Each write goes to a temporary neighbour, is synced, renamed into place, and the folder synced: a kill or a power cut
-at any instant leaves the old file or the new one. Known secret values become `***` on the way, and the writer says so.
+at any instant leaves the old file or the new one. Secrets become `***` on the way, and the writer says so: the values
+that this process knows, and what is one by its form wherever it comes from, as the signature of a request.
 """
 
 import json
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pandas as pd
 
@@ -19,17 +20,44 @@ from qtlib.durable import into_place
 HIDDEN = "***"
 _SECRET_NAME = re.compile(r"^QT_.*(SECRET|KEY|TOKEN|PASSW)", re.IGNORECASE)
 RESERVE, RESERVE_BYTES = ".reserve", 128_000  # an error with its traceback, a line of log and a record
+_TEXTS = (".json", ".jsonl", ".log", ".yaml", ".ipynb", ".html", ".txt")
 _SHORTEST = 6  # characters: a shorter "secret" is a word like any other, and replacing it would spoil the file
+_BY_FORM = re.compile(  # what precedes a secret, and the secret
+    r"((?:signature|listenKey)=|X-MBX-APIKEY['\"]{0,2} ?[:=] ?['\"]{0,2}|://[^/\s:@'\"]{1,80}:)"
+    r"((?<=[=:'\" ])[0-9A-Za-z%+/_-]{32,}|(?<=[^/]:)[^/\s:@'\"]{1,200}(?=@))"
+)
+_kept: set[str] = set()  # that came from elsewhere than the environment
 
 
 def secrets(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The secret values this process knows, longest first."""
     environ = os.environ if environ is None else environ
-    known = {value for name, value in environ.items() if _SECRET_NAME.match(name)}
-    url = environ.get("QT_DATABASE_URL", "")
-    with_password = urlsplit(url).password if "://" in url else None
-    known |= {with_password, unquote(with_password)} if with_password else set()
+    known = {value for name, value in environ.items() if _SECRET_NAME.match(name)} | _kept
+    for url in (environ.get("QT_DATABASE_URL", ""), *environ.get("QT_ALERT_URLS", "").split()):
+        known |= secrets_of(url)
     return tuple(sorted((s for s in known if len(s) >= _SHORTEST), key=len, reverse=True))
+
+
+def keep_secret(*values: str) -> None:
+    """From now on these are secrets, too, to this process."""
+    _kept.update(values)
+
+
+def secrets_of(url: str) -> set[str]:
+    """What in an address must not be seen: its password, and whatever looks like a token.
+
+    >>> sorted(secrets_of("slack://T1JJ3T3L2/A1BRTD4JD/#general")), secrets_of("json://127.0.0.1:8080")
+    (['A1BRTD4JD', 'T1JJ3T3L2'], set())
+    """
+    if "://" not in url:
+        return set()
+    rest = url.split("://", 1)[1]
+    parts = [part for part in re.split(r"[/?&=@:#,]", rest) if "." not in part or len(part) >= 40]
+    tokens = {part for part in parts if len(part) >= 8 and any(c.isdigit() for c in part)}
+    login = rest.rpartition("@")[0].split("/")[0]
+    password = login.partition(":")[2]
+    found = tokens | ({password} if password else set())
+    return found | {unquote(part) for part in found}
 
 
 def redact(text: str, known: tuple[str, ...] | None = None) -> str:
@@ -37,11 +65,15 @@ def redact(text: str, known: tuple[str, ...] | None = None) -> str:
 
     >>> redact("key is hunter22, ok", ("hunter22",))
     'key is ***, ok'
+    >>> redact(f"GET /fapi/v1/order?symbol=BTCUSDT&signature={64 * '0'}")
+    'GET /fapi/v1/order?symbol=BTCUSDT&signature=***'
+    >>> redact("postgresql://me:hunter22@localhost/q")
+    'postgresql://me:***@localhost/q'
     """
     for secret in secrets() if known is None else known:
         for form in {secret, json.dumps(secret)[1:-1]}:
             text = text.replace(form, HIDDEN)
-    return text
+    return _BY_FORM.sub(rf"\1{HIDDEN}", text)
 
 
 def write_text(path: Path, text: str) -> bool:
@@ -72,9 +104,13 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 
 def scrub(folder: Path) -> list[str]:
     """The names of the text files in `folder` that held a secret; they hold none now."""
-    known = secrets()
-    texts = [p for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".log", ".yaml", ".ipynb", ".html")]
-    return [p.name for p in sorted(texts) if known and write_text(p, p.read_text(encoding="utf-8", errors="replace"))]
+    known, held = secrets(), []
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _TEXTS):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if redact(text, known) != text:
+            write_text(path, text)
+            held.append(path.name)
+    return held
 
 
 def reserve(folder: Path) -> None:

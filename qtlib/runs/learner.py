@@ -128,7 +128,7 @@ class Learner:
         if version in (learning.version, self._unfit):
             return None
         if pointer is None:
-            return ModelChanged(ts, "", "", "the model was taken down")
+            return ModelChanged(ts, "", "", self._shelf.last_word() or "the model was taken down", "demote")
         try:
             if self._earned and not pointer.by_gate:
                 raise NoSuchModel(f"it was not promoted by the gate: {pointer.why}")
@@ -136,7 +136,7 @@ class Learner:
             if model.strategy.lookback > self._champion.lookback:
                 kept = f"it reads {model.strategy.lookback} bars and this session keeps {self._champion.lookback}"
                 raise NoSuchModel(f"{kept}: the next session asks it")
-            return ModelChanged(ts, version, model.content_hash, pointer.why)
+            return ModelChanged(ts, version, model.content_hash, pointer.why, pointer.action)
         except Unfit as why:
             self._unfit = version
             self._tell(f"🚨 {version} can't take over: {why}")

@@ -223,8 +223,8 @@ def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: Watch
 
 
 def _kernel_environment(folder: RunFolder, resolved: Resolved) -> dict[str, str]:
-    """Ours, with what the guard needs; without keys, where no key may be used."""
-    env = {name: value for name, value in os.environ.items() if not (name.startswith("QT_API_"))}
+    """Ours, with what the guard needs; without what it has no use for, and without keys, where no key may be used."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("QT_API_", "QT_ALERT_"))}
     if resolved.params.mode in ("demo", "live"):
         env |= {name: value for name, value in os.environ.items() if name.startswith("QT_API_")}
     grace = f"{resolved.params.session.grace_s:g}"

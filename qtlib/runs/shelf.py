@@ -34,6 +34,11 @@ class Shelf:
             self._champion, self._seen = registry.champion(self.root), found
         return self._champion
 
+    def last_word(self) -> str:
+        """Why the champion is who it is, or there is none any more."""
+        changes = registry.history(self.root)
+        return changes[-1].why if changes else ""
+
     def bundle(self, version: str) -> Bundle:
         """The model of this name, compared and tried; one of `Unfit` if it can't be asked."""
         if version not in self._loaded:

@@ -21,6 +21,7 @@ from qtlib.domain.events import BarClosed
 from qtlib.journal import Journal
 from qtlib.params import Resolved, validate
 from qtlib.runs import atomic
+from qtlib.runs.alerts import Alerts, alerts, watching
 from qtlib.runs.children import SegmentProcess, adopt_orphans, left_behind, only_one
 from qtlib.runs.ends import Outcome, sentence
 from qtlib.runs.folder import FAILED, INTERRUPTED, journal_location, runs_root
@@ -59,11 +60,12 @@ def supervise(
         restarts = restarts or Restarts()
         beside = _VenueBeside(VenueProcess(resolved.params, root), replace(restarts)) if venue else None
         session = _Session(notebook, resolved, root, beside, restarts, on_line, on_beat)
-        try:
-            with hearing(session.hear):
-                return session.run()
-        finally:
-            session.close()
+        with watching(session.alerts):
+            try:
+                with hearing(session.hear):
+                    return session.run()
+            finally:
+                session.close()
 
 
 @dataclass(slots=True)
@@ -113,6 +115,7 @@ class _Session:
         self._restarts = restarts
         self._enough = ""  # why the session should not go on after this segment
         self._log = Log(root / "journal" / f"{self._settings.account}.log.jsonl")
+        self.alerts: Alerts | None = alerts(resolved.params, root, self._log.warning)  # where people are to be told
         self._begun = time.monotonic()
         self._bars_in_all = bars_to_trade(resolved.params)  # they do not begin anew with each segment
         self._journal_stood = self._journal_last()
@@ -133,7 +136,10 @@ class _Session:
             bars_left = self._bars_left()
             pause_s = self._pause_s(outcome, asked, bars_left)
             if pause_s is None:
-                return Outcome(outcome.folder, outcome.record, FAILED_CODE) if self._enough else outcome
+                last = Outcome(outcome.folder, outcome.record, FAILED_CODE) if self._enough else outcome
+                if last.exit_code and not self._signals:
+                    self._alert("over", f"The session is over, and nobody starts it again: {_why(last)}")
+                return last
             self._segment = SegmentProcess()  # it loads while we wait
             self._wait(pause_s)
             if self._signals:
@@ -161,7 +167,7 @@ class _Session:
             time.sleep(POLL_S)
             silent_s = silence.after(segment.alive_at, awake.passed_s())
             if silent_s > (LOADING_S if segment.alive_at is None else self._settings.hung_after_s):
-                self._say("error", f"no sign of life from the runner for {silent_s:.0f} s: it hung, and was killed")
+                self._trouble("hung", f"no sign of life from the runner for {silent_s:.0f} s: it hung, and was killed")
                 segment.end()
                 break
             self._keep_venue_up()
@@ -212,10 +218,10 @@ class _Session:
             return
         try:
             if words := self._venue.keep_up(time.monotonic()):
-                self._say("error", words)
+                self._trouble("venue", words)
         except _VenueLost as lost:
             self._enough = str(lost)
-            self._say("error", f"{lost}: the session ends")
+            self._trouble("venue lost", f"{lost}: the session ends")
 
     def _see_off(self) -> None:
         """Wait for what the segment left behind, which ends in order by itself; what stays too long is killed."""
@@ -226,7 +232,7 @@ class _Session:
             hurried = len(self._signals) > 1 and until - time.monotonic() > SECOND_GRACE_S
             until = time.monotonic() + SECOND_GRACE_S if hurried else until
             if stay and time.monotonic() > until:
-                self._say("error", f"process {stay[0].pid} outstayed its grace, and was killed")
+                self._trouble("outstayed", f"process {stay[0].pid} outstayed its grace, and was killed")
                 for process in stay:
                     process.kill()
 
@@ -249,12 +255,12 @@ class _Session:
             if MEMORY not in str(asked):
                 return 0.0
         run = outcome.folder.run_id if outcome.folder else "the segment"
-        why = str(asked) if outcome.exit_code == 0 else sentence(str(outcome.record["status"]), outcome.record["error"])
+        why = str(asked) if outcome.exit_code == 0 else _why(outcome)
         pause_s = self._restarts.pause_s(now)
         if pause_s is None:
-            self._say("error", f"{run}: {why}; {self._restarts.most} restarts did not help, so that is the end")
+            self._trouble("gave up", f"{run}: {why}; {self._restarts.most} restarts did not help, so that is the end")
             return None
-        self._say("error", f"{run}: {why}; starting again in {pause_s:g} s ({self._restarts})")
+        self._trouble("died", f"{run}: {why}; starting again in {pause_s:g} s ({self._restarts})")
         return pause_s
 
     @property
@@ -315,10 +321,22 @@ class _Session:
         where = journal_location(self._settings.account, self._root)
         return where if isinstance(where, str) or where.exists() else None
 
+    def _trouble(self, topic: str, words: str) -> None:
+        self._say("error", words)
+        self._alert(topic, words)
+
+    def _alert(self, topic: str, words: str) -> None:
+        if self.alerts is not None:
+            self.alerts.tell(words, topic)
+
     def _say(self, level: str, words: str) -> None:
         self._log.write(level, words)
         ts = datetime.now(UTC).isoformat(timespec="milliseconds")
         tell(self._on_line, {"ts": ts, "level": "warning" if level == "error" else level, "msg": words})
+
+
+def _why(last: Outcome) -> str:
+    return sentence(str(last.record.get("status")), last.record.get("error"))
 
 
 def _outcome(segment: SegmentProcess, how: str, signals: Sequence[int]) -> Outcome:

@@ -16,9 +16,9 @@ from qtlib.runs.supervisor import supervise
 CONTEXT.set_forkserver_preload(["qtlib.runs.runner", "qtlib.runs.supervisor", "hypothesis"])
 
 
-def supervised(root, bodies, settings, restarts):
+def supervised(root, bodies, settings, restarts, environ):
     """Be a supervisor, to the end."""
-    os.environ["QT_RUNS_DIR"] = str(root / "runs")  # so that whatever is started here can be told by it
+    os.environ.update(environ, QT_RUNS_DIR=str(root / "runs"))  # so that whatever is started here can be told by it
     notebook = a_notebook(root / "session.ipynb", *bodies)
     outcome = supervise(
         notebook, resolve(overrides=settings), root=root / "runs", restarts=restarts, on_line=partial(_write, root)
@@ -34,10 +34,10 @@ def _write(root, line):
 class Session:
     """A supervisor in a process of its own, and a way to everything below it."""
 
-    def __init__(self, root, *bodies, settings=(), restarts=None):
+    def __init__(self, root, *bodies, settings=(), restarts=None, environ=None):
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        given = (root, bodies, settings, restarts or Restarts(first_s=0.01))
+        given = (root, bodies, settings, restarts or Restarts(first_s=0.01), environ or {})
         self._process = CONTEXT.Process(target=supervised, args=given, daemon=True)
         self._process.start()
         self.supervisor = psutil.Process(self._process.pid)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
+from a_receiver import a_receiver
 from death_drill import LOOP, until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,12 +28,19 @@ def root(tmp_path):
     until(lambda: left_of(tmp_path) == [], timeout=10)
 
 
-def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root):
-    session = Session(root, SLOW, FINISH, settings=QUICK, restarts=Restarts(first_s=0.01, most=9))
+@pytest.fixture
+def receiver():
+    with a_receiver() as found:
+        yield found
+
+
+def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root, receiver):
+    told_to = {"QT_ALERT_URLS": receiver.url}
+    session = Session(root, SLOW, FINISH, settings=QUICK, restarts=Restarts(first_s=0.01, most=9), environ=told_to)
     disturbances = [
         ("kernel", psutil.Process.kill, "the kernel died"),
         ("runner", psutil.Process.kill, "killed by SIGKILL"),
-        ("kernel", psutil.Process.suspend, "no sign of life for 4 s: the kernel hung"),
+        ("kernel", psutil.Process.suspend, "the kernel hung"),
         ("runner", psutil.Process.suspend, "no sign of life from the runner"),
     ]
     for segment, (who, happens, told) in enumerate(disturbances):
@@ -55,6 +63,8 @@ def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root
     assert [word in orphan for word in ("is gone", "stopping", "flat")] == [True] * 3  # its kernel ended in order
     said = [json.loads(line)["msg"] for line in (root / "runs/journal/main.log.jsonl").read_text().splitlines()]
     assert sum("starting again" in msg for msg in said) == 4
+    assert sum("starting again" in line for line in receiver.lines) == 1  # people hear of it, and once is enough
+    assert sum("no sign of life from the runner" in line for line in receiver.lines) == 1
 
 
 def test_a_session_whose_supervisor_was_killed_ends_in_order(root):
