@@ -146,7 +146,7 @@ def test_the_page_shows_counts_and_not_a_word_more(tmp_path, due):
 def test_a_model_that_was_taken_down_gives_way_to_the_rule(tmp_path):
     learner = a_learner(tmp_path)
     state = State(ts=T0, learning=Learning(version="v9"))
-    assert learner.news(state) == ModelChanged(T0, "", "", "the model was taken down")
+    assert learner.news(state) == ModelChanged(T0, "", "", "the model was taken down", "demote")
 
 
 def test_a_period_that_changed_in_the_live_path_only_is_noticed_at_once_and_ends_entries(tmp_path):
