@@ -33,6 +33,10 @@ _AHEAD = 400  # closes looked at beyond two lookbacks: a fortnight of hours
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Leaky(ValueError):
+    """What is asked to trade, or to be learned from, knows what nobody can know; the message says what, and where."""
+
+
 class Strategic(Protocol):
     """A strategy, as far as it is looked at."""
 

@@ -1,6 +1,7 @@
 """A backtest, by the compiled engine where it knows every rule, else by the event loop, with a word about why.
 
-Both give the same tables. The record says which engine ran, and what stood in for what the data lacks.
+Both give the same tables. The record says which engine ran, and what stood in for what the data lacks. A strategy that
+reads the future is refused: what it would have earned is nobody's to earn.
 """
 
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from datetime import datetime
 
 from qtlib.domain.events import START
 from qtlib.engine import compiled
-from qtlib.engine.feeds import Strategy, lived, replay
+from qtlib.engine.feeds import Strategy, lived, panel_of, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.journal import MemoryJournal
+from qtlib.learning.findings import Findings
+from qtlib.learning.leaks import Leaky, lint
 from qtlib.market import Market
 from qtlib.report.tables import Tables, tables
 from qtlib.rules.rules import Rules
@@ -28,9 +31,10 @@ class Backtest:
     engine: str
     why: str  # it was not the compiled one, although that was asked for; empty: it was, or was not
     fallbacks: Mapping[str, str]  # what had to be assumed because the data did not say it
+    leaks: Findings  # none, or there is no backtest
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.said}</p>"
+        return f"<p>{self.said}</p><p>{self.leaks}</p>"
 
     @property
     def said(self) -> str:
@@ -43,21 +47,31 @@ class Backtest:
 def backtested(
     run: Run, market: Market, strategy: Strategy, rules: Rules, venue: SimulatedExchange, after: datetime = START
 ) -> Backtest:
-    """Trade `market` after `after` on a venue like `venue`, as the settings of `run` say."""
+    """Trade `market` after `after` on a venue like `venue`, as the settings of `run` say; `Leaky` if it can't be."""
+    leaks = lint([strategy], panel_of(market))
+    if not leaks.ok:
+        raise Leaky(str(leaks))
     asked, why = run.params.session, ""
     if asked.engine == COMPILED:
         try:
-            return _compiled(run, market, strategy, rules, venue, after)
+            return _compiled(run, market, strategy, rules, venue, after, leaks)
         except compiled.Undecided as undecided:
             why = str(undecided)
-    done = Backtest(_by_event_loop(run, market, strategy, rules, venue, after), EVENT, why, dict(venue.fallbacks))
+    books = _by_event_loop(run, market, strategy, rules, venue, after)
+    done = Backtest(books, EVENT, why, dict(venue.fallbacks), leaks)
     if why:
         run.log.write("warning", f"⚠️ {done.said}")
     return done
 
 
 def _compiled(
-    run: Run, market: Market, strategy: Strategy, rules: Rules, venue: SimulatedExchange, after: datetime = START
+    run: Run,
+    market: Market,
+    strategy: Strategy,
+    rules: Rules,
+    venue: SimulatedExchange,
+    after: datetime,
+    leaks: Findings,
 ) -> Backtest:
     asked = run.params.session
     close, cash = asked.at_end == "close", venue.account.cash
@@ -66,7 +80,8 @@ def _compiled(
     )
     run.beat(done.end - done.first, done.end - done.first)
     marks = dict.fromkeys(done.unmarked, "mark price: last price stands in")
-    return Backtest(columns.tables(done, rules), COMPILED, "", {"intrabar": venue.fallbacks["intrabar"], **marks})
+    fallbacks = {"intrabar": venue.fallbacks["intrabar"], **marks}
+    return Backtest(columns.tables(done, rules), COMPILED, "", fallbacks, leaks)
 
 
 def _by_event_loop(

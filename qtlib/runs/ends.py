@@ -28,6 +28,7 @@ _ENDS = {
     "BadBundle": (FAILED, 2),
     "NoSuchModel": (FAILED, 2),
     "Unlearnable": (FAILED, 2),
+    "Leaky": (FAILED, 2),
     "NotJudged": (REFUSED, 3),
 }
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)

@@ -20,9 +20,8 @@ from qtlib.learning.dataset import Dataset, dataset
 from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.findings import Findings
 from qtlib.learning.labels import Labels, labels, settlements
-from qtlib.learning.leaks import lint
+from qtlib.learning.leaks import Leaky, lint
 from qtlib.learning.samples import Sample, samples, shadowed, taught, usable
-from qtlib.learning.training import Unlearnable
 from qtlib.market import Market, read
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
@@ -100,7 +99,7 @@ def lesson(run: Run) -> Lesson:
     data, used, strange = taught(data, found, features.schema_hash, OWN_WEIGHT)
     leaks = lint(features.features, panel)
     if not leaks.ok:
-        raise Unlearnable(f"what would be learned is what nobody can know: {leaks}")
+        raise Leaky(f"what would be learned is what nobody can know: {leaks}")
     return Lesson(params, market, panel, features, rules, came, data, tuple(found), used, leaks, strange)
 
 

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from twins import assert_same
 
 from qtlib.domain.events import START
+from qtlib.learning.leaks import Leaky
+from qtlib.learning.strategies import Trend
 from qtlib.params import resolve
 from qtlib.runs import wiring
 from qtlib.runs.backtested import backtested
@@ -17,14 +20,15 @@ from qtlib.runs.run import Run, open_folder
 def backtest(tmp_path):
     """Run the settings of `qt backtest`, small, with what is given."""
 
-    def run(*words):
+    def run(*words, strategy=None):
         settings = ["data.bars=500", "universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", *words]
         resolved = resolve(Path("params/backtest.yaml"), settings, {})
         p = resolved.params
         folder = open_folder("backtest", resolved, START, tmp_path)
         market, listed = wiring.market(p), wiring.instruments(p)
         rules, venue = wiring.rules(p, listed), wiring.venue(p, listed)
-        done = backtested(Run(folder, p), market, wiring.strategy(p, tmp_path), rules, venue, wiring.begins(p, market))
+        believer = strategy or wiring.strategy(p, tmp_path)
+        done = backtested(Run(folder, p), market, believer, rules, venue, wiring.begins(p, market))
         return done, folder.path
 
     return run
@@ -55,3 +59,20 @@ def test_what_the_compiled_engine_does_not_know_runs_in_the_event_loop_with_a_wo
     assert (done.engine, done.why) == ("event", "margin is crossed")
     said = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert any("margin is crossed" in line.get("message", line.get("msg", str(line))) for line in said)
+
+
+class Prophet(Trend):
+    """It knows the next close."""
+
+    def signals(self, panel):
+        ahead = np.roll(panel.close, -1, axis=1)
+        return super().signals(panel)._replace(score=np.sign(ahead - panel.close))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "event"])
+def test_a_strategy_that_reads_the_future_is_refused_by_either(backtest, engine):
+    with pytest.raises(Leaky, match=r"trend's score reads the future: BTCUSDT at .* read no bar later"):
+        backtest(f"session.engine={engine}", strategy=Prophet())
+    done, _ = backtest(f"session.engine={engine}")
+    assert done.leaks.ok
+    assert done.leaks.looked == ("trend",)
