@@ -9,7 +9,7 @@ A journal is used by one thread at a time; another thread, or process, opens its
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -57,8 +57,9 @@ class Journal:
         patience_s: float = 5,  # with another process that is in the middle of writing
         now: Clock = wall_clock,
         reading: bool = False,  # nothing can be written through it, nor is anything made or migrated
+        clean: Callable[[Event], Event] | None = None,  # what is heard, as it may be written down
     ):
-        self.account = account
+        self.account, self._clean = account, clean
         self._snapshot_every, self._now = snapshot_every, now
         self._db = Database(url, patience_s, reading)
         self._append_leased = self._db.text(statements.append(leased=True))
@@ -81,7 +82,7 @@ class Journal:
 
         With `synced`, all of it is on the platter before this returns.
         """
-        heard = list(events)
+        heard = list(events) if self._clean is None else [self._clean(event) for event in events]
         ours = state is self._folded or state == self._folded
         after, news = fold(state, heard, then, self.knows, whole=ours)
         if heard or news:

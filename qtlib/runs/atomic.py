@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pandas as pd
 
@@ -61,7 +61,7 @@ def secrets_of(url: str) -> set[str]:
 
 
 def redact(text: str, known: tuple[str, ...] | None = None) -> str:
-    """`text` without the secrets, plain or as JSON writes them.
+    """`text` without the secrets, plain or as JSON and addresses write them.
 
     >>> redact("key is hunter22, ok", ("hunter22",))
     'key is ***, ok'
@@ -71,7 +71,7 @@ def redact(text: str, known: tuple[str, ...] | None = None) -> str:
     'postgresql://me:***@localhost/q'
     """
     for secret in secrets() if known is None else known:
-        for form in {secret, json.dumps(secret)[1:-1]}:
+        for form in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
             text = text.replace(form, HIDDEN)
     return _BY_FORM.sub(rf"\1{HIDDEN}", text)
 
@@ -94,12 +94,17 @@ def write_json(path: Path, value: object) -> bool:
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Write `frame` with its column names and without its row numbers."""
     known = secrets()
-    if known:
-        frame = frame.apply(lambda column: column.map(lambda v: redact(v, known) if isinstance(v, str) else v))
+    frame = frame.apply(lambda column: _clean(column, known) if column.dtype.kind in "OTU" else column)
     with into_place(path) as tmp:
         frame.to_parquet(tmp, compression="zstd", index=False)
         with tmp.open("rb") as f:
             os.fsync(f.fileno())
+
+
+def _clean(column: "pd.Series[Any]", known: tuple[str, ...]) -> "pd.Series[Any]":
+    """`column` without secrets; words repeat, so each is looked at once."""
+    dirty = {v: c for v in {v for v in column if isinstance(v, str)} if (c := redact(v, known)) != v}
+    return column.map(lambda v: dirty.get(v, v)) if dirty else column
 
 
 def scrub(folder: Path) -> list[str]:

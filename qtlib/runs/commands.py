@@ -18,6 +18,7 @@ from qtlib.domain.commands import Command, Verb
 from qtlib.domain.state import State
 from qtlib.journal import Journal
 from qtlib.rules.status import CODE_HOLDS, code, expiry
+from qtlib.runs.atomic import redact
 from qtlib.runs.folder import RunsError, journal_location
 
 LOOK_S = 0.05  # between two looks for the answer
@@ -58,6 +59,7 @@ def ask(account: str, verb: Verb, *, wait_s: float = 5.0, root: Path | None = No
 def commanded(verb: Verb, **what: Any) -> Command:
     """A command under a name of its own, asked by who runs this, now."""
     asked = datetime.now(UTC)
+    what = {name: redact(value) if isinstance(value, str) else value for name, value in what.items()}
     return Command(secrets.token_hex(8), verb, actor(), asked, expiry(verb, asked), **what)
 
 

@@ -29,6 +29,7 @@ from qtlib.rules.rules import Rules
 from qtlib.runs import reading, wiring
 from qtlib.runs.health import Health
 from qtlib.runs.run import Run
+from qtlib.runs.secrecy import know_keys
 from qtlib.runs.venue import opened
 
 PRIVATE_S = 20.0  # without trust in the account's stream REST is asked, and the page says so after three of these
@@ -39,6 +40,7 @@ STALE_BARS = 0.5  # beliefs about a bar that closed longer ago than this part of
 def exchange(params: Params, root: Path | None = None) -> Binance:
     """The exchange of the session's mode, through the venue's own protocol: of `sim` and `paper` our own venue's."""
     mode = Mode(params.mode)
+    know_keys(params.mode)
     url = opened(params, root) if mode.served else None
     settle_s = SERVED_SETTLE_S if mode.served else SETTLE_S
     return open_exchange(mode, params.universe.symbols, url=url, settle_s=settle_s, in_turn=_waits(params))

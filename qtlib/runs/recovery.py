@@ -17,6 +17,7 @@ from qtlib.rules.rules import Rules
 from qtlib.runs import live, wiring
 from qtlib.runs.folder import journal_location
 from qtlib.runs.run import Run, open_folder
+from qtlib.runs.secrecy import without_secrets
 
 
 def recovery(resolved: Resolved, *, act: bool) -> dict[str, Any]:
@@ -25,7 +26,10 @@ def recovery(resolved: Resolved, *, act: bool) -> dict[str, Any]:
     Looking leaves nothing behind. Acting is a run of its own, with a folder, and takes the account's lease.
     """
     params, account = resolved.params, resolved.params.session.account
-    with Journal(journal_location(account), account) as journal, live.exchange(params) as exchange:
+    with (
+        Journal(journal_location(account), account, clean=without_secrets) as journal,
+        live.exchange(params) as exchange,
+    ):
         start = journal.state()
         insist_on_market(start, wiring.prices_of(params))
         rules = wiring.rules(params, exchange.instruments(live.symbols(params, start)))

@@ -41,6 +41,7 @@ from qtlib.runs.folder import FAILED, INTERRUPTED, OK, RunFolder, RunsError, fin
 from qtlib.runs.guard import ALIVE
 from qtlib.runs.log import Log
 from qtlib.runs.run import open_folder
+from qtlib.runs.secrecy import know_keys
 from qtlib.runs.watch import Line, Watch, hearing
 
 MAX_OUTPUTS, MAX_OUTPUT_BYTES = 200, 2_000_000  # of one cell: what comes after is counted, not kept
@@ -73,6 +74,7 @@ def run_notebook(
             atomic.reserve(folder.path)
         except OSError as e:
             raise RunsError(unwritable(folder.root, e)) from e
+        know_keys(resolved.params.mode)
         record = folder.record()
         session = resolved.params.session
         watch = Watch(folder, session.hung_after_s, session.grace_s, _kill_kernel, on_line, on_beat)

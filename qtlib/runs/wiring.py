@@ -35,6 +35,7 @@ from qtlib.runs.commands import actor
 from qtlib.runs.folder import runs_root
 from qtlib.runs.health import Health
 from qtlib.runs.run import Run
+from qtlib.runs.secrecy import without_secrets
 
 LEARNED = "learned"  # the strategy that is whoever is champion
 
@@ -183,8 +184,8 @@ def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State
 
 
 def journal(run: Run) -> Journal:
-    """The account's journal, created or migrated where need be."""
-    return Journal(run.journal, run.params.session.account)
+    """The account's journal, created or migrated where need be; no secret comes into it."""
+    return Journal(run.journal, run.params.session.account, clean=without_secrets)
 
 
 def name(run: Run) -> Name:
