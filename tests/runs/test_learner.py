@@ -11,7 +11,7 @@ from builders import HOUR, T0, a_panel, make_bars
 from rows import a_learned
 
 from qtlib.domain.events import StatusSet, TradingStatus
-from qtlib.domain.learned import Learning, ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
+from qtlib.domain.learned import Learning, ModelChanged, Realized, RetrainBegun, RetrainEnded, RetrainOutcome
 from qtlib.domain.state import State, advance
 from qtlib.engine.auditor import Unwatched
 from qtlib.learning import registry
@@ -231,3 +231,24 @@ def test_a_model_that_reads_more_bars_than_the_session_keeps_waits_for_the_next_
     champion._lookback = 3
     assert told(a_learner(root, champion=champion), State(ts=T0))[1] == []
     assert "and this session keeps 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["nobody before it", "one before it"])
+def test_a_model_that_breaks_its_promise_is_taken_down_and_goes_back_to_the_one_before(tmp_path, capsys, before):
+    promise = {"expectancy_r": 0.05, "cap_r": 3.0}
+    versions = [saved(tmp_path, hours, promise=promise) for hours in range(1 + before)]
+    for version in versions:
+        registry.promote(tmp_path, version, who="gate", why="it earns", at=T0)
+    learner, version = a_learner(tmp_path), versions[-1]
+    state, _ = told(learner, State(ts=T0))
+    assert state.learning.version == version
+    days = 0
+    while state.learning.version == version and days < 60:
+        now, days = T0 + timedelta(days=days), days + 1
+        lost = state.learning.counted(now, version, Realized(now, 0.6, -1.0))
+        state, _ = told(learner, state.but(ts=now, learning=replace(lost, learned=lost.closed)))
+    assert 3 < days < 60
+    assert state.learning.version == (versions[0] if before else "")
+    now = registry.champion(tmp_path)
+    assert (now and now.version) == (versions[0] if before else None)
+    assert "🚨" in capsys.readouterr().out
