@@ -4,9 +4,11 @@ import json
 
 import pytest
 from a_model import YES, saved
+from rich.console import Console
 from typer.testing import CliRunner
 
 from qtlib.cli import app
+from qtlib.cli.notebooks import summary
 from qtlib.learning import registry
 from qtlib.learning.registry import NoSuchModel, NotJudged
 
@@ -69,3 +71,15 @@ def test_what_is_not_there_is_answered_with_what_is(qt, tmp_path):
         qt("rollback")
     with pytest.raises(NoSuchModel, match="nothing to return to"):
         qt("rollback", "--shelf", "a")
+
+
+def test_a_retrain_ends_with_the_gates_word(tmp_path):
+    words = "v1 is refused: bets out of sample is 0 and must be at least 200."
+    record = {"run_id": "r1", "status": "ok", "model": {"words": words}, "metrics": {"auc": 0.4354, "brier": None}}
+    out = Console(record=True, width=60)
+    summary(out, tmp_path, record)
+    said = out.export_text()
+    assert words in said
+    assert "area under the ROC curve  0.4354" in said
+    summary(out, tmp_path, record | {"model": None})
+    assert words not in out.export_text()

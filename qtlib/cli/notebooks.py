@@ -186,6 +186,12 @@ _SHOWN = {
     "max_open_positions": "most positions at once",
     "naked_seconds_max": "longest without a stop (s)",
     "bars": "bars",
+    "expectancy_r": "expectancy out of sample (R a bet)",
+    "expectancy_r_at_least": "its lower bound (R a bet)",
+    "auc": "area under the ROC curve",
+    "brier": "Brier score",
+    "brier_base": "Brier score of the base rate",
+    "calibration_error": "calibration error (frac)",
 }
 
 
@@ -208,6 +214,8 @@ def summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
         out.print(traded["engine_note"], highlight=False)
     if figures:
         out.print(table)
+    if words := (record.get("model") or {}).get("words"):  # the gate's
+        out.print(words, soft_wrap=True, highlight=False, markup=False)
     for what, name in (record.get("files") or {}).items():
         if name and what in ("notebook", "report"):
             out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
