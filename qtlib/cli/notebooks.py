@@ -214,8 +214,8 @@ def summary(out: "Console", folder: Path, record: Mapping[str, Any]) -> None:
         out.print(traded["engine_note"], highlight=False)
     if figures:
         out.print(table)
-    if words := (record.get("model") or {}).get("words"):  # the gate's
-        out.print(words, soft_wrap=True, highlight=False, markup=False)
+    if ruling := (record.get("model") or {}).get("words"):  # the gate's
+        out.print(ruling, soft_wrap=True, highlight=False, markup=False)
     for what, name in (record.get("files") or {}).items():
         if name and what in ("notebook", "report"):
             out.print(f"{what:9} {folder / name}", soft_wrap=True, highlight=False, markup=False)
