@@ -28,44 +28,26 @@ def status(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = Fal
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", help="For the session's answer.")]
 
 
-@app.command(epilog="Example: qt pause --json")
-def pause(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """Nothing grows, until `qt resume`: no entries; what is open stays protected and is left as planned."""
-    ask_session("pause", wait, params, p, as_json)
+_ASKED = {
+    "pause": "Nothing grows, until `qt resume`: no entries; what is open stays protected and is left as planned.",
+    "resume": "End a pause; anything else that holds trading back needs `qt rearm`.",
+    "reduce": "Nothing grows, until `qt rearm`.",
+    "flatten": "Close everything at market now, and open nothing until `qt rearm`.",
+    "kill": "The kill switch: close everything at market now; no session of this account enters until `qt rearm`.",
+    "stop": "End the account's session in order; what is open stays protected at the venue.",
+}  # of the account as a whole, with nothing more to say
 
 
-@app.command(epilog="Example: qt resume --json")
-def resume(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """End a pause; anything else that holds trading back needs `qt rearm`."""
-    ask_session("resume", wait, params, p, as_json)
+def _asks(verb: str, words: str) -> None:
+    @app.command(verb, help=words, epilog=f"Example: qt {verb} --json")
+    def ask(
+        wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
+    ) -> None:
+        ask_session(verb, wait, params, p, as_json)
 
 
-@app.command(epilog="Example: qt reduce --json")
-def reduce(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """Nothing grows, until `qt rearm`."""
-    ask_session("reduce", wait, params, p, as_json)
-
-
-@app.command(epilog="Example: qt flatten --json")
-def flatten(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """Close everything at market now, and open nothing until `qt rearm`."""
-    ask_session("flatten", wait, params, p, as_json)
-
-
-@app.command(epilog="Example: qt kill --json")
-def kill(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """The kill switch: close everything at market now; no session of this account enters again until `qt rearm`."""
-    ask_session("kill", wait, params, p, as_json)
+for _verb, _words in _ASKED.items():
+    _asks(_verb, _words)
 
 
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Of the position, as BTCUSDT.")]
@@ -129,14 +111,6 @@ def limits(
         return
     rows = limits_in_force(account)
     respond({"account": account, "limits": rows}, as_json, lambda out: table(out, f"limits of account {account}", rows))
-
-
-@app.command(epilog="Example: qt stop --json")
-def stop(
-    wait: Wait = 5.0, params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
-    """End the account's session in order; what is open stays protected at the venue."""
-    ask_session("stop", wait, params, p, as_json)
 
 
 @app.command(epilog="Example: qt rearm --confirm 3fa9c1")
