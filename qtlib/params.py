@@ -37,6 +37,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
+from qtlib.learning.search import OBJECTIVES, SEARCHES, SweepParams
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
@@ -380,6 +381,25 @@ _EXITS: dict[str, Any] = {
     "recover_timeout_s": Field(gt=0.0, le=120.0, description="the same, for what a session finds when it starts [s]"),
 }
 
+_SWEEP: dict[str, Any] = {
+    "space": (
+        Mapping[str, Any],
+        Field(description="settings to search, as settings are written; a leaf is a list, or {low, high, step, log}"),
+    ),
+    "search": (Literal[SEARCHES], Field(description="every point, points by chance, or where the best were so far")),
+    "trials": Field(ge=1, le=1_000_000, description="of random and bayes; a grid has its own number [points]"),
+    "seed": Field(ge=0, description="of random and bayes"),
+    "objective": (Literal[OBJECTIVES], Field(description="the largest is the best, among trials with enough trades")),
+    "min_trades": Field(ge=0, le=1_000_000, description="with fewer, a trial is never the best [trades]"),
+    "folds": Field(ge=0, le=1_000, description="of a walk-forward, each chosen for by its past; 0: none [stretches]"),
+    "train_folds": Field(gt=0.0, le=1_000.0, description="what a fold is chosen by is so long [lengths of the fold]"),
+    "anchored": Field(description="what a fold is chosen by begins with the bars, however long that is"),
+    "workers": Field(ge=1, le=1_024, description="that trade side by side; null: one a core [processes]"),
+    "scheduler": Field(
+        pattern=r"^[a-z]+://\S+$", description="of a Dask cluster that does the work, as tcp://HOST:8786; null: none"
+    ),
+}
+
 
 def _section(cls: type, rows: Mapping[str, Any]) -> type[Section]:
     """The checking twin of a rule's dataclass: names, types and defaults from there, units and ranges from `rows`."""
@@ -414,6 +434,7 @@ RULES: dict[str, type[Section]] = {
     "sizing": _section(SizingParams, _SIZING),
     "limits": _section(RiskLimits, _LIMITS),
     "exits": _section(ExitParams, _EXITS),
+    "sweep": _section(SweepParams, _SWEEP),
 }
 
 
@@ -433,6 +454,7 @@ class Params(Section):
     alerts: Alerts = Alerts()
     report: Report = Report()
     postmortem: Postmortem = Postmortem()
+    sweep: Annotated[SweepParams, _Checked(RULES["sweep"])] = SweepParams()
 
     def plain(self) -> dict[str, Any]:
         """As JSON and YAML can hold it: money as strings, times in ISO 8601."""

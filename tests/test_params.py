@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.learning.search import SweepParams
 from qtlib.params import (
     ENVIRONMENT,
     RULES,
@@ -27,7 +28,7 @@ from qtlib.rules.tpsl import ExitParams
 from qtlib.runs import wiring
 
 SHIPPED = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
-TWINS = {"sizing": SizingParams, "limits": RiskLimits, "exits": ExitParams}
+TWINS = {"sizing": SizingParams, "limits": RiskLimits, "exits": ExitParams, "sweep": SweepParams}
 
 
 def refused(*overrides, environ=None, file=None, kind=SettingsError):

@@ -28,6 +28,7 @@ Array = npt.NDArray[np.float64]
 
 FILE = "trials.jsonl"
 KINDS = ("fit", "backtest", "judgement")
+SHARPE = "sharpe_daily"  # among a trial's numbers, where its returns are not kept here
 _BEGINNING = "0" * 16  # what the first line names as the hash before it
 
 
@@ -45,7 +46,7 @@ class Trial:
     params_hash: str
     data_fingerprint: str
     first_day: int | None = None  # of `returns`, since 1970, UTC
-    returns: tuple[float, ...] = ()  # net, a day each, as fractions of equity
+    returns: tuple[float, ...] = ()  # net, a day each, as fractions of equity; none: they lie elsewhere
     numbers: Mapping[str, float | None] = field(default_factory=dict)  # whatever else it came to
     at: str = ""  # ISO 8601, UTC; empty: now
 
@@ -115,7 +116,8 @@ class Ledger:
 
     def sharpes(self, subject: str) -> Array:
         """The daily Sharpe ratio of each distinct backtest: what the deflated ratio is deflated by."""
-        return np.array([moments(np.array(t.returns)).sharpe for t in self.trials(subject) if len(t.returns) > 1])
+        known = (_sharpe(t) for t in self.trials(subject))
+        return np.array([ratio for ratio in known if ratio is not None])
 
     def matrix(self, subject: str) -> Array:
         """Daily returns, (days, trials), over the days that the newest distinct backtest shares with others.
@@ -157,6 +159,13 @@ def fingerprint(values: Sequence[float] | Mapping[str, Any] | str) -> str:
     True
     """
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _sharpe(trial: Trial) -> float | None:
+    """By its returns; else as it says itself, since a sweep's thousands would drown the ledger in days."""
+    if len(trial.returns) > 1:
+        return moments(np.array(trial.returns)).sharpe
+    return trial.numbers.get(SHARPE)
 
 
 def _sync(folder: Path) -> None:

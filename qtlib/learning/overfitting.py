@@ -74,6 +74,25 @@ def deflated_sharpe(returns: Array, sharpes: Array) -> float:
     return probabilistic_sharpe(moments(returns), expected_best(len(sharpes), variance))
 
 
+class Cut(NamedTuple):
+    """Trials, cut in time into parts of nearly equal length: what there is to know of each to compare halves of them."""
+
+    sizes: npt.NDArray[np.int64]  # steps, (parts,)
+    sums: Array  # of returns, (parts, trials)
+    squares: Array  # sums of their squares, likewise
+
+    @classmethod
+    def of(cls, returns: Array, parts: int = 10) -> "Cut":
+        """`returns` is (steps, trials)."""
+        cut = np.array_split(returns, parts)
+        sizes = np.array([len(part) for part in cut])
+        return cls(sizes, np.array([p.sum(axis=0) for p in cut]), np.array([(p**2).sum(axis=0) for p in cut]))
+
+    def beside(self, other: "Cut") -> "Cut":
+        """These trials, and after them those of `other`, which is of the same steps."""
+        return Cut(self.sizes, np.hstack([self.sums, other.sums]), np.hstack([self.squares, other.squares]))
+
+
 def overfitting_probability(returns: Array, parts: int = 10) -> float:
     """How often the best trial of one half of the time is, in the other half, no better than the median one.
 
@@ -81,14 +100,17 @@ def overfitting_probability(returns: Array, parts: int = 10) -> float:
     (combinatorially symmetric cross-validation). About one half means that choosing the best is no better than chance;
     near one, that it is worse.
     """
-    steps, trials = returns.shape
+    return overfitting_of(Cut.of(returns, parts))
+
+
+def overfitting_of(cut: Cut) -> float:
+    """The same, of trials of which no more is known than their parts: it needs no memory for each step."""
+    sizes, sums, squares = cut
+    parts, trials, steps = len(sizes), sums.shape[1], int(sizes.sum())
     if trials < 2 or parts < 2 or parts % 2 or steps < 2 * parts:
         raise ValueError(
             f"{trials} trials >= 2 of {steps} steps >= {2 * parts} in an even number of parts, not {parts}, are needed"
         )
-    cut = np.array_split(returns, parts)
-    sizes = np.array([len(part) for part in cut])
-    sums, squares = np.array([part.sum(axis=0) for part in cut]), np.array([(part**2).sum(axis=0) for part in cut])
     worse = 0
     halves = list(combinations(range(parts), parts // 2))
     for half in halves:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtlib.learning.ledger import Ledger, LedgerError, Trial
+from qtlib.learning.ledger import SHARPE, Ledger, LedgerError, Trial
 from qtlib.learning.overfitting import moments
 
 
@@ -128,3 +128,10 @@ def test_a_line_is_json_that_others_can_read(tmp_path):
     assert (row["kind"], row["numbers"]) == ("backtest", {"expectancy_r": 0.25, "auc": None})
     with pytest.raises(ValueError, match="kind 'guess' must be one of"):
         a_trial(kind="guess")
+
+
+def test_a_trial_without_its_days_says_its_ratio_itself(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.add(a_trial(params_hash="a", returns=(0.1, 0.3)), a_trial(params_hash="b", numbers={SHARPE: 0.25}))
+    ledger.add(a_trial(params_hash="c", numbers={SHARPE: None}), a_trial(params_hash="d"))
+    assert ledger.sharpes("hourly").tolist() == [moments(np.array([0.1, 0.3])).sharpe, 0.25]

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.learning.overfitting import (
+    Cut,
     Moments,
     deflated_sharpe,
     expected_best,
     moments,
+    overfitting_of,
     overfitting_probability,
     probabilistic_sharpe,
 )
@@ -88,3 +90,13 @@ def test_noise_overfits_half_of_the_time_and_skill_does_not():
 def test_too_little_to_judge_says_so():
     with pytest.raises(ValueError, match="1 trials >= 2 of 50 steps"):
         overfitting_probability(np.zeros((50, 1)))
+
+
+def test_trials_that_come_in_pieces_are_judged_as_those_that_come_at_once():
+    """A sweep never holds the days of all its trials."""
+    returns = np.random.default_rng(6).normal(0.001, 0.01, (103, 30))
+    pieces = [Cut.of(returns[:, at : at + 7]) for at in range(0, 30, 7)]
+    whole = pieces[0]
+    for piece in pieces[1:]:
+        whole = whole.beside(piece)
+    assert overfitting_of(whole) == overfitting_probability(returns)
