@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "runs": {
         *("domain", "rules", "exchanges", "market", "journal", "learning", "engine", "report", "params"),
         *("durable", "lean"),
+        "compiler",  # its hash of all code that a trial is made by
         "panel.desk",  # what the panel needs of the machine it runs on
     },
     "cli": {

@@ -58,6 +58,24 @@ def backtest(
     run("backtest", params or Path("params/backtest.yaml"), [*(p or []), *words], as_json, debug)
 
 
+@app.command(epilog="Example: qt sweep -p sweep.search=bayes -p sweep.trials=200")
+def sweep(
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster does the work, as tcp://127.0.0.1:8786.")
+    ] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Many settings over the same bars, on every core or a cluster: run notebooks/sweep.ipynb.
+
+    Killed or stopped at any instant, it goes on where it was when it is started again.
+    """
+    words = [] if scheduler is None else [f"sweep.scheduler={scheduler}"]
+    run("sweep", params or Path("params/sweep.yaml"), [*(p or []), *words], as_json, debug)
+
+
 @app.command(epilog="Example: qt postmortem 2026-03-01")
 def postmortem(
     of: Annotated[str | None, typer.Argument(help="A trade's id, a symbol, or a day; none: the last trade.")] = None,
@@ -192,6 +210,14 @@ _SHOWN = {
     "brier": "Brier score",
     "brier_base": "Brier score of the base rate",
     "calibration_error": "calibration error (frac)",
+    "trials": "trials",
+    "best_score": "best score",
+    "median_score": "median score",
+    "neighbours_median_score": "median score of its neighbours",
+    "deflated_sharpe": "deflated Sharpe (probability of skill)",
+    "overfitting_probability": "probability of overfitting",
+    "forward_sharpe": "walk-forward Sharpe ratio (annual)",
+    "forward_return_frac": "walk-forward return (frac)",
 }
 
 

@@ -75,7 +75,7 @@ def deflated_sharpe(returns: Array, sharpes: Array) -> float:
 
 
 class Cut(NamedTuple):
-    """Trials, cut in time into parts of nearly equal length: what there is to know of each to compare halves of them."""
+    """Trials, cut in time into parts of nearly equal length: enough of each to compare halves of the time."""
 
     sizes: npt.NDArray[np.int64]  # steps, (parts,)
     sums: Array  # of returns, (parts, trials)

@@ -46,7 +46,7 @@ def headline(metrics: Metrics, quote: str = "USDT") -> Html:
     )
     opened = say("{quote}, closed trades; {open} open", quote=quote, open=signed(m["open_pnl_quote"]))
     each = say("{amount} {quote} a trade", amount=signed(m["expectancy_quote"]), quote=quote)
-    cards = (
+    shown = (
         (say("Return"), percent(m["return_frac"], sign=True), from_to),
         (say("Net P&L"), signed(m["net_pnl_quote"]), opened),
         (say("Max drawdown"), percent(m["max_drawdown_frac"]), say("of peak equity")),
@@ -58,10 +58,15 @@ def headline(metrics: Metrics, quote: str = "USDT") -> Html:
         (say("Costs"), _money(m["fees_quote"]), costs),
         (say("Longest without stop"), number(m["naked_seconds_max"], ",.1f", " s"), say("of any open position")),
     )
+    return cards(shown)
+
+
+def cards(rows: Iterable[tuple[str, str, str]]) -> Html:
+    """Figures side by side, each a name, a value, and what that must be read against."""
     shown = "".join(
         f'<div class="qt-card"><dt>{escape(name)}</dt><dd>{_tinted(value)}</dd>'
         f'<dd class="qt-note">{escape(note)}</dd></div>'
-        for name, value, note in cards
+        for name, value, note in rows
     )
     return Html(f'<dl class="qt-cards">{shown}</dl>')
 

@@ -23,7 +23,7 @@ def metrics(tables: Tables) -> Metrics:
     results = trade_results(tables.trades)
     wins, losses = results.pnl_quote[results.pnl_quote > 0], -results.pnl_quote[results.pnl_quote < 0]
     start, final = float(s.start_equity), float(s.final_equity)
-    earned = _less_moved(tables)
+    earned = less_moved(tables)
     daily = daily_returns(earned, start)
     deepest = float(equity.drawdown_frac.max()) if len(equity) else None
     values: Metrics = {
@@ -141,7 +141,7 @@ def calmar(equity: pd.Series, start: float, deepest_drawdown: float | None) -> f
     return expm1(min(yearly, 700.0)) / deepest_drawdown  # beyond, a float ends, and so does meaning
 
 
-def _less_moved(tables: Tables) -> pd.Series:
+def less_moved(tables: Tables) -> pd.Series:
     """Equity by time, as if nothing had been moved in or out since the start."""
     equity = tables.equity.set_index("ts").equity_quote
     moves = tables.summary.moves

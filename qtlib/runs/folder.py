@@ -33,6 +33,8 @@ FILES = {
     "trades": "trades.parquet",
     "equity": "equity.parquet",
     "decisions": "decisions.parquet",
+    "trials": "trials.parquet",
+    "forward": "forward.parquet",
     "log": "log.jsonl",
 }
 LEAST_FREE_BYTES = 24_000_000  # a notebook, its page, the tables and what a session adds to its journal

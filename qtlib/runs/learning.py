@@ -30,11 +30,12 @@ from qtlib.runs.commands import actor
 from qtlib.runs.health import Health
 from qtlib.runs.judgement import Judgement
 from qtlib.runs.learner import Learner
-from qtlib.runs.lesson import Lesson, models
+from qtlib.runs.lesson import Lesson
 from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.run import Run
 from qtlib.runs.shelf import Shelf, Unfit
 from qtlib.runs.study import Study
+from qtlib.runs.subjects import models
 
 PATIENCE_S = 240.0  # a market that has ended waits so long for a retrain that is under way
 POLL_S = 0.2

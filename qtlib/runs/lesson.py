@@ -1,8 +1,4 @@
-"""What there is to learn from: bars up to an instant, and the account's own trades.
-
-A lesson is one market (made up, or real) in bars of one length; models of different ones never meet, so their bundles,
-their champion and their trials lie in a folder each.
-"""
+"""What there is to learn from: bars up to an instant, and the account's own trades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +27,7 @@ from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
 from qtlib.runs.live import exchange
 from qtlib.runs.run import Run
+from qtlib.runs.subjects import subject
 
 ATR_SPAN = 14  # bars of the true range that brackets are measured by
 OWN_WEIGHT = 5.0  # what really happened counts as much as so many rows that bars tell of
@@ -68,17 +65,6 @@ class Lesson:
             f"<tr><td>features that read the future</td><td>{len(self.leaks)} of {len(self.leaks.looked)}</td></tr>"
             f"<tr><td>candidates followed in shadow</td><td>{len(self.found) - traded}</td></tr></table>"
         )
-
-
-def subject(params: Params) -> str:
-    """Which models compete with each other: those of one kind of market, and one length of bars."""
-    made_up = params.mode == "sim" and params.data.source == "simulated"
-    return f"{'simulated' if made_up else 'real'}-{params.data.timeframe}"
-
-
-def models(params: Params, root: Path) -> Path:
-    """Where the bundles, the champion and the trials of these settings lie."""
-    return root / "models" / subject(params)
 
 
 def lesson(run: Run) -> Lesson:

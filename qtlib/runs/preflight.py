@@ -11,6 +11,7 @@ from qtlib.journal import Journal
 from qtlib.params import Params
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location, runs_root, venue_location, with_room
+from qtlib.runs.sweep.searched import space_of
 
 
 def preflight(kind: str, params: Params, root: Path | None = None) -> None:
@@ -26,6 +27,8 @@ def preflight(kind: str, params: Params, root: Path | None = None) -> None:
     else:
         wiring.simulated_market(params)
     with_room(root)
+    if kind == "sweep":
+        space_of(params)
     where = journal_location(params.session.account, root) if kind == "live" else None
     if isinstance(where, str) or (where and where.exists()):
         with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):

@@ -51,6 +51,6 @@ class Watching:
         if done is None or not self._console.is_terminal:
             return
         if self._task is None:
-            self._task = self._progress.add_task("bars", total=total, rate="")
+            self._task = self._progress.add_task(str(figures.get("what", "bars")), total=total, rate="")
         speed = self._progress.tasks[0].speed
         self._progress.update(self._task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")

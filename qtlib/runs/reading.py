@@ -33,15 +33,22 @@ def keep(run: Run, books: Tables, data: Mapping[str, Any]) -> Metrics:
 def replayed(market: Market, done: Backtest) -> dict[str, Any]:
     """What a backtest was made of, as the record has it."""
     return {
+        **market_words(market),
+        "fallbacks": dict(done.fallbacks),
+        "engine": done.engine,
+        "engine_note": done.said if done.why else None,
+    }
+
+
+def market_words(market: Market) -> dict[str, Any]:
+    """What was traded on, as the record has it."""
+    return {
         "source": market.source,
         "simulated": market.simulated,
         "symbols": list(market.symbols),
         "timeframe": market.timeframe,
         "fingerprint": market.fingerprint,
         "notes": [*market.notes, *map(str, market.findings)],
-        "fallbacks": dict(done.fallbacks),
-        "engine": done.engine,
-        "engine_note": done.said if done.why else None,
     }
 
 
