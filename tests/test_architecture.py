@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "panel.desk",  # what the panel needs of the machine it runs on
     },
     "cli": {
+        "lean",
         "domain",
         "compiler",
         "durable",
