@@ -314,6 +314,25 @@ class Alerts(Section):
     again_h: float = Field(6.0, ge=0.0, le=720.0, description="before the same trouble is told again [h]")
 
 
+def _clock(default: str, text: str) -> Any:
+    return Field(
+        default,
+        pattern=r"^\s*\S+(\s+\S+){4}\s*$",
+        description=f"{text}; null: never [crontab, UTC]",
+    )
+
+
+class Schedule(Section):
+    """When `qt schedule` runs what."""
+
+    retrain: str | None = _clock("5,20,35,50 * * * *", "whether a retrain is due that no session sees to")
+    report: str | None = _clock("20 0 * * *", "the post-mortem of yesterday")
+    alerts: str | None = _clock("*/5 * * * *", "whether a session fell silent, and what else needs a person")
+    late_s: float = Field(
+        3_600.0, ge=60.0, le=604_800.0, description="later than that a run is missed, and not made up for [s]"
+    )
+
+
 class Report(Section):
     language: Literal["en", "nb"] = Field("en", description="of reports and the panel: English, Norwegian Bokmål")
     title: str | None = Field(None, max_length=120, description="of the report; null: kind, market and period")
@@ -452,6 +471,7 @@ class Params(Section):
     learning: Learning = Learning()
     session: Session = Session()
     alerts: Alerts = Alerts()
+    schedule: Schedule = Schedule()
     report: Report = Report()
     postmortem: Postmortem = Postmortem()
     sweep: Annotated[SweepParams, _Checked(RULES["sweep"])] = SweepParams()

@@ -8,7 +8,8 @@ A module here is a family of commands, and the order below is that of `qt --help
 the commands: with them at the top `qt --help` took 3.5 s instead of 0.3 s.
 """
 
-from qtlib.cli import notebooks, learning, session, checks, exchange, data, runs, models, alerts  # isort: skip
+from qtlib.cli import notebooks, learning, session, checks, exchange, data, runs, models, schedule, alerts  # isort: skip
 from qtlib.cli.app import app, main
 
-__all__ = ["alerts", "app", "checks", "data", "exchange", "learning", "main", "models", "notebooks", "runs", "session"]
+__all__ = ["alerts", "app", "checks", "data", "exchange", "learning", "main", "models", "notebooks", "runs", "schedule"]
+__all__ += ["session"]

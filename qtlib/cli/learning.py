@@ -11,6 +11,7 @@ import typer
 
 from qtlib.cli.app import AsJson, Debug, Overrides, ParamsFile, app
 from qtlib.cli.notebooks import run
+from qtlib.cli.saying import respond
 
 GENTLY = 10  # the niceness beside a session: a retrain has all the time there is
 
@@ -21,12 +22,25 @@ def retrain(
         int | None,
         typer.Option(metavar="PID", help="Beside that session: gently, and ending in order when it is gone."),
     ] = None,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Only where the journal says that one is due, and no session sees to it.")
+    ] = False,
     params: ParamsFile = None,
     p: Overrides = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Train a model, judge it, and promote it if it has earned that: run notebooks/retrain.ipynb into a run folder."""
+    if if_due:
+        from qtlib.cli.settings import settings_of
+        from qtlib.runs.folder import runs_root
+        from qtlib.runs.unattended import retrain_if_due
+
+        answer = retrain_if_due(settings_of(params or Path("params/sim.yaml"), p), runs_root())
+        respond(answer, as_json, lambda out: out.print(answer["words"], highlight=False, markup=False, soft_wrap=True))
+        if answer["outcome"] == "failed":
+            raise typer.Exit(1)
+        return
     if until_pid is not None:
         os.nice(GENTLY)
         threading.Thread(target=_end_with, args=(until_pid,), name="session", daemon=True).start()

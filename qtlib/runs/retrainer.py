@@ -4,6 +4,7 @@ It runs `qt retrain` with the session's own settings, gently, and ends with the 
 it says as one JSON object, into a file that outlives both.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -34,6 +35,7 @@ class Retrainer:
         """Start the retrain of this number, which learns nothing later than `until`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._said(number).open("wb") as out, self._said(number).with_suffix(".log").open("wb") as log:
+            fcntl.flock(out, fcntl.LOCK_EX)  # the child holds it while it lives: whoever else asks can see that it runs
             self._process = subprocess.Popen(
                 self.command(until),
                 stdin=subprocess.DEVNULL,
@@ -51,11 +53,13 @@ class Retrainer:
         return [sys.executable, "-m", "qtlib.cli", *words]
 
     def ended(self, number: int, ts: datetime) -> RetrainEnded | None:
-        """What became of the retrain of this number; None while it runs here."""
+        """What became of the retrain of this number; None while it runs, here or elsewhere on this machine."""
         if self._process is not None and self._number == number:
             if self._process.poll() is None:
                 return None
             self._process = None
+        elif self._runs_elsewhere(number):
+            return None
         record = atomic.read_json(self._said(number))
         if record is None:
             words = self._last_words(number) or "it ended with the session that began it"
@@ -88,6 +92,16 @@ class Retrainer:
 
     def _said(self, number: int) -> Path:
         return self._folder / f"{self._account}-{number}.json"
+
+    def _runs_elsewhere(self, number: int) -> bool:
+        try:
+            with self._said(number).open("rb") as said:
+                fcntl.flock(said, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def _last_words(self, number: int) -> str:
         try:
