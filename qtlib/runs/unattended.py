@@ -15,9 +15,9 @@ from qtlib.learning.triggers import TriggerParams, due
 from qtlib.params import Params, Resolved
 from qtlib.runs import atomic
 from qtlib.runs.folder import journal_location
-from qtlib.runs.lesson import models
 from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.secrecy import without_secrets
+from qtlib.runs.subjects import models
 
 POLL_S = 3_600.0  # between two looks whether a retrain has ended: it says so itself
 
