@@ -344,6 +344,14 @@ class Postmortem(Section):
     )
 
 
+class Parity(Section):
+    of: str | None = Field(
+        None,
+        max_length=60,
+        description="a live run, or an unmistakable part of its name; null: all runs of the account",
+    )
+
+
 _SIZING: dict[str, Any] = {
     "profile": (Literal["seed", "risk"], Field(description="seed: by confidence · risk: by what the stop costs")),
     "base_notional": Field(gt=0.0, le=1e7, description="seed profile: full size [quote]"),
@@ -474,6 +482,7 @@ class Params(Section):
     schedule: Schedule = Schedule()
     report: Report = Report()
     postmortem: Postmortem = Postmortem()
+    parity: Parity = Parity()
     sweep: Annotated[SweepParams, _Checked(RULES["sweep"])] = SweepParams()
 
     def plain(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ COMMANDS = [
 ]
 COMMANDS += ["retrain", "models list", "models show", "models promote", "models rollback"]
 COMMANDS += ["alerts test", "alerts list", "alerts send", "schedule"]
-COMMANDS += ["close", "tighten", "limits", "stop", "panel", "postmortem", "sweep"]
+COMMANDS += ["close", "tighten", "limits", "stop", "panel", "postmortem", "sweep", "parity"]
 COMMANDS += ["lab", "status", "doctor", "exchange", "pause", "resume", "reduce", "flatten", "kill", "rearm", "drill"]
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from qtlib.report.page import export
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
+from qtlib.runs.run import Run, open_folder
 from qtlib.runs.runner import run_notebook
 
 HOME = Path(__file__).parent.parent
@@ -185,20 +186,33 @@ def test_what_only_looks_runs_where_nothing_ran_yet(tmp_path, monkeypatch, kind,
     assert not [o for cell in book["cells"] for o in cell.get("outputs", []) if o["output_type"] in ("error", "stream")]
 
 
-def test_a_post_mortem_tells_the_last_trade_and_what_if(tmp_path):
+def test_what_looks_back_tells_the_last_trade_and_what_if_and_that_the_replay_is_the_same(tmp_path):
     """Of whatever the account did: its beliefs, what the rules said, its orders, path and costs; in Norwegian, too."""
-    params = resolve(HOME / "params" / "sim.yaml", SMALL, {}).params
+    resolved = resolve(HOME / "params" / "sim.yaml", SMALL, {})
+    params, folder = resolved.params, open_folder("live", resolved, datetime.now(UTC), tmp_path)
     listed = wiring.instruments(params)
     venue = wiring.venue(params, listed)
     moments = lived(venue, replay(wiring.market(params), wiring.strategy(params)))
     with Journal(journal_location("main", tmp_path), "main") as journal:
-        session(moments, wiring.rules(params, listed), venue, journal)
+        session(moments, wiring.rules(params, listed), venue, journal, name=wiring.name(Run(folder, params)))
+
     outcome, _ = run("postmortem", tmp_path, "report.language=nb")
-    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
-    shown = "".join(
-        "".join(o.get("data", {}).get("text/html", "")) for c in book["cells"] for o in c.get("outputs", [])
-    )
+    shown = _shown(outcome)
     assert outcome.record["counters"]["trades"] == 1
     assert outcome.record["counters"]["refused"] > 0
     for word in ("Treffprosent i null", "Brutto eksponering", "inngang", "stopp", "Netto resultat", "Hva om"):
         assert word in shown, word
+
+    outcome, _ = run("parity", tmp_path, "report.language=nb")
+    shown = _shown(outcome)
+    figures = outcome.record["metrics"]
+    assert figures["trades"] > 10
+    assert (figures["decisions_differing"], figures["trades_differing"], figures["difference_quote"]) == (0, 0, 0.0)
+    for word in ("ingen, på minste prissteg", "Forskjellen etter årsak", "Reprise", "Takergebyr", folder.run_id):
+        assert word in shown, word
+
+
+def _shown(outcome):
+    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
+    outputs = [output for cell in book["cells"] for output in cell.get("outputs", [])]
+    return "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)

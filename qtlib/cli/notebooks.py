@@ -76,6 +76,27 @@ def sweep(
     run("sweep", params or Path("params/sweep.yaml"), [*(p or []), *words], as_json, debug)
 
 
+@app.command(epilog="Example: qt parity -p session.account=main")
+def parity(
+    of: Annotated[str | None, typer.Argument(help="A live run; none: all runs of the newest one's account.")] = None,
+    params: ParamsFile = None,
+    p: Overrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """The session beside the backtest: its journal replayed, and each trade's difference put to its cause.
+
+    Settings are those that the session's own records have.
+    """
+    from qtlib.runs.folder import find
+
+    if of is None:
+        run("parity", params or _newest_session(p), [_OWN_TITLE, *(p or [])], as_json, debug)
+    else:
+        meant, words = find(of), [_OWN_TITLE, *(p or [])]
+        run("parity", params or meant / "params.yaml", [*words, f"parity.of={meant.run_id}"], as_json, debug)
+
+
 @app.command(epilog="Example: qt postmortem 2026-03-01")
 def postmortem(
     of: Annotated[str | None, typer.Argument(help="A trade's id, a symbol, or a day; none: the last trade.")] = None,
@@ -86,7 +107,7 @@ def postmortem(
 ) -> None:
     """One trade or one day, from the account's journal: beliefs, rules, orders, the price's way, costs, and what if."""
     words = [] if of is None else [f"postmortem.of={of}"]
-    run("postmortem", params or Path("params/sim.yaml"), [*(p or []), *words], as_json, debug)
+    run("postmortem", params or _newest_session(p), [_OWN_TITLE, *(p or []), *words], as_json, debug)
 
 
 @app.command(epilog="Example: qt lab --port 8890 --no-browser")
@@ -132,6 +153,19 @@ def panel(
         return
     say(f"the control panel, once it is warm: {url}")
     os.execve(sys.executable, words, environment(params, p or []))
+
+
+_OWN_TITLE = "report.title=null"  # not that of the session whose settings these are
+
+
+def _newest_session(overrides: list[str] | None) -> Path:
+    """The settings of the newest live run, of the account if one is named; before there is any, those to begin with."""
+    from qtlib.runs.folder import runs
+
+    account = next((word.partition("=")[2] for word in overrides or [] if word.startswith("session.account=")), None)
+    live = (folder for folder in runs() if folder.kind == "live" and (folder / "params.yaml").exists())
+    meant = (folder for folder in live if account in (None, folder.record().get("session_id")))
+    return next((folder / "params.yaml" for folder in meant), Path("params/sim.yaml"))
 
 
 def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug: bool) -> None:
@@ -193,9 +227,14 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
 
 
 _SHOWN = {
+    "decisions": "decisions",
+    "decisions_differing": "decisions that differ",
     "trades": "trades",
+    "trades_differing": "trades that differ",
     "win_rate_frac": "win rate (frac)",
     "net_pnl_quote": "net P&L (quote)",
+    "replayed_net_pnl_quote": "net P&L of the replay (quote)",
+    "difference_quote": "difference (quote)",
     "fees_quote": "fees (quote)",
     "funding_quote": "funding (quote)",
     "final_equity_quote": "final equity (quote)",

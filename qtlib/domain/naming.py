@@ -4,7 +4,7 @@ A name follows from the state alone (symbol, role, bar time, the journal's count
 the same name after a crash; and the role can be read off it where all else about an order was lost.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from qtlib.domain.orders import OrderIntent, Role
@@ -34,6 +34,17 @@ def role_of(client_id: str) -> Role:
     if not client_id.startswith(PREFIX) or len(parts) != _PARTS:
         return Role.FOREIGN
     return _ROLES.get(parts[2][:1], Role.FOREIGN)
+
+
+def wished(client_id: str) -> datetime | None:
+    """The close at which the order of this name was wished; None if the name is not one of ours.
+
+    >>> wished("qt-BTCUSDT-eh6wo0-1z"), wished("web_17")
+    (datetime.datetime(2025, 8, 25, 0, 0, tzinfo=datetime.timezone.utc), None)
+    """
+    if role_of(client_id) is Role.FOREIGN:
+        return None
+    return datetime.fromtimestamp(int(client_id.split("-")[2][1:], 36) * 60, UTC)
 
 
 @lru_cache(maxsize=4)  # the orders of a round are wished at one bar

@@ -87,6 +87,19 @@ _ROLES = {
     "net_stop": "net stop",
     "foreign": "not ours",
 }
+_CAUSES = {
+    "model_version": "model",
+    "features": "features",
+    "signal": "signal",
+    "missed": "missed",
+    "extra": "extra",
+    "size": "size",
+    "delay": "delay",
+    "slippage": "slippage",
+    "stop_path": "path to the exit",
+    "fee": "fee",
+    "funding": "funding",
+}
 OTHERS = (
     "Price, entries, exits and levels",
     "ROI calculator",
@@ -103,6 +116,21 @@ OTHERS = (
     "real prices, simulated venue: no real money",
     "the venue's demo account: no real money",
     "REAL MONEY",
+    "enter",
+    "exit",
+    "hold",
+    "refused",
+    "another model believed",
+    "the model was shown something else",
+    "another belief of the same",
+    "the session was away, or did not trade it",
+    "only the session traded it",
+    "another quantity, at the replay's prices",
+    "filled so long after the close, and all that this led to",
+    "another price, entered and left in the same way",
+    "left for another reason, or in other parts",
+    "another fee, and all that this led to",
+    "other funding",
 )
 
 
@@ -139,7 +167,12 @@ def role_name(name: str) -> str:
     return say(_ROLES.get(name, name.replace("_", " ")))
 
 
+def cause_name(name: str) -> str:
+    """What a difference between a session and its replay is due to."""
+    return say(_CAUSES[name])
+
+
 def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
-    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES)
+    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES, _CAUSES)
     return {words for table in tables for words in table.values()} | set(OTHERS)

@@ -69,17 +69,14 @@ def strategy(params: Params, root: Path) -> Strategy:
     if params.mode == "live" and (now is None or not now.by_gate):
         whose = "no model is champion" if now is None else f"{now.version} was not promoted by the gate"
         raise Unearned(f"mode live trades only what the gate has promoted, and {whose}: `qt retrain`, `qt models list`")
-    gathers, features = params.learning.gather and params.mode in GATHERING, wiring.feature_set(params)
-    without = (
-        f"no model is champion in {shelf.root}, and mode {params.mode} does not trade a rule of thumb instead: "
-        "`qt retrain` makes models; learning.gather=true lets the rule trade in modes sim and paper"
-    )
-    if now is not None:
-        model = shelf.strategy(now.version)
-        return Champion(Trend() if gathers else Silent(without), features, model, now.version)
-    if not gathers:
-        raise Unearned(without)
-    return Champion(Trend(), features)
+    if now is None and not _gathers(params):
+        raise Unearned(_without(params, shelf))
+    return _champion(params, shelf, now.version if now else "")
+
+
+def champion(params: Params, root: Path, version: str) -> Strategy:
+    """Who believes in a session of these settings while `version` is champion; empty: while none is."""
+    return strategy(params, root) if params.strategy.params else _champion(params, shelf_of(params, root), version)
 
 
 def shelf_of(params: Params, root: Path) -> Shelf:
@@ -189,6 +186,23 @@ def consequence(model: Mapping[str, Any]) -> str:
     }[RetrainOutcome(model["outcome"])]
     run = f" Its backtest of the newest stretch is run {model['backtest']}." if model["backtest"] else ""
     return then + run
+
+
+def _gathers(params: Params) -> bool:
+    return params.learning.gather and params.mode in GATHERING
+
+
+def _without(params: Params, shelf: Shelf) -> str:
+    return (
+        f"no model is champion in {shelf.root}, and mode {params.mode} does not trade a rule of thumb instead: "
+        "`qt retrain` makes models; learning.gather=true lets the rule trade in modes sim and paper"
+    )
+
+
+def _champion(params: Params, shelf: Shelf, version: str) -> Champion:
+    rule = Trend() if _gathers(params) else Silent(_without(params, shelf))
+    model = shelf.strategy(version) if version else None
+    return Champion(rule, wiring.feature_set(params), model, version)
 
 
 def _metrics(study: Study) -> dict[str, float | None]:

@@ -1,0 +1,145 @@
+"""A session beside its replay: the same to the tick where nothing came between, and where something did, its cause.
+
+The sessions are real ones: the loop that trades live over the simulated market, with its journal in a file. What is
+planted comes between session and venue, as life would; neither settings nor replay are told of it.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+
+from qtlib.domain.commands import Command, Verb
+from qtlib.domain.events import CommandAnswered
+from qtlib.engine.feeds import lived, replay
+from qtlib.engine.session import session
+from qtlib.exchanges.simulated.late import LateExchange, late
+from qtlib.journal import Journal, MemoryJournal
+from qtlib.params import resolve
+from qtlib.report.parity import Cause, by_cause
+from qtlib.report.tables import tables
+from qtlib.runs import parity, relived, wiring
+from qtlib.runs.folder import HOME, RunsError, journal_location
+from qtlib.runs.parity import compare
+from qtlib.runs.run import Run, open_folder
+
+QUARTERS = ["data.timeframe=15m", "data.bars=500"]
+BASIS_POINT = Decimal("0.0001")
+
+
+def settings(*more):
+    return resolve(HOME / "params" / "sim.yaml", [*QUARTERS, *more], {})
+
+
+def lived_through(root, journal, resolved, *, dearer=Decimal(0), delay_s=0.0, meanwhile=iter, venue=None, bars=None):
+    """A session of these settings up to its end, on a venue that charges `dearer` and is `delay_s` away."""
+    params = resolved.params
+    run = Run(open_folder("live", resolved, datetime.now(UTC), root), params)
+    listed = wiring.instruments(params)
+    charged = {s: replace(i, taker_fee_frac=i.taker_fee_frac + dearer) for s, i in listed.items()}
+    venue = venue or wiring.venue(params, charged)
+    exchange = LateExchange(venue, delay_s) if delay_s else venue
+    pairs = replay(wiring.market(params), wiring.strategy(params), after=journal.state().ts)
+    moments = lived(exchange, late(pairs, delay_s) if delay_s else pairs)
+    rules, name = wiring.rules(params, listed), wiring.name(run)
+    session(meanwhile(moments), rules, exchange, journal, name=name, max_bars=bars)
+    return [event for _, event in journal.events()]
+
+
+def compared(root, events, resolved):
+    return compare(events, relived.scenes(events, root, resolved.params))
+
+
+def attributed_frac(found, *causes):
+    """Of all that went from one side to the other, how much is put to `causes`."""
+    moved = sum(abs(part) for one in found.found for part in one.parts.values())
+    return sum(abs(one.parts.get(cause, 0.0)) for one in found.found for cause in causes) / moved
+
+
+def test_a_session_and_its_replay_are_the_same_to_the_tick(tmp_path):
+    resolved = settings()
+    events = lived_through(tmp_path, MemoryJournal(), resolved)
+    again = [event for _, event in relived.relive(relived.scenes(events, tmp_path, resolved.params)).events()]
+    for name in ("trades", "equity", "decisions", "levels"):
+        pd.testing.assert_frame_equal(getattr(tables(again), name), getattr(tables(events), name), check_exact=True)
+    found = compared(tmp_path, events, resolved)
+    assert len(found.live) > 20
+    assert (len(found.unequal), by_cause(found.found)) == (0, {})
+    assert all(one.total == 0.0 for one in found.found)
+
+
+def test_what_was_planted_is_found_out_and_told_apart(tmp_path):
+    resolved = settings()
+    events = lived_through(tmp_path, MemoryJournal(), resolved, dearer=BASIS_POINT, delay_s=0.4)
+    found = compared(tmp_path, events, resolved)
+    sums = by_cause(found.found)
+    assert attributed_frac(found, Cause.FEE, Cause.DELAY) >= 0.95
+    assert sums[Cause.DELAY] != 0.0
+    assert found.met.delay_s == pytest.approx(0.4)
+    assert all(fee - BASIS_POINT == found.assumed.fee_frac[symbol] for symbol, fee in found.met.fee_frac.items())
+    paid = float(BASIS_POINT) * sum(d.quantity * (d.entry + d.exit) for d in found.replayed.values())
+    assert sums[Cause.FEE] == pytest.approx(-paid, rel=0.02)
+    for one in found.found:
+        assert sum(one.parts.values()) == pytest.approx(one.total, abs=1e-5)
+
+
+def test_what_people_asked_for_meanwhile_is_no_difference(tmp_path):
+    resolved, journal = settings(), MemoryJournal()
+    asked = {200: Verb.PAUSE, 240: Verb.RESUME, 400: Verb.FLATTEN}
+
+    def meanwhile(moments):
+        for number, moment in enumerate(moments):
+            yield moment
+            if number in asked:
+                journal.command(Command(f"c{number}", asked[number], "somebody", journal.now()))
+            if number == 400:  # it is carried out between two bars
+                yield moment._replace(bars={}, signals=())
+
+    events = lived_through(tmp_path, journal, resolved, meanwhile=meanwhile)
+    assert sum(isinstance(event, CommandAnswered) for event in events) == len(asked)
+    found = compared(tmp_path, events, resolved)
+    assert (len(found.unequal), by_cause(found.found)) == (0, {})
+
+
+def test_closes_that_the_session_slept_through_are_what_it_missed(tmp_path):
+    resolved = settings()
+
+    def asleep(moments):
+        for number, moment in enumerate(moments):
+            yield moment._replace(signals=()) if 150 < number < 350 else moment
+
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, meanwhile=asleep), resolved)
+    assert found.away == 199
+    assert attributed_frac(found, Cause.MISSED) == 1.0
+
+
+def test_each_run_of_an_account_is_lived_through_with_its_own_settings(tmp_path):
+    """The second goes on with the positions of the first, and with larger sizes."""
+    first, second = settings("session.account=twice"), settings("session.account=twice", "sizing.base_notional=150")
+    venue = wiring.venue(first.params, wiring.instruments(first.params))
+    with Journal(journal_location("twice", tmp_path), "twice") as journal:
+        lived_through(tmp_path, journal, first, venue=venue, bars=300)
+        assert journal.state().account.positions
+        lived_through(tmp_path, journal, second, venue=venue)
+    begun = sorted(folder.name for folder in tmp_path.iterdir() if "-live-" in folder.name)
+    whole = examined(tmp_path)
+    assert (len(whole.scenes), len(whole.unequal), by_cause(whole.found)) == (2, 0, {})
+    last = whole.scenes[-1].stretch.opened.run_id
+    assert last in begun
+    part = examined(tmp_path, f"parity.of={last[-4:]}")
+    assert 0 < part.decided < whole.decided
+    assert 0 < len(part.live) < len(whole.live)
+    with pytest.raises(RunsError, match=r"'nobody' fits 0 of the 2 runs"):
+        examined(tmp_path, "parity.of=nobody")
+
+
+def test_an_account_without_a_journal_is_said(tmp_path):
+    with pytest.raises(RunsError, match="account twice has no journal"):
+        examined(tmp_path)
+
+
+def examined(root, *more):
+    resolved = settings("session.account=twice", *more)
+    return parity.examine(Run(open_folder("parity", resolved, datetime.now(UTC), root), resolved.params))
