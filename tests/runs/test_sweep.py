@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps import GRID, a_run, a_sweep, came, here
+from sweeps import GRID, a_run, a_sweep, a_watched_run, came, here
 from twin_cases import case
 
 from qtlib.domain.events import START
@@ -25,6 +25,7 @@ from qtlib.runs.folder import RunsError
 from qtlib.runs.run import Run, open_folder
 from qtlib.runs.sweep import figures
 from qtlib.runs.sweep.bench import Bench, Job, code
+from qtlib.runs.sweep.course import swept
 from qtlib.runs.sweep.findings import findings
 from qtlib.runs.sweep.plan import Plan, folds
 from qtlib.runs.sweep.searched import space_of
@@ -105,21 +106,11 @@ def test_started_again_it_trades_nothing_twice_and_finds_the_same(tmp_path):
     assert len(first.ledger.sharpes(first.subject)) == 8
 
 
-class _Impatient(Run):
-    """Is asked to stop once so many trials are written down."""
-
-    most = 2
-
-    def stop_requested(self):
-        there = list((self.folder.root / "sweeps").rglob("part-*.parquet"))
-        return "enough" if len(there) >= self.most else None
-
-
 @pytest.mark.parametrize("search", ["grid", "random", "bayes"])
 def test_one_that_was_stopped_goes_on_to_what_it_would_have_been(tmp_path, search):
     words = [f"sweep.search={search}", "sweep.trials=12", "sweep.folds=1", "sweep.min_trades=0"]
     whole = a_sweep(tmp_path / "whole", *words)
-    part = a_sweep(tmp_path / "parts", *words, kind=_Impatient)
+    part = swept(a_watched_run(tmp_path / "parts", lambda: "enough", *words, parts=2), here())
     rest = a_sweep(tmp_path / "parts", *words)
 
     assert 0 < part.counts["traded"] < whole.counts["traded"]
