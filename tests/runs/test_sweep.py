@@ -53,7 +53,7 @@ def test_numbers_from_arrays_are_those_of_the_tables(number):
 def test_a_trial_is_the_backtest_with_its_settings(tmp_path):
     """Also where it changes how far back the strategy looks, and so which bars may be traded on."""
     space = ["sweep.space={strategy: {params: {slow: [168, 96]}}, limits: {max_positions: [1, 2]}}"]
-    more = ["strategy.params={medium: 48}"]
+    more = ["strategy.params={medium: 48, volatility_span: 96}"]
     done = a_sweep(tmp_path, *more, space=space)
 
     for point, row in zip(done.tried.points, done.tried.frame.to_dict("records"), strict=True):
@@ -67,7 +67,7 @@ def test_a_bench_gives_the_same_whatever_it_did_before(tmp_path):
     space = [
         "sweep.space={strategy: {params: {slow: [168, 96]}}, data: {seed: [1, 2, 3]}, exits: {atr_multiple: [2.0]}}"
     ]
-    params = a_run(tmp_path, "strategy.params={medium: 48}", space=space).params
+    params = a_run(tmp_path, "strategy.params={medium: 48, volatility_span: 96}", space=space).params
     plan, job = Plan(params, code(), Bench()), Job(params.plain(), str(tmp_path), code())
     tasks = [plan.task(point) for point in plan.space.grid()]
     alone = {task.key: Bench().result(job, task) for task in tasks}
