@@ -38,38 +38,38 @@ class Controls:
         self._sight: Sight | None = None
         self._pending: Pending | None = None
         self.notice = widgets.HTML()
-        self.pause = _button(say("Pause"), "pause", lambda: self._ask(Verb.PAUSE))
-        self.resume = _button(say("Resume"), "resume", lambda: self._ask(Verb.RESUME))
-        self.reduce = _button(say("Reduce only"), "reduce", lambda: self._ask(Verb.REDUCE))
-        self.flatten = _button(say("Flatten all…"), "flatten", self._flatten, danger=True)
-        self.kill = _button(say("KILL…"), "kill", self._kill, danger=True)
-        self.rearm = _button(say("Re-arm…"), "rearm", self._rearm)
-        self.start = _button(say("Start session…"), "start", self._start)
-        self.stop = _button(say("Stop session…"), "stop", self._stop)
+        self.pause = button(say("Pause"), "pause", lambda: self.ask(Verb.PAUSE))
+        self.resume = button(say("Resume"), "resume", lambda: self.ask(Verb.RESUME))
+        self.reduce = button(say("Reduce only"), "reduce", lambda: self.ask(Verb.REDUCE))
+        self.flatten = button(say("Flatten all…"), "flatten", self._flatten, danger=True)
+        self.kill = button(say("KILL…"), "kill", self._kill, danger=True)
+        self.rearm = button(say("Re-arm…"), "rearm", self._rearm)
+        self.start = button(say("Start session…"), "start", self._start)
+        self.stop = button(say("Stop session…"), "stop", self._stop)
         self.word = widgets.Text(description=say("Type"), continuous_update=True)
-        self.confirm = _button(say("Confirm"), "confirm", self._confirmed, danger=True)
-        self.cancel = _button(say("Cancel"), "cancel", self._dismiss)
+        self.confirm = button(say("Confirm"), "confirm", self._confirmed, danger=True)
+        self.cancel = button(say("Cancel"), "cancel", self._dismiss)
         self.asking = widgets.HTML()
         self.word.observe(lambda change: self._fit_confirm(), "value")
         self.word.add_class("qt-word-typed")
         confirming = widgets.HBox([self.word, self.confirm, self.cancel])
-        self.confirming = _classed(widgets.VBox([self.asking, confirming]), "qt-confirm")
+        self.confirming = classed(widgets.VBox([self.asking, confirming]), "qt-confirm")
         self.confirming.layout.display = "none"
         self.confirm.disabled = True
 
         self.symbol = widgets.Dropdown(description=say("Symbol"), options=[])
         self.symbol.add_class("qt-symbol")
-        self.close = _button(say("Close position…"), "close", self._close, danger=True)
+        self.close = button(say("Close position…"), "close", self._close, danger=True)
         self.level = widgets.Text(description=say("New stop"), placeholder=say("price"))
         self.level.add_class("qt-level")
-        self.tighten = _button(say("Move stop"), "tighten", self._tighten)
+        self.tighten = button(say("Move stop"), "tighten", self._tighten)
         self.hint = widgets.HTML()
 
         names = [(limit_name(name), name) for name in SETTABLE]
         self.limit = widgets.Dropdown(description=say("Limit"), options=names)
         self.value = widgets.Text(description=say("New value"))
         self.reason = widgets.Text(description=say("Reason"), placeholder=say("needed to loosen"))
-        self.set = _button(say("Set limit"), "set-limit", self._set_limit)
+        self.set = button(say("Set limit"), "set-limit", self._set_limit)
         for name, field in (("limit", self.limit), ("value", self.value), ("reason", self.reason)):
             field.add_class(f"qt-limit-{name}")
         self.limit.observe(lambda change: self._fit_limit(), "value")
@@ -77,17 +77,17 @@ class Controls:
     # --- what stands where --------------------------------------------------------------------------------
 
     def commanding(self) -> widgets.Widget:
-        trading = _classed(widgets.Box([self.pause, self.resume, self.reduce]), "qt-buttons")
-        closing = _classed(widgets.Box([self.flatten, self.kill, self.rearm]), "qt-buttons")
-        session = _classed(widgets.Box([self.start, self.stop]), "qt-buttons")
+        trading = classed(widgets.Box([self.pause, self.resume, self.reduce]), "qt-buttons")
+        closing = classed(widgets.Box([self.flatten, self.kill, self.rearm]), "qt-buttons")
+        session = classed(widgets.Box([self.start, self.stop]), "qt-buttons")
         return widgets.VBox([trading, closing, session, self.confirming, self.notice])
 
     def positioning(self) -> widgets.Widget:
-        row = _classed(widgets.Box([self.symbol, self.level, self.tighten, self.close]), "qt-row")
+        row = classed(widgets.Box([self.symbol, self.level, self.tighten, self.close]), "qt-row")
         return widgets.VBox([row, self.hint])
 
     def limiting(self) -> widgets.Widget:
-        return _classed(widgets.Box([self.limit, self.value, self.reason, self.set]), "qt-row")
+        return classed(widgets.Box([self.limit, self.value, self.reason, self.set]), "qt-row")
 
     # --- fitting to what there is to see ------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Controls:
 
     # --- asking -------------------------------------------------------------------------------------------
 
-    def _ask(self, verb: Verb, **what: Any) -> None:
+    def ask(self, verb: Verb, **what: Any) -> None:
         try:
             self._desk.ask(verb, **what)
         except Exception as why:  # whatever it is, who pressed the button has to know
@@ -141,10 +141,8 @@ class Controls:
         _put(self.notice, f'<p class="{kind}" role="{role}">{escape(words)}</p>' if words else "")
 
     def _flatten(self) -> None:
-        self._pend(
-            Verb.FLATTEN,
-            say("Closes everything at market now ({what}). No entries until it is re-armed.", what=self._all()),
-        )
+        words = say("Closes everything at market now ({what}). No entries until it is re-armed.", what=self._all())
+        self._pend(Verb.FLATTEN, words)
 
     def _kill(self) -> None:
         words = say(
@@ -167,21 +165,18 @@ class Controls:
             value=number(held.value),
             pnl=number(held.pnl, "+,.2f"),
         )
-        self._pending = Pending(words, held.symbol, lambda: self._ask(Verb.CLOSE, symbol=held.symbol))
-        self._show_pending()
+        self.pend(words, held.symbol, lambda: self.ask(Verb.CLOSE, symbol=held.symbol))
 
     def _rearm(self) -> None:
         code, brake = (self._sight.code, self._sight.brake) if self._sight else (None, None)
         if code is None or brake is None:
             return
         words = say("Trading goes on after: {cause}. Type the code that is shown for it.", cause=brake.cause)
-        self._pending = Pending(words, code, lambda: self._ask(Verb.REARM, code=code))
-        self._show_pending()
+        self.pend(words, code, lambda: self.ask(Verb.REARM, code=code))
 
     def _start(self) -> None:
         words = say("Begins a session that goes on when this page is closed: {command}", command=self._desk.starting)
-        self._pending = Pending(words, "START", self._started)
-        self._show_pending()
+        self.pend(words, "START", self._started)
 
     def _started(self) -> None:
         try:
@@ -200,7 +195,7 @@ class Controls:
         except InvalidOperation:
             self.tell(say("{value} is no price", value=repr(self.level.value)), bad=True)
             return
-        self._ask(Verb.TIGHTEN, symbol=held.symbol, price=level)
+        self.ask(Verb.TIGHTEN, symbol=held.symbol, price=level)
         self.level.value = ""
 
     def _set_limit(self) -> None:
@@ -209,17 +204,14 @@ class Controls:
         except ValueError:
             self.tell(say("{value} is no number", value=repr(self.value.value)), bad=True)
             return
-        self._ask(Verb.LIMITS, limits={self.limit.value: value}, reason=self.reason.value.strip())
+        self.ask(Verb.LIMITS, limits={self.limit.value: value}, reason=self.reason.value.strip())
         self.value.value = self.reason.value = ""
 
     # --- the second confirmation --------------------------------------------------------------------------
 
-    def _pend(self, verb: Verb, words: str) -> None:
-        self._pending = Pending(words, verb.name, lambda: self._ask(verb))
-        self._show_pending()
-
-    def _show_pending(self) -> None:
-        assert self._pending is not None
+    def pend(self, words: str, word: str, then: Callable[[], object]) -> None:
+        """Do `then` once `word` was typed; `words` say what it does."""
+        self._pending = Pending(words, word, then)
         self.word.value = ""
         typed = say("To confirm, type {word}", word=f"<kbd>{escape(self._pending.word)}</kbd>")
         _put(self.asking, f'<p role="alert">{escape(self._pending.words)}</p><p>{typed}</p>')
@@ -240,6 +232,9 @@ class Controls:
     def _dismiss(self) -> None:
         self._pending = None
         self.confirming.layout.display = "none"
+
+    def _pend(self, verb: Verb, words: str) -> None:
+        self.pend(words, verb.name, lambda: self.ask(verb))
 
     def _held(self) -> Held | None:
         return self._sight.held(self.symbol.value) if self._sight else None
@@ -277,7 +272,7 @@ def _plain_number(text: str) -> str:
     return text.replace(",", ".")
 
 
-def _button(words: str, name: str, then: Callable[[], object], danger: bool = False) -> widgets.Button:
+def button(words: str, name: str, then: Callable[[], object], danger: bool = False) -> widgets.Button:
     made = widgets.Button(description=words)
     made.add_class(f"qt-do-{name}")
     if danger:
@@ -286,7 +281,7 @@ def _button(words: str, name: str, then: Callable[[], object], danger: bool = Fa
     return made
 
 
-def _classed(box: widgets.Widget, name: str) -> widgets.Widget:
+def classed(box: widgets.Widget, name: str) -> widgets.Widget:
     box.add_class(name)
     return box
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from qtlib.domain.commands import Command, Verb
@@ -22,6 +23,26 @@ class Outside:
     health: Mapping[str, Any] | None = None  # the session's own page
     log: tuple[Mapping[str, Any], ...] = ()  # its last lines
     error: str | None = None  # of the newest run
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A model of the registry."""
+
+    version: str
+    judged: str  # promoted · refused · not judged · damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The registry of what an account learns."""
+
+    there: tuple[Shelved, ...]  # newest first
+    champion: str  # empty: none is
+    changed: datetime | None = None  # when it became that; None: nothing ever did
+    who: str = ""
+    why: str = ""
+    before: str = ""  # to whom a rollback returns
 
 
 class Desk(Protocol):
@@ -48,6 +69,15 @@ class Desk(Protocol):
 
     def ask(self, verb: Verb, **what: Any) -> Command:
         """Leave a command for the session."""
+
+    def models(self) -> Models | None:
+        """The registry now; None: this account learns nothing."""
+
+    def promote(self, version: str) -> None:
+        """Make `version` champion, if the gate promoted it; a session hears of it at its next bar."""
+
+    def roll_back(self) -> None:
+        """Return to the champion before this one."""
 
     def start(self) -> None:
         """Begin a session that goes on when this process ends."""

@@ -18,6 +18,7 @@ from qtlib.panel.controls import Controls
 from qtlib.panel.desk import Desk
 from qtlib.panel.reader import Reader
 from qtlib.panel.sight import Sight, sight
+from qtlib.panel.teaching import Teaching
 from qtlib.report.words import say
 
 LOOK_S = 0.5
@@ -44,6 +45,7 @@ class Panel:
         self._task: asyncio.Task[None] | None = None
         self._drawn: object = None
         self.controls, self.calculator = Controls(desk), Calculator()
+        self.teaching = Teaching(desk, self.controls)
         names = ("head", "life", "figures", "positions", "orders", "limits", "refusals", "learning", "loops", "asked")
         self.parts = {name: widgets.HTML() for name in (*names, "brake", "log")}
         self.titles = {name: widgets.HTML() for name in _TITLES}
@@ -78,6 +80,7 @@ class Panel:
         for name, (title, note) in _TITLES.items():
             _put(self.titles[name], shown.heading(say(title), note(seen)))
         self.controls.show(seen)
+        self.teaching.show(seen)
         self.calculator.show(seen)
         for name, wanted in (("qt-stale", seen.stale), ("qt-lives", not seen.stale)):
             (self.widget.add_class if wanted else self.widget.remove_class)(name)
@@ -94,7 +97,8 @@ class Panel:
         self._reader.look()
         desk, outside = self._desk, self._desk.outside()
         now = datetime.now(UTC)
-        return sight(self._reader, outside, desk.account, desk.mode, desk.market, now, time.monotonic())
+        mono = time.monotonic()
+        return sight(self._reader, outside, desk.models(), desk.account, desk.mode, desk.market, now, mono)
 
     def _draw(self) -> None:
         """The pictures, where what they show has changed."""
@@ -121,7 +125,7 @@ class Panel:
         right = (
             _section("commands", titles["commands"], parts["brake"], controls.commanding(), parts["asked"]),
             _section("limits", titles["limits"], parts["limits"], controls.limiting()),
-            _section("learning", titles["learning"], parts["learning"]),
+            _section("learning", titles["learning"], parts["learning"], self.teaching.widget),
             _section("loops", titles["loops"], parts["loops"]),
         )
         below = (

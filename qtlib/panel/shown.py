@@ -3,12 +3,12 @@
 Tables are those of an exchange's screen: symbols in rows, numbers aligned right under heads that name their unit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from qtlib.domain.commands import Outcome
 from qtlib.domain.events import TradingStatus
+from qtlib.panel.markup import pairs, plain, table, tinted
 from qtlib.panel.sight import Asked, Held, Life, Sight, flat
 from qtlib.report.names import limit_name, reason_name, role_name, rule_name, status_name, verb_name
 from qtlib.report.words import UNKNOWN, age, clock, moment, number, percent, price, say, short_moment, signed
@@ -90,7 +90,7 @@ def figures(sight: Sight) -> str:
         ),
     )
     shown = "".join(
-        f'<div class="qt-card"><dt>{escape(name)}</dt><dd>{_tinted(value)}</dd>'
+        f'<div class="qt-card"><dt>{escape(name)}</dt><dd>{tinted(value)}</dd>'
         f'<dd class="qt-note">{escape(note)}</dd></div>'
         for name, value, note in cards
     )
@@ -104,7 +104,7 @@ def positions(sight: Sight) -> str:
         say("Exit plan"),
     )
     rows = [_position(row) for row in sight.positions]
-    return _table(say("Positions"), heads, rows, words={0, 1, 16}, empty=say("nothing is held"))
+    return table(say("Positions"), heads, rows, words={0, 1, 16}, empty=say("nothing is held"))
 
 
 def _position(row: Held) -> Sequence[str]:
@@ -127,11 +127,11 @@ def _position(row: Held) -> Sequence[str]:
         escape(price(row.mark)),
         escape(price(row.liquidation)),
         escape(number(row.margin)),
-        _tinted(signed(row.pnl)),
-        _tinted(percent(row.pnl_frac, sign=True)),
-        _tinted(percent(row.roi_frac, ".1f", sign=True)),
-        _tinted(number(row.r, "+.2f")),
-        _tinted(signed(row.funding)),
+        tinted(signed(row.pnl)),
+        tinted(percent(row.pnl_frac, sign=True)),
+        tinted(percent(row.roi_frac, ".1f", sign=True)),
+        tinted(number(row.r, "+.2f")),
+        tinted(signed(row.funding)),
         escape(price(row.stop)),
         escape(price(row.target) if not row.partial_taken else say("taken")),
         escape(_plan(row)),
@@ -181,7 +181,7 @@ def orders(sight: Sight) -> str:
         )
         for row in sight.orders
     ]
-    return _table(say("Working orders"), heads, rows, words={0, 1, 2, 3, 6}, empty=say("no order works"))
+    return table(say("Working orders"), heads, rows, words={0, 1, 2, 3, 6}, empty=say("no order works"))
 
 
 def limits(sight: Sight) -> str:
@@ -198,7 +198,7 @@ def limits(sight: Sight) -> str:
         )
         for row in sight.limits
     ]
-    return _table(say("Limits"), heads, rows, words={0}, empty=say("no session has said its limits yet"))
+    return table(say("Limits"), heads, rows, words={0}, empty=say("no session has said its limits yet"))
 
 
 def _bar(row: Used) -> str:
@@ -238,35 +238,50 @@ def refusals(sight: Sight) -> str:
         for row in sight.refusals
     ]
     empty = say("no candidate was refused at the last decision") if sight.decided else say("no decision was read yet")
-    return _table(say("Why no trade"), heads, rows, words={0, 1, 2}, empty=empty)
+    return table(say("Why no trade"), heads, rows, words={0, 1, 2}, empty=empty)
 
 
 def learning(sight: Sight) -> str:
     """What the session says of its learning; nothing is shown as enabled that no counter proves."""
+    rows = _registry(sight)
     page = sight.outside.health
     if page is None:
-        return _pairs([(say("Learning"), say("not known: the session shows no health page"))])
+        return pairs([*rows, (say("Learning"), say("not known: the session shows no health page"))])
     told = page.get("learning") or {}
     if not told.get("enabled"):
-        return _pairs([(say("Learning"), say("off in this session"))])
+        return pairs([*rows, (say("Learning"), say("off in this session"))])
     since, needed = told.get("samples_since_retrain"), told.get("needed")
-    rows = [
-        (say("Champion"), _plain(told.get("model_version"))),
-        (say("Samples since retrain"), f"{_plain(since)} / {_plain(needed)}"),
-        (say("Last retrain"), _plain(told.get("last_retrain"))),
-        (say("Last verdict"), _plain(told.get("last_outcome"))),
-        (say("Next due"), _plain(told.get("next_due"))),
+    rows += [
+        (say("Samples since retrain"), f"{plain(since)} / {plain(needed)}"),
+        (say("Last retrain"), say("runs now") if sight.state.learning.running else plain(told.get("last_retrain"))),
+        (say("Last verdict"), plain(told.get("last_outcome"))),
+        (say("Next due"), plain(told.get("next_due"))),
+        (say("Drift"), plain(told.get("drift"))),
     ]
-    shown = {"enabled", "model_version", "samples_since_retrain", "needed", "last_retrain", "last_outcome", "next_due"}
-    rows += [(name.replace("_", " "), _plain(value)) for name, value in told.items() if name not in shown]
-    return _pairs(rows)
+    return pairs(rows)
+
+
+def _registry(sight: Sight) -> list[tuple[str, str]]:
+    """Who is champion, who trades, and whether that is the same by now."""
+    trades, models = sight.state.learning.version, sight.models
+    rows = [(say("Trades now"), trades or say("the rule of thumb"))]
+    if models is None:
+        return rows if sight.state.learning.enabled else []
+    since = say("since {when} UTC, by {who}", when=moment(models.changed), who=models.who) if models.changed else ""
+    rows.append((say("Champion"), " · ".join(filter(None, [models.champion or say("none"), since, models.why]))))
+    if models.champion != trades and models.changed is not None:
+        waits = age(max(0.0, (sight.now - models.changed).total_seconds()))
+        rows.append((say("Taken over"), say("not yet, after {age}: a session does so at its next bar", age=waits)))
+    elif models.changed is not None:
+        rows.append((say("Taken over"), say("yes: the champion trades")))
+    return rows
 
 
 def loops(sight: Sight) -> str:
     """Each loop of the session with the age of its last sign of life, and the way to the exchange."""
     page = sight.outside.health
     if page is None:
-        return _pairs([(say("Health"), say("the session shows no health page"))])
+        return pairs([(say("Health"), say("the session shows no health page"))])
     rows = []
     for name, loop in (page.get("loops") or {}).items():
         mark = '<span class="qt-ok">✓</span>' if loop.get("ok") else f'<span class="qt-bad">✗ {say("late")}</span>'
@@ -288,7 +303,7 @@ def loops(sight: Sight) -> str:
         rows.append(
             (escape(say("last error")), f'<span class="qt-bad">{escape(str(page["last_error"]))}</span>', "", "")
         )
-    return _table(say("Loops"), (say("Loop"), "", say("Last sign"), ""), rows, words={0, 1, 3})
+    return table(say("Loops"), (say("Loop"), "", say("Last sign"), ""), rows, words={0, 1, 3})
 
 
 def asked(sight: Sight) -> str:
@@ -303,7 +318,7 @@ def asked(sight: Sight) -> str:
         for row in sight.asked[:8]
     ]
     heads = (say("Asked, UTC"), say("Command"), say("Carried out"), say("In words"))
-    return _table(say("Commands"), heads, rows, words={0, 1, 2, 3}, empty=say("nothing was asked yet"))
+    return table(say("Commands"), heads, rows, words={0, 1, 2, 3}, empty=say("nothing was asked yet"))
 
 
 def _outcome(row: Asked) -> str:
@@ -367,41 +382,3 @@ def log_note(sight: Sight) -> str:
 
 def page_note(sight: Sight) -> str:
     return say("health page") if sight.outside.health is not None else ""
-
-
-# --- markup -----------------------------------------------------------------------------------------------
-
-
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int], empty: str = "") -> str:
-    """A table of markup cells; columns `words` align left. It scrolls within itself."""
-    kinds = ['class="qt-word"' if i in words else 'class="qt-number"' for i in range(len(heads))]
-    head = "".join(
-        f'<th scope="col" {k}>{escape(h)}</th>' if h else f"<td {k}></td>" for h, k in zip(heads, kinds, strict=True)
-    )
-    body = "".join(
-        "<tr>" + "".join(f"<td {k}>{cell}</td>" for cell, k in zip(row, kinds, strict=True)) + "</tr>" for row in rows
-    )
-    if not body:
-        return f'<p class="qt-none">{escape(empty or UNKNOWN)}</p>'
-    return (
-        f'<div class="qt-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="qt-table" '
-        f'aria-label="{escape(caption)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _pairs(rows: Iterable[tuple[str, str]]) -> str:
-    shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows)
-    return f'<dl class="qt-pairs">{shown}</dl>'
-
-
-def _tinted(text: str) -> str:
-    sign = {"+": "qt-gain", "−": "qt-loss"}.get(text[:1])
-    return f'<span class="{sign}">{escape(text)}</span>' if sign else escape(text)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)

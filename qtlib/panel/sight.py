@@ -16,7 +16,7 @@ from qtlib.domain.decisions import Choice, Decision
 from qtlib.domain.events import START, CommandAnswered
 from qtlib.domain.orders import ExitPlan, Order, Role
 from qtlib.domain.state import Brake, State, Trade
-from qtlib.panel.desk import Outside
+from qtlib.panel.desk import Models, Outside
 from qtlib.panel.reader import Reader, resting
 from qtlib.rules import formulas
 from qtlib.rules.status import code
@@ -130,6 +130,7 @@ class Sight:
     code: str | None  # that lets go of the brake, while there is one that needs it
     trouble: str | None
     complete: bool
+    models: Models | None  # None: nothing is learned
 
     @property
     def known(self) -> bool:
@@ -148,7 +149,16 @@ class Sight:
         return next((row for row in self.positions if row.symbol == symbol), None)
 
 
-def sight(reader: Reader, outside: Outside, account: str, mode: str, market: str, now: datetime, mono: float) -> Sight:
+def sight(
+    reader: Reader,
+    outside: Outside,
+    models: Models | None,
+    account: str,
+    mode: str,
+    market: str,
+    now: datetime,
+    mono: float,
+) -> Sight:
     """What there is to see now: `mode` and `market` are those of the settings, until a session says its own."""
     state, past = reader.state, reader.past
     brake = state.brake
@@ -175,6 +185,7 @@ def sight(reader: Reader, outside: Outside, account: str, mode: str, market: str
         code=code(brake, now) if brake and needs_code else None,
         trouble=reader.trouble,
         complete=reader.complete,
+        models=models,
     )
 
 

@@ -22,6 +22,7 @@ _VERBS = {
     Verb.CLOSE: "Close position",
     Verb.TIGHTEN: "Move stop",
     Verb.LIMITS: "Set limit",
+    Verb.RETRAIN: "Retrain now",
     Verb.STOP: "Stop session",
 }
 _LIMITS = {
@@ -134,6 +135,14 @@ OTHERS = (
 )
 
 
+_JUDGED = {
+    "promoted": "promoted by the gate",
+    "refused": "refused by the gate",
+    "not judged": "not judged",
+    "damaged": "damaged",
+}
+
+
 def status_name(status: TradingStatus) -> str:
     return say(_STATUS[status])
 
@@ -158,6 +167,10 @@ def exit_name(name: str) -> str:
     return say(_EXITS.get(name, name.replace("_", " ")))
 
 
+def judged_name(word: str) -> str:
+    return say(_JUDGED[word])
+
+
 def key_name(by: str) -> str:
     """What P&L is added up by."""
     return say(_KEYS[by])
@@ -174,5 +187,5 @@ def cause_name(name: str) -> str:
 
 def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
-    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES, _CAUSES)
+    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES, _CAUSES, _JUDGED)
     return {words for table in tables for words in table.values()} | set(OTHERS)

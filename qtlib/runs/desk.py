@@ -12,19 +12,23 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.journal import Journal
-from qtlib.panel.desk import Outside
-from qtlib.params import resolve
+from qtlib.panel.desk import Models, Outside
+from qtlib.params import Params, resolve
 from qtlib.report.words import speak
 from qtlib.runs import atomic
 from qtlib.runs.commands import commanded, left
 from qtlib.runs.folder import DIED, HOME, RUNNING, RunFolder, RunsError, journal_location, runs, runs_root
 from qtlib.runs.health import asked
 from qtlib.runs.log import Tail
-from qtlib.runs.wiring import prices_of
+from qtlib.runs.subjects import models
+from qtlib.runs.wiring import LEARNED, prices_of
+
+if TYPE_CHECKING:
+    from qtlib.runs.registered import Registered
 
 LINES = 60  # of the log
 PANEL = "QT_PANEL"  # what `qt panel` tells the page's kernel: {"params": FILE, "overrides": [SECTION.KEY=VALUE]}
@@ -45,6 +49,7 @@ class RunsDesk:
         params = resolve(self._file, self._overrides, os.environ).params
         speak(params.report.language)
         self._account, self._mode, self._market = params.session.account, params.mode, prices_of(params)
+        self._registered = _registered(params, root)
         self._folder: RunFolder | None = None
         self._tail: Tail | None = None
         self._lines: deque[Mapping[str, Any]] = deque(maxlen=LINES)
@@ -95,6 +100,17 @@ class RunsDesk:
     def ask(self, verb: Verb, **what: Any) -> Command:
         return left(self._account, commanded(verb, **what), self._root)
 
+    def models(self) -> Models | None:
+        return self._registered.look() if self._registered else None
+
+    def promote(self, version: str) -> None:
+        if self._registered:
+            self._registered.promote(version)
+
+    def roll_back(self) -> None:
+        if self._registered:
+            self._registered.roll_back()
+
     def start(self) -> None:
         if self._newest() is not None and self.outside().run_status == RUNNING:
             raise RunsError(f"a session of account {self._account} runs already")
@@ -133,3 +149,11 @@ class RunsDesk:
         if self._tail is not None:
             self._lines.extend(self._tail.lines())
         return self._lines
+
+
+def _registered(params: Params, root: Path) -> "Registered | None":
+    if params.strategy.name != LEARNED:
+        return None
+    from qtlib.runs.registered import Registered  # noqa: PLC0415  cold start: scikit-learn, that a rule has no use for
+
+    return Registered(models(params, root))

@@ -2,21 +2,26 @@
 
 import tracemalloc
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from builders import BTC, ETH, make_bars, some_rules
+from a_model import saved
+from builders import BTC, ETH, T0, make_bars, some_rules
 
 from qtlib.domain.commands import Verb
+from qtlib.domain.learned import Learning, ModelChanged
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import Name, session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.journal import Journal
+from qtlib.learning.registry import NotJudged
 from qtlib.learning.strategies import Trend
 from qtlib.panel import Panel
-from qtlib.panel.desk import Outside
+from qtlib.panel.desk import Models, Outside, Shelved
 from qtlib.panel.reader import ANSWERS, BARS, CYCLES, FILLS, POINTS
 from qtlib.runs.commands import commanded
+from qtlib.runs.registered import Registered
 
 STRATEGY = Trend(fast=4, medium=8, slow=12, volatility_span=12)
 HISTORY = Past({"BTCUSDT": make_bars(900, seed=7, vol=0.012), "ETHUSDT": make_bars(900, seed=8, vol=0.012)})
@@ -29,7 +34,7 @@ class ADesk:
     account, mode, market, starting = "main", "sim", "a market of the test", "qt live"
 
     def __init__(self, path):
-        self.path, self.shown, self.asked = path, LIVES, []
+        self.path, self.shown, self.asked, self.shelf = path, LIVES, [], None
         self.venue = SimulatedExchange({"BTCUSDT": BTC, "ETHUSDT": ETH}, Decimal(10_000), Conduct())
 
     def trade(self, bars):
@@ -47,6 +52,18 @@ class ADesk:
     def ask(self, verb, **what):
         self.asked.append((verb, what))
         return commanded(verb, **what)
+
+    def models(self):
+        return self.shelf
+
+    def promote(self, version):
+        if version == "m2":
+            raise ValueError("the gate said no")
+        self.asked.append(("promote", version))
+        self.shelf = replace(self.shelf, champion=version, changed=datetime.now(UTC), before=self.shelf.champion)
+
+    def roll_back(self):
+        self.asked.append("roll back")
 
     def start(self):
         self.asked.append("start")
@@ -124,6 +141,86 @@ def test_what_is_dangerous_is_asked_only_once_its_word_was_typed(desk, panel):
     c.level.value = "61 250,50"
     c.tighten.click()
     assert desk.asked[2] == (Verb.TIGHTEN, {"symbol": c.symbol.value, "price": Decimal("61250.50")})
+
+
+def test_a_model_is_promoted_once_its_word_was_typed_and_it_shows_whether_the_session_has_it(desk, panel):
+    desk.trade(2)
+    panel.look()
+    assert panel.teaching.widget.layout.display == "none"  # nothing is learned here
+    shelved = (Shelved("m3", "promoted"), Shelved("m2", "refused"), Shelved("m1", "promoted"))
+    desk.shelf = Models(shelved, "m1", T0, "gate", "it earned", "")
+    panel.look()
+    t, c = panel.teaching, panel.controls
+    assert not t.promote.disabled
+    assert t.roll_back.disabled  # there was none before it
+    assert t.retrain.disabled  # this session learns nothing
+    t.model.value = "m2"
+    assert t.promote.disabled  # the gate refused it
+    t.model.value = "m3"
+    t.promote.click()
+    c.confirm.click()
+    assert desk.asked == []
+    c.word.value = "promote"
+    c.confirm.click()
+    assert desk.asked == [("promote", "m3")]
+    panel.look()
+    assert "not yet, after" in panel.parts["learning"].value
+    with Journal(desk.path, "main") as journal:
+        journal.absorb(journal.state(), [ModelChanged(T0, "m3", "h", "by hand")])
+    panel.look()
+    assert "the champion trades" in panel.parts["learning"].value
+    t.roll_back.click()
+    c.word.value = "ROLLBACK"
+    c.confirm.click()
+    assert desk.asked[-1] == "roll back"
+
+
+def test_a_promotion_that_is_refused_says_why(desk, panel):
+    desk.trade(2)
+    desk.shelf = Models((Shelved("m2", "promoted"),), "")
+    panel.look()
+    panel.teaching.promote.click()
+    panel.controls.word.value = "PROMOTE"
+    panel.controls.confirm.click()
+    assert "the gate said no" in panel.controls.notice.value
+
+
+@pytest.mark.parametrize(("mode", "at_once"), [("sim", True), ("live", False)])
+def test_a_retrain_is_asked_for_at_once_but_where_it_is_real_money(desk, panel, mode, at_once):
+    desk.trade(2)
+    desk.shelf = Models((), "")
+    panel.look()
+    seen = panel.sight
+    learns = replace(seen, mode=mode, state=seen.state.but(learning=Learning(enabled=True)))
+    panel.show(learns)
+    panel.teaching.retrain.click()
+    assert (desk.asked == [(Verb.RETRAIN, {})]) is at_once
+    if not at_once:
+        panel.controls.word.value = "RETRAIN"
+        panel.controls.confirm.click()
+    assert desk.asked == [(Verb.RETRAIN, {})]
+    running = replace(learns, state=seen.state.but(learning=Learning(enabled=True, running=True)))
+    panel.show(running)
+    assert panel.teaching.retrain.disabled
+
+
+def test_what_the_panel_shows_of_a_registry_is_what_lies_there_and_what_it_changes_is_changed(tmp_path):
+    shelf = Registered(tmp_path)
+    assert shelf.look() == Models((), "")
+    old, new = saved(tmp_path), saved(tmp_path, hours=1)
+    refused = saved(tmp_path, hours=2, ruling=None)
+    judged = {one.version: one.judged for one in shelf.look().there}
+    assert judged == {refused: "not judged", new: "promoted", old: "promoted"}
+    shelf.promote(old)
+    shelf.promote(new)
+    seen = shelf.look()
+    assert (seen.champion, seen.before, seen.why) == (new, old, "by hand, from the panel")
+    shelf.roll_back()
+    assert (shelf.look().champion, shelf.look().before) == (old, "")
+    with pytest.raises(NotJudged):
+        shelf.promote(refused)
+    (tmp_path / refused / "card.json").write_text("{}")
+    assert Registered(tmp_path).look().there[0].judged == "damaged"
 
 
 def test_a_journal_that_is_read_cannot_be_written_through_it(desk):
