@@ -10,7 +10,7 @@ live: .venv/ready  ## a session that learns, on the simulated market, through pa
 	@$(BIN)/qt live --params params/learning.yaml
 
 test: .venv/ready  ## every test that this machine has the means for
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: .venv/ready  ## JupyterLab, on a page that says where to begin
 	@$(BIN)/qt lab

@@ -22,3 +22,10 @@ def _rounding_of_its_own():
     """ccxt sets how decimals round in the thread that calls it, and leaves it so: that ends with the test."""
     with decimal.localcontext():
         yield
+
+
+def pytest_collection_modifyitems(items):
+    """Files in the opposite order: those whose tests live through whole sessions stand last in the tree, and who has
+    two workers does not want one of them to wait for the longest file at the end."""
+    place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: -place[item.path])
