@@ -41,6 +41,7 @@ from qtlib.learning.search import OBJECTIVES, SEARCHES, SweepParams
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
+from qtlib.rules.universe import UniverseParams
 
 TIMEFRAMES = {"1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400}
 TIMEFRAMES |= {"6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400}  # name -> seconds
@@ -223,8 +224,46 @@ class Universe(Section):
     symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_list)] = Field(
         ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "LINKUSDT"),
         min_length=1,
-        description="what is traded, as the venue writes it",
+        description="what is traded, as the venue writes it; with `top` these are the candidates",
     )
+    top: int | None = Field(
+        None,
+        ge=1,
+        le=500,
+        description="each UTC day the candidates with the most turnover are traded, so many; null: all [symbols]",
+    )
+    min_turnover_quote: float | None = Field(
+        None, ge=0.0, le=1e12, description="with `top`: of a member, within the 24 h before the day [quote]"
+    )
+    min_age_days: float | None = Field(
+        None, ge=0.0, le=3_650.0, description="with `top`: of a member, since its first bar [days]"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_rule_has_its_numbers(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("top") is None:
+            return raw
+        usual = {name: getattr(UniverseParams(), name) for name in _OF_A_RULE}
+        return raw | {name: usual[name] for name in _OF_A_RULE if raw.get(name) is None}
+
+    @property
+    def rule(self) -> UniverseParams | None:
+        """How a day's members are chosen; None: all symbols are traded."""
+        if self.top is None or self.min_turnover_quote is None or self.min_age_days is None:
+            return None
+        return UniverseParams(self.top, self.min_turnover_quote, self.min_age_days)
+
+    @model_validator(mode="after")
+    def _said_for_something(self) -> "Universe":
+        for name in _OF_A_RULE if self.top is None else ():
+            if getattr(self, name) is not None:
+                raise PydanticCustomError(
+                    "unused",
+                    "universe.{name} says nothing where all symbols are traded; set universe.top, or leave it out",
+                    {"name": name},
+                )
+        return self
 
     @model_validator(mode="after")
     def _once_each(self) -> "Universe":
@@ -232,6 +271,9 @@ class Universe(Section):
         if twice:
             raise PydanticCustomError("twice", "universe.symbols names {twice} twice", {"twice": ", ".join(twice)})
         return self
+
+
+_OF_A_RULE = ("min_turnover_quote", "min_age_days")
 
 
 class Strategy(Section):

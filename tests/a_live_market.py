@@ -24,10 +24,13 @@ class LiveMarket:
         return self.venue.now
 
     def step(self):
+        while self.coming and self.coming[0].ts <= self.venue.now:  # lived through, and nobody heard
+            self.coming.pop(0)
         if not self.coming:
             return 0
-        step = self.coming.pop(0)
+        step = self.coming[0]
         self.venue.advance(step)
+        self.coming.pop(0)
         for symbol, bar in step.bars.items():
             self.heard.put(BarHeard(symbol, bar))
         return 1

@@ -25,6 +25,7 @@ from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Strangers
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
+from qtlib.rules.universe import UniverseParams
 from qtlib.runs import wiring
 
 SHIPPED = sorted((Path(__file__).parents[1] / "params").glob("*.yaml"))
@@ -149,6 +150,14 @@ def test_the_backtest_has_the_numbers_of_the_session():
     sim, backtest = (resolve(SHIPPED[0].with_name(n)).params for n in ("sim.yaml", "backtest.yaml"))
     for section in ("venue", "data", "universe", "strategy", "sizing", "limits", "exits"):
         assert getattr(sim, section) == getattr(backtest, section)
+
+
+def test_a_universe_is_all_that_is_named_unless_a_rule_chooses():
+    assert resolve().params.universe.rule is None
+    chosen = resolve(overrides=["universe.top=3", "universe.min_age_days=2"]).params.universe
+    assert chosen.rule == UniverseParams(3, UniverseParams().min_turnover_quote, 2.0)
+    assert validate({"universe": chosen.model_dump(mode="json")}).universe == chosen
+    assert "set universe.top" in refused("universe.min_age_days=2")
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------

@@ -192,6 +192,11 @@ def _show_status(out: "Console", answer: Mapping[str, Any]) -> None:
         )
         columns = ("symbol", "side", "quantity", "entry_price", "price", "unrealized_quote", "protected", "opened")
         table(out, "positions", [{c: row[c] for c in columns} for row in held["positions"]])
+        if (universe := held["universe"]) is not None:
+            since = ", ".join(f"{symbol} since {ts[:16]}" for symbol, ts in universe["members"].items()) or "nobody"
+            out.print(f"universe since {universe['changed'][:16]}: {since}", highlight=False, soft_wrap=True)
+            gone = ", ".join(f"{symbol} {why.replace('_', ' ')}" for symbol, why in universe["out"].items())
+            out.print(f"  out: {gone or 'nobody'}", highlight=False, soft_wrap=True)
         for asked in held["waiting"]:
             out.print(f"{asked['command']} waits, asked by {asked['by']} at {asked['asked']}", highlight=False)
     if run is not None:

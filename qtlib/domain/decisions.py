@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ExitPlan, ExitReason
+from qtlib.domain.universe import Picked
 from qtlib.domain.values import value
 
 
@@ -41,6 +42,7 @@ class Moment(NamedTuple):
     marks: Mapping[str, float] = {}  # mark prices at `ts`, where the venue has one of its own
     doubt: str = ""  # why something may have been missed: then the venue's whole word is asked for first
     past: bool = False  # its bars closed long ago: they are learned, and not acted on
+    picked: Picked | None = None  # the universe of the day, where it has just begun
     holds_s: float = inf  # for how long its signals may be acted on, should the exchange be away just then
 
 
@@ -85,6 +87,7 @@ class Reason(Enum):
     LIMIT = "limit"  # another cap left nothing: `rule` says which
     TOO_SMALL = "too_small"  # less than the venue's smallest order
     FEE_BUDGET = "fee_budget"
+    UNIVERSE = "universe"  # it is out of the universe: `rule` says why
 
 
 class Verdict(NamedTuple):

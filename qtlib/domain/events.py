@@ -17,6 +17,7 @@ from qtlib.domain.decisions import Decision
 from qtlib.domain.learned import FeaturesSeen, ModelChanged, RetrainBegun, RetrainEnded
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus
+from qtlib.domain.universe import UniverseChanged
 from qtlib.domain.values import value
 
 START = datetime(1970, 1, 1, tzinfo=UTC)  # before the first event
@@ -43,6 +44,7 @@ class SessionOpened:
     params_hash: str
     market: str = ""  # whose prices it trades by, in words
     learns: bool = False  # whether what closes makes it train models
+    chooses: bool = False  # whether its universe is chosen anew each day; else it trades all that it names
 
     @property
     def key(self) -> str:
@@ -266,6 +268,7 @@ Event = (
     | StatusSet
     | CommandAnswered
     | LimitsSet
+    | UniverseChanged
     | FeaturesSeen
     | RetrainBegun
     | RetrainEnded

@@ -87,6 +87,7 @@ class ExitReason(Enum):
     LIQUIDATION = "liquidation"
     FLATTEN = "flatten"
     END = "end"
+    UNIVERSE = "universe"  # it dropped out of what is traded
 
 
 class OrderStatus(Enum):

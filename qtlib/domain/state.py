@@ -43,6 +43,7 @@ from qtlib.domain.events import (
 from qtlib.domain.learned import FeaturesSeen, Learning, ModelChanged, Realized, RetrainBegun, RetrainEnded
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, Fill, Order, OrderIntent, OrderStatus, Role
+from qtlib.domain.universe import UniverseChanged
 from qtlib.domain.values import changed, value
 
 
@@ -130,6 +131,7 @@ class State:
     ending: str = ""  # who asked this session to end; empty: nobody
     market: str = ""  # whose prices were traded by, in words; empty: no session said
     learning: Learning = field(default_factory=Learning)
+    universe: UniverseChanged | None = None  # the last; None: whatever is signalled may be traded
 
     @cached_property
     def equity(self) -> Decimal:
@@ -447,9 +449,14 @@ def _facts_read(state: State, event: FactsRead) -> State:
     return state.but(facts=event)
 
 
+def _universe_changed(state: State, event: UniverseChanged) -> State:
+    return state.but(universe=event)
+
+
 def _session_opened(state: State, event: SessionOpened) -> State:
     learning = replace(state.learning, enabled=event.learns)
-    return state.but(ending="", market=event.market or state.market, learning=learning)
+    universe = state.universe if event.chooses else None
+    return state.but(ending="", market=event.market or state.market, learning=learning, universe=universe)
 
 
 def _unchanged(state: State, event: SessionClosed | FeaturesSeen) -> State:
@@ -473,6 +480,7 @@ _ADVANCE: dict[type, Any] = {
     StatusSet: _status_set,
     CommandAnswered: _command_answered,
     LimitsSet: _limits_set,
+    UniverseChanged: _universe_changed,
     FeaturesSeen: _unchanged,
     RetrainBegun: _learned,
     RetrainEnded: _learned,

@@ -20,6 +20,7 @@ from qtlib.domain.decisions import Moment, Signal
 from qtlib.domain.events import START
 from qtlib.domain.market import Bar, Step
 from qtlib.domain.panel import DOUBTS, Array, Beliefs, Panel, Times, side_by_side
+from qtlib.engine.universe import Days, Universe
 
 OHLCV = ["open", "high", "low", "close", "volume"]
 
@@ -88,17 +89,24 @@ class Past:
 
 
 def replay(
-    history: History, strategy: Strategy, *, after: datetime = START, windowed: bool = False
+    history: History,
+    strategy: Strategy,
+    *,
+    after: datetime = START,
+    windowed: bool = False,
+    universe: Universe | None = None,
 ) -> Iterator[tuple[Step, Moment]]:
     """Every bar close of `history` after `after`: what the venue lives through, and what is then known.
 
     `windowed` reads beliefs as live trading does, from the last `lookback` bars at each close; else they are read
-    once over the whole past. Both are the same, row by row: strategies are held to that.
+    once over the whole past. Both are the same, row by row: strategies are held to that. With a `universe` the first
+    moment of each day brings along what was picked for it.
     """
-    believed = (_window if windowed else _whole)(panel_of(history), history, strategy)
+    panel, days = panel_of(history), Days(universe)
+    believed = (_window if windowed else _whole)(panel, history, strategy)
     for step in steps(history, after=after):
         valued = {symbol: mark.close for symbol, mark in step.marks.items()}
-        yield step, Moment(step.ts, step.bars, tuple(believed(step.ts)), valued)
+        yield step, days.opened(Moment(step.ts, step.bars, tuple(believed(step.ts)), valued), panel)
 
 
 def steps(history: History, *, after: datetime = START) -> Iterator[Step]:

@@ -24,6 +24,7 @@ from qtlib.domain.events import START
 from qtlib.domain.market import Bar
 from qtlib.domain.panel import Array, Panel, Times
 from qtlib.engine.feeds import OHLCV, Strategy, signals_of
+from qtlib.engine.universe import Days, Universe, bars_needed
 from qtlib.exchanges.port import BarHeard, ExchangeError, MarketData, RunningMarket, WaitingMarket
 
 PAUSE_S = 0.2  # before a market that could not be asked is asked again
@@ -55,6 +56,7 @@ class Subject:
     fit: Fit = _all_fit
     before: int = 0  # how many bars before the lookback `fit` reads
     reads_funding: bool = False  # whether the strategy does
+    universe: Universe | None = None  # None: all of `symbols` may be traded, always
 
 
 def stepped(
@@ -160,6 +162,8 @@ class _Windows:
         self._symbols = tuple(sorted(subject.symbols))
         self._places = {symbol: place for place, symbol in enumerate(self._symbols)}
         length = subject.strategy.lookback + subject.before
+        length = max(length, bars_needed(subject.span) if subject.universe else 0)
+        self._days = Days(subject.universe)
         self._times = np.full(length, _NEVER)
         self._values = np.full((len(OHLCV) + 1, len(self._symbols), length), np.nan)  # the bars, and funding rates
         self._newest = np.full(len(self._symbols), _NEVER)
@@ -201,7 +205,8 @@ class _Windows:
         marks = {symbol: said.mark for symbol, said in closed.items() if said.mark is not None}
         if past:
             return Moment(ts, bars, (), marks, past=True)
-        return Moment(ts, bars, tuple(self._signals(ts, sorted(closed), stale)), marks, holds_s=self.holds_s)
+        here = Moment(ts, bars, tuple(self._signals(ts, sorted(closed), stale)), marks, holds_s=self.holds_s)
+        return self._days.opened(here, Panel(self._symbols, self._times, *self._values))
 
     def _take(self, place: int, bar: Bar) -> None:
         ts = _micros(bar.ts)

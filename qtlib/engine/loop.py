@@ -35,6 +35,7 @@ from qtlib.rules.plan import plan
 from qtlib.rules.recovery import reconcile
 from qtlib.rules.rules import Rules
 from qtlib.rules.status import answer
+from qtlib.rules.universe import change
 
 ROUNDS = 12  # an entry with its protection takes three; more means that the venue keeps saying no
 LOOKS = 5  # at a venue on which something happens between two questions, before they are taken as they are
@@ -175,6 +176,8 @@ def conclusions(
             state = yield StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")
         if halt := guard(state, rules.limits):
             state = yield halt
+    if moment.picked and (changed := change(moment.picked, moment.ts, state)):
+        state = yield changed
     if moment.signals:
         decision = decide(moment, state, rules)
         state = yield DecisionMade(moment.ts, decision)

@@ -44,6 +44,7 @@ class Name:
     by: str = "engine"  # who started it: user@host
     reason: str = ""  # why limits were loosened, where they were
     learns: bool = False
+    chooses: bool = False  # its universe, anew each day
 
 
 class Loosened(Exception):
@@ -74,7 +75,14 @@ def session(
     now = journal.now()
     limits = limits_set(state, rules.limits, name, now)
     opened = SessionOpened(
-        state.ts, name.session_id, name.run_id, name.mode, name.params_hash, name.market, name.learns
+        state.ts,
+        name.session_id,
+        name.run_id,
+        name.mode,
+        name.params_hash,
+        name.market,
+        name.learns,
+        name.chooses,
     )
     rules = replace(rules, limits=in_force(asked_for(rules.limits, state.limits), state.limits, now))
     facts = FactsRead(state.ts, name.run_id, rules.instruments, dict.fromkeys(rules.instruments, rules.sizing.leverage))

@@ -2,7 +2,7 @@
 
 from qtlib.market.market import BadData, Market, aggregate
 from qtlib.market.quality import Finding, Severity, check
-from qtlib.market.reading import read
+from qtlib.market.reading import first_closes, read
 from qtlib.market.store import Store
 
-__all__ = ["BadData", "Finding", "Market", "Severity", "Store", "aggregate", "check", "read"]
+__all__ = ["BadData", "Finding", "Market", "Severity", "Store", "aggregate", "check", "first_closes", "read"]

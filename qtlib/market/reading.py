@@ -16,7 +16,7 @@ from qtlib.market.market import REFILL, BadData, Market, aggregate
 from qtlib.market.names import FUNDING, MARKS, Name
 from qtlib.market.quality import COLUMNS
 from qtlib.market.series import Period, Rows, Series
-from qtlib.market.timeframes import MINUTE, Micros, among, length_of, micros_at, micros_in, micros_of
+from qtlib.market.timeframes import MINUTE, Micros, among, datetime_at, length_of, micros_at, micros_in, micros_of
 
 
 def read(
@@ -29,16 +29,23 @@ def read(
     finer_timeframe: str | None = None,
     allow_gaps: bool = False,
     refill: int = REFILL,
+    absent_ok: bool = False,
 ) -> Market:
     """The bars in the folder `path` that open at or after `start` and close by `end`, checked, or `BadData`.
 
     Mark prices of the same timeframe and funding come along where there are any; what stands in for the rest is in
     the market's notes. With `allow_gaps` a gap is no refusal: bars after it are not `usable` until `refill` of them
-    stand in a row. `finer_timeframe` adds the shorter bars inside, where there are some.
+    stand in a row. `finer_timeframe` adds the shorter bars inside, where there are some. With `absent_ok` a symbol that
+    has no bars then is left out, with a note.
     """
     folder, span = Path(path), micros_of(timeframe)
     period = Period(None if start is None else micros_at(start), None if end is None else micros_at(end))
-    found = {symbol: _bars(Series(folder, str(Name(symbol, timeframe))), span, period) for symbol in symbols}
+    asked = {symbol: Series(folder, str(Name(symbol, timeframe))) for symbol in symbols}
+    there = [symbol for symbol, series in asked.items() if not absent_ok or _has_some(series, span, period)]
+    found = {symbol: _bars(asked[symbol], span, period) for symbol in there or symbols}
+    absent = [
+        f"{symbol}: it has no bars of {timeframe} {period}, and is left out" for symbol in asked if symbol not in found
+    ]
     bars = {symbol: its.frame for symbol, its in found.items()}
     marks, rates = {}, {}
     for symbol, frame in bars.items():
@@ -66,8 +73,20 @@ def read(
         refill=refill,
         until=end,
         finer=finer,
-        notes=(*late, *notes),
+        notes=(*absent, *late, *notes),
     )
+
+
+def first_closes(path: str | Path, symbols: Sequence[str], timeframe: str) -> dict[str, datetime]:
+    """When the first bar of each symbol in the folder closed; without those of which it has none."""
+    found = {}
+    for symbol in symbols:
+        series = Series(Path(path), str(Name(symbol, timeframe)))
+        if series.exists():
+            rows, _ = series.load(())
+            if len(rows):
+                found[symbol] = datetime_at(int(rows.times.min()) + micros_of(timeframe))
+    return found
 
 
 # --- below ------------------------------------------------------------------------------------------------
@@ -98,6 +117,13 @@ def _bars(series: Series, span: int, period: Period, required: bool = True) -> _
         there = f"its bars open {Period(int(held.times.min()), int(held.times.max()))}" if len(held) else "it is empty"
         raise BadData(f"{series.shown} has no bars {period}; {there}")
     return _Found(series.shown, rows.frame(forward=span), label.source, label.simulated)
+
+
+def _has_some(series: Series, span: int, period: Period) -> bool:
+    if not series.exists():
+        return False
+    rows, _ = series.load((), Period(period.start, None if period.end is None else period.end - span))
+    return len(rows) > 0
 
 
 def _rates(series: Series, opened: int, closed: int) -> _Found:

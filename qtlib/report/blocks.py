@@ -120,6 +120,20 @@ def refusals_table(tables: Tables) -> Html:
     return table(caption, (say("Reason"), *counts.columns, say("All")), rows, words={0})
 
 
+def universe_table(tables: Tables) -> Html:
+    """Who may be traded at the end, since when, and why the other candidates may not."""
+    universe = tables.state.universe
+    if universe is None:
+        return Html(f"<p>{say('Every symbol that the settings name may be traded.')}</p>")
+    members = [(symbol, moment(since), "") for symbol, since in sorted(universe.members.items())]
+    others = [(symbol, UNKNOWN, rule_name(why)) for symbol, why in sorted(universe.out.items())]
+    caption = say(
+        "The universe since {when}: {count} symbols are in", when=moment(universe.ts), count=_count(len(members))
+    )
+    heads = (say("Symbol"), say("In since [UTC]"), say("Why not"))
+    return table(caption, heads, [*members, *others], words={0, 1, 2})
+
+
 def limits_table(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> Html:
     """How near the limits came: at the end, and at their nearest."""
     s, account = tables.summary, tables.state.account

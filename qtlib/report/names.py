@@ -5,6 +5,7 @@ A name that has no words here yet is itself, with blanks.
 
 from qtlib.domain.commands import Verb
 from qtlib.domain.events import TradingStatus
+from qtlib.domain.universe import LOW_TURNOVER, NO_CANDIDATE, NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG
 from qtlib.report.words import say
 
 _STATUS = {
@@ -67,6 +68,7 @@ _REASONS = {
     "limit": "a limit left nothing",
     "too_small": "less than the smallest order",
     "fee_budget": "the day's fee budget is spent",
+    "universe": "out of the universe",
 }
 _EXITS = {
     "stop_loss": "stop",
@@ -78,6 +80,15 @@ _EXITS = {
     "liquidation": "liquidation",
     "flatten": "flatten",
     "end": "end of the bars",
+    "universe": "dropped out of the universe",
+}
+_OUT = {
+    NOT_LISTED: "not listed",
+    TOO_YOUNG: "listed for too short a time",
+    NOT_TRADED: "not traded for a day",
+    LOW_TURNOVER: "too little turnover",
+    OUTRANKED: "others have more turnover",
+    NO_CANDIDATE: "no longer named in the settings",
 }
 _KEYS = {"symbol": "symbol", "exit_reason": "exit reason", "hour": "hour of exit [UTC]"}
 _ROLES = {
@@ -156,7 +167,7 @@ def limit_name(name: str) -> str:
 
 
 def rule_name(name: str) -> str:
-    return say(_RULES.get(name, name.replace("_", " ")))
+    return say((_RULES | _OUT).get(name, name.replace("_", " ")))
 
 
 def reason_name(name: str) -> str:
@@ -187,5 +198,5 @@ def cause_name(name: str) -> str:
 
 def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
-    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _KEYS, _ROLES, _CAUSES, _JUDGED)
+    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED)
     return {words for table in tables for words in table.values()} | set(OTHERS)

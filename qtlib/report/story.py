@@ -35,6 +35,7 @@ from qtlib.domain.events import (
 from qtlib.domain.learned import ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
 from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import State
+from qtlib.domain.universe import UniverseChanged
 
 
 def tell(
@@ -67,7 +68,7 @@ def tell(
         case StatusSet() | CommandAnswered() | LimitsSet():
             return _set(before, event)
         case _:
-            return _learned(event)
+            return _chosen(before, event)
 
 
 def profit_line(position: Position, price: Decimal) -> str:
@@ -102,8 +103,11 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
     ]
 
 
-def _learned(event: Event) -> list[str]:
+def _chosen(before: State, event: Event) -> list[str]:
+    """Who trades from now on, and who believes."""
     match event:
+        case UniverseChanged():
+            return [_universe(before, event)]
         case RetrainBegun():
             return [f"🎓 Retrain {event.number} begins beside the session: {event.cause}"]
         case ModelChanged():
@@ -283,6 +287,16 @@ def _set(before: State, event: StatusSet | CommandAnswered | LimitsSet) -> list[
     command = event.command
     took = f"{(event.answered - command.asked).total_seconds():.1f} s"
     return [f"🚦 {command.verb.value}, asked by {command.by}: {event.outcome.value} after {took}: {event.words}"]
+
+
+def _universe(before: State, event: UniverseChanged) -> str:
+    known = before.universe.members if before.universe else {}
+    new = [symbol for symbol in event.members if symbol not in known]
+    gone = [f"{symbol} ({event.out[symbol].replace('_', ' ')})" for symbol in known if symbol in event.out]
+    moved = [f"new: {', '.join(new)}"] if new else []
+    moved += [f"out: {', '.join(gone)}"] if gone else []
+    members = ", ".join(event.members) or "nobody"
+    return f"🌐 Universe of {len(event.members)}: {members}; {'; '.join(moved) or 'nobody came or went'}"
 
 
 # --- words ------------------------------------------------------------------------------------------------

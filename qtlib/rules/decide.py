@@ -1,8 +1,9 @@
 """From a moment and a state to a decision: what to enter, what to leave, and why not the rest.
 
-Exits are judged first and never limited. Entries are made in this order: how it would be left (the bracket), how
-large it should be (from the bracket), how large it may be (the caps), in whole lots. The largest are served first,
-and each one served is counted before the next is judged. Every signal ends in exactly one verdict.
+Exits are judged first and never limited; what is out of the universe is left, signal or not. Entries are made in
+this order: how it would be left (the bracket), how large it should be (from the bracket), how large it may be (the
+caps), in whole lots. The largest are served first, and each one served is counted before the next is judged. Every
+signal ends in exactly one verdict.
 """
 
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from qtlib.rules import limits
 from qtlib.rules.rules import Rules
 from qtlib.rules.sizing import size
 from qtlib.rules.tpsl import exit_plan, vet
+from qtlib.rules.universe import why_out
 
 
 class Candidate(NamedTuple):
@@ -41,7 +43,11 @@ def decide(moment: Moment, state: State, rules: Rules) -> Decision:
             continue
         verdicts.append(judged)
         if judged.choice is Choice.EXIT:
-            targets[signal.symbol] = Target(signal.symbol, ZERO, reason=ExitReason.SIGNAL, ts=moment.ts)
+            reason = ExitReason.UNIVERSE if judged.reason is Reason.UNIVERSE else ExitReason.SIGNAL
+            targets[signal.symbol] = Target(signal.symbol, ZERO, reason=reason, ts=moment.ts)
+    for verdict in _silent_and_out(moment, state):
+        verdicts.append(verdict)
+        targets[verdict.symbol] = Target(verdict.symbol, ZERO, reason=ExitReason.UNIVERSE, ts=moment.ts)
 
     if candidates:
         book = limits.committed(state)
@@ -59,6 +65,8 @@ def _judge(signal: Signal, state: State, rules: Rules) -> Candidate | Verdict:
     """What `signal` deserves before any limit is asked."""
     symbol, confidence, score = signal.symbol, signal.confidence, signal.score
     position = state.account.positions.get(symbol)
+    if state.universe and (out := why_out(symbol, state)):
+        return _verdict(signal, Choice.EXIT if position else Choice.REFUSED, Reason.UNIVERSE, out)
     if signal.fault:
         return _verdict(signal, Choice.HOLD if position else Choice.REFUSED, Reason.NO_SIGNAL, signal.fault)
     sure = confidence >= rules.sizing.confidence_threshold
@@ -83,6 +91,15 @@ def _judge(signal: Signal, state: State, rules: Rules) -> Candidate | Verdict:
         return _verdict(signal, Choice.REFUSED, reason)
     wanted = size(signal, exits, float(state.equity), rules.sizing, rules.exits)
     return Candidate(signal, instrument, exits, wanted)
+
+
+def _silent_and_out(moment: Moment, state: State) -> list[Verdict]:
+    """An exit for each position that is out of the universe, and of which nothing is signalled any more."""
+    if state.universe is None:
+        return []
+    heard = {signal.symbol for signal in moment.signals}
+    held = [(symbol, why_out(symbol, state)) for symbol in state.account.positions if symbol not in heard]
+    return [Verdict(symbol, Choice.EXIT, Reason.UNIVERSE, out) for symbol, out in held if out]
 
 
 def _allow(candidate: Candidate, book: limits.Book, state: State, rules: Rules) -> tuple[Target | None, Verdict]:

@@ -23,6 +23,7 @@ from qtlib.runs import columns, wiring
 from qtlib.runs.run import Run
 
 COMPILED, EVENT = "compiled", "event"
+CHOSEN = "its universe is chosen anew each day"  # which the compiled engine does not do
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +55,8 @@ def backtested(
     asked, why = run.params.session, ""
     if asked.engine == COMPILED:
         try:
+            if run.params.universe.rule:
+                raise compiled.Undecided(CHOSEN)
             return _compiled(run, market, strategy, rules, venue, after, leaks)
         except compiled.Undecided as undecided:
             why = str(undecided)
@@ -89,7 +92,7 @@ def _by_event_loop(
 ) -> Tables:
     journal = MemoryJournal()
     session(
-        lived(venue, replay(market, strategy, after=after)),
+        lived(venue, replay(market, strategy, after=after, universe=wiring.universe(run.params, market))),
         rules,
         venue,
         journal,

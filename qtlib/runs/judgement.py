@@ -81,7 +81,8 @@ def trade(lesson: Lesson, study: Study, name: str, strategy: Strategy) -> Stretc
     venue, journal = wiring.venue(lesson.params, listed), MemoryJournal()
     times = lesson.panel.times
     after = datetime_at(int(times[study.begins - 1]))
-    session(lived(venue, replay(lesson.market, strategy, after=after)), lesson.rules, venue, journal, close_at_end=True)
+    replayed = replay(lesson.market, strategy, after=after, universe=wiring.universe(lesson.params, lesson.market))
+    session(lived(venue, replayed), lesson.rules, venue, journal, close_at_end=True)
     events = [event for _, event in journal.events()]
     books = tables(events)
     first, last = int(times[study.begins]) // DAY_US, int(times[-1]) // DAY_US

@@ -112,7 +112,15 @@ def history(run: Run) -> Market:
         assert data.path is not None  # the settings were checked
         end = until or data.end
         start = None if end is None else end - bars * length_of(data.timeframe)
-        return read(data.path, params.universe.symbols, data.timeframe, start, end, allow_gaps=data.allow_gaps)
+        return read(
+            data.path,
+            params.universe.symbols,
+            data.timeframe,
+            start,
+            end,
+            allow_gaps=data.allow_gaps,
+            absent_ok=params.universe.rule is not None,
+        )
     return _asked(run, bars)
 
 
@@ -121,6 +129,7 @@ def _asked(run: Run, bars: int) -> Market:
     params = run.params
     symbols, timeframe = params.universe.symbols, params.data.timeframe
     with exchange(params, run.folder.root) as venue:
+        symbols = venue.trading(symbols) if params.universe.rule else symbols
         told = venue.bars(symbols, timeframe, bars)
         since = venue.now - bars * length_of(timeframe) - timedelta(days=1)
         rates = venue.funding(symbols, since)

@@ -18,8 +18,10 @@ from qtlib.engine.auditor import PERIOD_S, Auditor
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.health import Link
 from qtlib.engine.live import Subject, single_pass, stepped, streamed
+from qtlib.engine.universe import Universe
 from qtlib.exchanges.binance.adapter import SETTLE_S, Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
+from qtlib.market import first_closes
 from qtlib.market.quality import OUTAGE, fit
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params
@@ -46,17 +48,18 @@ def exchange(params: Params, root: Path | None = None) -> Binance:
     return open_exchange(mode, params.universe.symbols, url=url, settle_s=settle_s, in_turn=_waits(params))
 
 
-def symbols(params: Params, start: State) -> list[str]:
-    """What facts are needed of: what is traded, and what is held."""
-    return sorted({*params.universe.symbols, *start.account.positions})
+def symbols(params: Params, start: State, exchange: Binance) -> list[str]:
+    """What facts are needed of: what is traded, and what is held. A candidate that the venue does not list is none."""
+    named = params.universe.symbols
+    return sorted({*(exchange.trading(named) if params.universe.rule else named), *start.account.positions})
 
 
 def moments(
-    run: Run, exchange: Binance, strategy: Strategy, after: datetime, auditor: Auditor, health: Health
+    run: Run, exchange: Binance, strategy: Strategy, rules: Rules, after: datetime, auditor: Auditor, health: Health
 ) -> Iterator[Moment]:
     """What is known at each close of a bar after `after`, as the session's venue tells it."""
     params = run.params
-    timeframe, names = params.data.timeframe, params.universe.symbols
+    timeframe, names = params.data.timeframe, tuple(s for s in params.universe.symbols if s in rules.instruments)
     span, may_trade = length_of(timeframe), partial(fit, timeframe=timeframe, refill=strategy.lookback)
     funding = getattr(strategy, "reads_funding", False)
     subject = Subject(
@@ -67,6 +70,7 @@ def moments(
         may_trade,
         before=OUTAGE - 1,
         reads_funding=funding,
+        universe=_universe(params, exchange, names),
     )
     if _waits(params):
         return stepped(exchange, subject, after, lambda: auditor.settled)
@@ -121,6 +125,18 @@ def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _universe(params: Params, exchange: Binance, names: tuple[str, ...]) -> Universe | None:
+    rule, candidates = params.universe.rule, params.universe.symbols
+    if rule is None:
+        return None
+    data = params.data
+    if (
+        params.mode == Mode.SIM.value and data.path is not None
+    ):  # our own venue knows no bars before the first it serves
+        return Universe(candidates, rule, first_closes(data.path, names, data.timeframe))
+    return Universe(candidates, rule, exchange.first_closes(names, data.timeframe))
 
 
 def _waits(params: Params) -> bool:

@@ -63,7 +63,20 @@ def _journal(where: str | Path, account: str) -> dict[str, Any] | None:
         "equity_quote": float(state.equity),
         "cash_quote": float(state.account.cash),
         "positions": [_position(state, symbol) for symbol in state.account.positions],
+        "universe": _universe(state),
         "figures": _figures(state),
+    }
+
+
+def _universe(state: State) -> dict[str, Any] | None:
+    """Who may be traded, since when, and why others may not; None: all that the settings name."""
+    universe = state.universe
+    if universe is None:
+        return None
+    return {
+        "changed": universe.ts.isoformat(),
+        "members": {symbol: since.isoformat() for symbol, since in sorted(universe.members.items())},
+        "out": dict(sorted(universe.out.items())),
     }
 
 

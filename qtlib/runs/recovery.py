@@ -32,7 +32,7 @@ def recovery(resolved: Resolved, *, act: bool) -> dict[str, Any]:
     ):
         start = journal.state()
         insist_on_market(start, wiring.prices_of(params))
-        rules = wiring.rules(params, exchange.instruments(live.symbols(params, start)))
+        rules = wiring.rules(params, exchange.instruments(live.symbols(params, start, exchange)))
         found = foresee(rules, exchange, journal)
         if act and found:
             _carry_out(resolved, rules, exchange, journal)

@@ -1,8 +1,9 @@
 """A session's journal, lived through again: by the backtest's loop, over the same bars, in a venue of our own.
 
 From the journal comes what no backtest could know: which stretches there were, with the settings that their records
-have, which model believed when, what people asked for. All else is done again: beliefs, decisions, orders, fills. What
-venue and market are like is the replay's to say (`World`); without a word of it they are as the settings have them.
+have, which model believed when, which universe was chosen, what people asked for. All else is done again: beliefs,
+decisions, orders, fills. What venue and market are like is the replay's to say (`World`); without a word of it they are
+as the settings have them.
 """
 
 from collections import deque
@@ -33,6 +34,7 @@ from qtlib.domain.events import (
 from qtlib.domain.learned import ModelChanged, RetrainBegun, RetrainEnded
 from qtlib.domain.market import Instrument, Step
 from qtlib.domain.state import State
+from qtlib.domain.universe import Picked, UniverseChanged
 from qtlib.engine.feeds import History, Past, Strategy, lived, replay
 from qtlib.engine.session import Name, session
 from qtlib.exchanges.port import ExchangeError
@@ -161,6 +163,7 @@ def scenes(events: Sequence[Event], root: Path, given: Params) -> list[Scene]:
     if not found:
         raise RunsError("the journal has no bar yet: there is nothing to replay")
     last = found[-1].closes[-1]
+    picked = {e.ts: Picked(e.ts, tuple(e.members), e.out) for e in events if isinstance(e, UniverseChanged)}
     heard: History | None = None
     made = []
     for stretch in found:
@@ -171,7 +174,7 @@ def scenes(events: Sequence[Event], root: Path, given: Params) -> list[Scene]:
             market = wiring.market(given)
         else:
             market = heard = heard or _heard(events)
-        moments = _moments(stretch, market, params, root)
+        moments = [(s, m._replace(picked=picked.get(m.ts))) for s, m in _moments(stretch, market, params, root)]
         first = min(stretch.decided, default=stretch.closes[-1])
         pairs = [(s, m if s.ts >= first else m._replace(signals=())) for s, m in moments]
         asked = [(s, m if s.ts in stretch.decided else m._replace(signals=())) for s, m in moments]
@@ -198,7 +201,14 @@ def relive(played: Sequence[Scene], world: World = AS_SET) -> MemoryJournal:
             wiring.rules(scene.params, scene.listed),
             exchange,
             journal,
-            name=Name(opened.session_id, opened.run_id, opened.mode, opened.params_hash, reason="lived through again"),
+            name=Name(
+                opened.session_id,
+                opened.run_id,
+                opened.mode,
+                opened.params_hash,
+                reason="lived through again",
+                chooses=opened.chooses,
+            ),
             close_at_end=stretch.closed_at_end,
             watch=_Retold(stretch.told),
             misgivings=stretch.misgivings,

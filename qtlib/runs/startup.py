@@ -73,7 +73,20 @@ def _steps(subject: _Subject) -> Iterator[Finding]:
 
 def _settings(subject: _Subject) -> str:
     params = subject.run.params
-    return f"mode {params.mode}, settings {params.hash()[:12]}, {len(params.universe.symbols)} symbols"
+    return f"mode {params.mode}, settings {params.hash()[:12]}, {_traded(subject)}"
+
+
+def _traded(subject: _Subject) -> str:
+    universe = subject.run.params.universe
+    if universe.rule is None:
+        return f"{len(universe.symbols)} symbols"
+    there = len(_symbols(subject))
+    return f"the {universe.top} with the most turnover each day, of {there} that trade of {len(universe.symbols)} named"
+
+
+def _symbols(subject: _Subject) -> tuple[str, ...]:
+    """What is named in the settings, and listed."""
+    return tuple(s for s in subject.run.params.universe.symbols if s in subject.rules.instruments)
 
 
 def _journal(subject: _Subject) -> str:
@@ -84,7 +97,7 @@ def _journal(subject: _Subject) -> str:
 def _strategy(subject: _Subject) -> str:
     """It is loaded, and believes something about the newest bars."""
     data, strategy = subject.run.params.data, subject.strategy
-    symbols = subject.run.params.universe.symbols
+    symbols = _symbols(subject)
     bars = subject.exchange.bars(symbols, data.timeframe, strategy.lookback)
     told = {symbol: wiring.frame(of) for symbol, of in bars.items() if of}
     panel = panel_of(Past(told))
@@ -103,7 +116,7 @@ def _strategy(subject: _Subject) -> str:
 def _venue(subject: _Subject) -> Iterator[Finding]:
     """What the exchange itself finds out, a step at a time."""
     params = subject.run.params
-    for found in subject.exchange.preflight(params.universe.symbols, params.sizing.leverage, params.venue.margin_mode):
+    for found in subject.exchange.preflight(_symbols(subject), params.sizing.leverage, params.venue.margin_mode):
         yield found._replace(step=f"venue, {found.step}")
 
 

@@ -19,12 +19,13 @@ from qtlib.domain.state import State
 from qtlib.engine.feeds import OHLCV, Strategy
 from qtlib.engine.loop import Watch
 from qtlib.engine.session import Name
+from qtlib.engine.universe import Universe
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
 from qtlib.journal import Journal, Lease
 from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet
 from qtlib.learning.strategies import STRATEGIES, Trend
-from qtlib.market import Market, read
+from qtlib.market import Market, first_closes, read
 from qtlib.market.simulated import LISTINGS, SimulatedMarket, simulate
 from qtlib.market.timeframes import datetime_at, micros_at, micros_in, micros_of
 from qtlib.params import Params, SettingsError
@@ -96,11 +97,24 @@ def market(params: Params, after: datetime = START) -> Market:
             finer_timeframe=data.finer_timeframe,
             allow_gaps=data.allow_gaps,
             refill=refill,
+            absent_ok=params.universe.rule is not None,
         )
     kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked
     return simulate(kind, bars=max(passed, data.history) + data.bars, refill=refill)
+
+
+def universe(params: Params, market: Market) -> Universe | None:
+    """Who is chosen from each day of a replay of `market`; None: all of it is traded."""
+    rule, names, data = params.universe.rule, params.universe.symbols, params.data
+    if rule is None:
+        return None
+    if data.path is None:  # the simulated market's symbols are as old as it is
+        listed = {symbol: datetime_at(int(micros_in(frame.index)[0])) for symbol, frame in market.bars.items()}
+    else:
+        listed = first_closes(data.path, names, data.timeframe)
+    return Universe(names, rule, listed)
 
 
 def begins(params: Params, market: Market) -> datetime:
@@ -192,7 +206,15 @@ def name(run: Run) -> Name:
     """What this run is called in the journal."""
     p = run.params
     return Name(
-        p.session.account, run.run_id, p.mode, p.hash(), prices_of(p), actor(), p.session.reason or "", _learns(p)
+        p.session.account,
+        run.run_id,
+        p.mode,
+        p.hash(),
+        prices_of(p),
+        actor(),
+        p.session.reason or "",
+        learns=_learns(p),
+        chooses=p.universe.rule is not None,
     )
 
 

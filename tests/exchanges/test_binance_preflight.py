@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from a_liar import lying
 from a_served_venue import LISTED, SYMBOLS, served
-from builders import T0
+from builders import HOUR, T0
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,3 +162,21 @@ def test_the_stop_that_is_tried_out_is_far_off_and_just_large_enough(mark, symbo
         stop.quantity - instrument.lot < Decimal(float(instrument.min_notional) / mark)
         or stop.quantity == instrument.lot
     )
+
+
+def test_candidates_are_those_that_trade_now_and_are_as_old_as_their_first_bar(venue):
+    def settling(said):
+        return {
+            **said,
+            "symbols": [
+                {**row, "status": "SETTLING"} if row["symbol"] == "ETHUSDT" else row for row in said["symbols"]
+            ],
+        }
+
+    with (
+        lying(venue.url, {("GET", "/fapi/v1/exchangeInfo"): settling}) as url,
+        open_exchange(Mode.SIM, url=url) as ours,
+    ):
+        assert ours.trading(("NEWUSDT", *reversed(SYMBOLS))) == ("BTCUSDT",)
+        assert ours.first_closes(SYMBOLS, "1h") == dict.fromkeys(SYMBOLS, T0 + HOUR)
+        assert ours.first_closes(SYMBOLS, "1d") == dict.fromkeys(SYMBOLS, T0 + 24 * HOUR)

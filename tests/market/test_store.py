@@ -12,7 +12,7 @@ import pytest
 from builders import HOUR, T0, make_bars
 from market_data import folder as real_data
 
-from qtlib.market import BadData, Market, Store, aggregate, read
+from qtlib.market import BadData, Market, Store, aggregate, first_closes, read
 from qtlib.market.simulated import SimulatedMarket, simulate
 
 
@@ -99,6 +99,16 @@ def test_a_period_holds_the_bars_that_open_and_close_within_it(store):
 def test_a_symbol_that_begins_later_than_asked_is_noted(store):
     store.write(a_market())
     assert read(store.folder, ["BTCUSDT"], "1h", "2025-12-01").notes == ("BTCUSDT: its bars begin at 2026-01-01 01:00",)
+
+
+def test_a_candidate_without_bars_in_the_period_is_left_out_with_a_note_where_that_is_asked_for(store):
+    store.write(a_market())
+    market = read(store.folder, ["BTCUSDT", "XRPUSDT"], "1h", absent_ok=True)
+    assert market.symbols == ("BTCUSDT",)
+    assert "XRPUSDT: it has no bars of 1h between the beginning and the end, and is left out" in market.notes
+    with pytest.raises(BadData, match="has no bars between"):
+        read(store.folder, ["BTCUSDT"], "1h", "2030-01-01", absent_ok=True)
+    assert first_closes(store.folder, ["BTCUSDT", "XRPUSDT"], "1h") == {"BTCUSDT": T0 + HOUR}
 
 
 def test_funding_is_on_the_minute(store):

@@ -107,6 +107,14 @@ class Binance:
         """As the venue lists them now; Refused, with the reasons, if one can't be traded or read."""
         return self._ask(listings.instruments(self._client, symbols))
 
+    def trading(self, symbols: Iterable[str]) -> tuple[str, ...]:
+        """Those of `symbols` that trade now."""
+        return self._ask(listings.trading(self._client, symbols))
+
+    def first_closes(self, symbols: Iterable[str], timeframe: str) -> Mapping[str, datetime]:
+        """When the first bar of each symbol closed; without those of which none has."""
+        return self._ask(self._first_closes(tuple(symbols), timeframe))
+
     def bars(self, symbols: Iterable[str], timeframe: str, count: int) -> Mapping[str, list[Bar]]:
         """The last `count` closed bars of each symbol, oldest first."""
         return self._ask(self._bars(tuple(symbols), timeframe, count, marks=False))
@@ -233,6 +241,12 @@ class Binance:
         now = await self._account.now()
         asked = (listings.bars(self._client, symbol, timeframe, count, now, marks=marks) for symbol in symbols)
         return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
+
+    async def _first_closes(self, symbols: tuple[str, ...], timeframe: str) -> Mapping[str, datetime]:
+        now = await self._account.now()
+        asked = (listings.first_close(self._client, symbol, timeframe, now) for symbol in symbols)
+        closes = zip(symbols, await asyncio.gather(*asked), strict=True)
+        return {symbol: close for symbol, close in closes if close is not None}
 
     async def _funding(self, symbols: tuple[str, ...], since: datetime) -> Mapping[str, list[Settled]]:
         asked = (listings.funding(self._client, symbol, since) for symbol in symbols)

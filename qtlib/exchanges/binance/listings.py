@@ -41,6 +41,19 @@ async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instr
     }
 
 
+async def trading(client: Client, symbols: Iterable[str]) -> tuple[str, ...]:
+    """Those of `symbols` that trade now as perpetuals, in their order."""
+    listed = {row["symbol"]: row for row in (await client.fapiPublicGetExchangeInfo())["symbols"]}
+    return tuple(symbol for symbol in symbols if not _unlisted(symbol, listed))
+
+
+async def first_close(client: Client, symbol: str, timeframe: str, now: datetime) -> datetime | None:
+    """When the first bar of `symbol` that the venue knows closed; None: none has yet."""
+    rows = await client.fapiPublicGetKlines({"symbol": symbol, "interval": timeframe, "limit": "1", "startTime": "0"})
+    closes = [bar.ts for bar in map(words.bar_of, rows) if bar.ts <= now]
+    return closes[0] if closes else None
+
+
 async def bars(
     client: Client, symbol: str, timeframe: str, count: int, now: datetime, *, marks: bool = False
 ) -> list[Bar]:
@@ -134,6 +147,12 @@ async def _fees(client: Client, symbol: str) -> Document:
 
 def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, Any]) -> str:
     """Why `symbol` can't be traded; empty if it can."""
+    if why := _unlisted(symbol, listed):
+        return why
+    return "" if brackets.get(symbol) else f"{symbol} has no margin brackets"
+
+
+def _unlisted(symbol: str, listed: Mapping[str, Document]) -> str:
     said = listed.get(symbol)
     if said is None:
         return f"{symbol} is not listed"
@@ -141,4 +160,4 @@ def _unfit(symbol: str, listed: Mapping[str, Document], brackets: Mapping[str, A
         return f"{symbol} is {said['status']}, not TRADING"
     if (said["contractType"], said["marginAsset"]) != ("PERPETUAL", words.QUOTE):
         return f"{symbol} is {said['contractType']} in {said['marginAsset']}, not a perpetual in {words.QUOTE}"
-    return "" if brackets.get(symbol) else f"{symbol} has no margin brackets"
+    return ""

@@ -27,7 +27,7 @@ from qtlib.market.quality import usable
 from qtlib.params import Params, SettingsError, validate
 from qtlib.report.tables import tables
 from qtlib.runs import wiring
-from qtlib.runs.backtested import COMPILED
+from qtlib.runs.backtested import CHOSEN, COMPILED
 from qtlib.runs.folder import RunsError
 from qtlib.runs.sweep import figures
 from qtlib.runs.sweep.trial import FAILED, OK, REFUSED, Array, Result, Stretch, Task, bars_of, changed, digest
@@ -103,6 +103,8 @@ class Bench:
         if params.session.engine == COMPILED:
             mind = digest([bars_of(plain), plain["strategy"], plain["learning"], on.refill, str(root)])
             try:
+                if params.universe.rule:
+                    raise Undecided(CHOSEN)
                 tape = on.tape
                 done = compiled.trade(
                     tape,
@@ -119,7 +121,8 @@ class Bench:
             except Undecided as undecided:
                 why = str(undecided)
         journal = MemoryJournal()
-        feed = lived(venue, replay(on.market, strategy, after=START + timedelta(microseconds=stretch.after)))
+        after, chosen = START + timedelta(microseconds=stretch.after), wiring.universe(params, on.market)
+        feed = lived(venue, replay(on.market, strategy, after=after, universe=chosen))
         session(feed, rules, venue, journal, max_bars=stretch.bars, close_at_end=stretch.close)
         return figures.of_books(tables(event for _, event in journal.events())), why
 
