@@ -105,25 +105,30 @@ class _Columns:
     # --- equity -------------------------------------------------------------------------------------------
 
     def _equity(self) -> pd.DataFrame:
-        equity = self.curve[:, 0] / self.one
+        equity, account = self.curve / self.one, self._accounts()
         start = int(self.cash * int(self.one))
-        peak = np.maximum.accumulate(np.maximum(self.curve[:, 0], start))
+        peak = np.maximum.accumulate(np.maximum(self.curve, start))
         for move in self.w.moves[: self.account["moves"]]:  # what the insurance fund paid is no profit
             at = int(move["bar"]) - self.first
             peak[at:] = np.maximum.accumulate(
-                np.maximum(self.curve[at:, 0], (peak[at - 1] if at else start) + move["amount_u"])
+                np.maximum(self.curve[at:], (peak[at - 1] if at else start) + move["amount_u"])
             )
         with np.errstate(divide="ignore", invalid="ignore"):
-            drawdown = np.where(peak > 0, (peak - self.curve[:, 0]) / peak, 0.0)
+            drawdown = np.where(peak > 0, (peak - self.curve) / peak, 0.0)
         columns = {
             "ts": self._at(np.arange(self.first, self.end)),
             "equity_quote": equity,
-            "cash_quote": self.curve[:, 1] / self.one,
+            "cash_quote": account["cash_u"] / self.one,
             "drawdown_frac": drawdown,
-            "gross_exposure_quote": self.curve[:, 2] / self.one,
-            "open_positions": self.curve[:, 3],
+            "gross_exposure_quote": account["gross_u"] / self.one,
+            "open_positions": account["open"],
         }
         return _frame(columns, EQUITY)
+
+    def _accounts(self) -> Array:
+        """The account at each close: a row holds until the next."""
+        rows = self.w.accounts[: self.account["accounts"]]
+        return np.repeat(rows, np.diff(rows["bar"], append=self.end))
 
     # --- decisions ----------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from twins import assert_same, by_compiled, by_event_loop
 from qtlib.engine import compiled
 from qtlib.engine.compiled import Undecided
 from qtlib.engine.compiled.numbers import at_least, ratio, scaled
-from qtlib.engine.feeds import Past
+from qtlib.engine.feeds import Past, panel_of
 from qtlib.exchanges.simulated import Conduct
 from qtlib.exchanges.simulated import instruments as listed_as
 from qtlib.learning.strategies import Trend
@@ -90,6 +90,20 @@ def test_what_it_does_not_know_it_says(history, rules, conduct, word):
         compiled.backtest(history, Dice(1), rules, conduct, Decimal(10_000))
 
 
+@pytest.mark.parametrize("number", range(20))
+def test_what_is_not_told_changes_nothing(number):
+    one = case(number)
+    on = compiled.tape(one.history, panel := panel_of(one.history))
+    wished = compiled.wishes(one.strategy.signals(panel), on)
+
+    told, untold = (compiled.trade(on, wished, one.rules, one.conduct, one.cash, told=told) for told in (True, False))
+
+    count = told.world.account[0]["rows"]
+    assert (told.world.curve == untold.world.curve).all()
+    assert count == untold.world.account[0]["rows"]
+    assert (told.world.rows[:count] == untold.world.rows[:count]).all()
+
+
 def test_it_ends_after_so_many_bars_and_may_keep_what_is_open():
     given_ = (a_past(), Dice(2), some_rules(), Conduct(), Decimal(10_000))
 
@@ -117,7 +131,7 @@ def test_a_share_is_rounded_half_to_even_from_a_product_of_any_length(number, nu
         assert scaled(number, numerator, denominator) == whole + up
 
 
-@given(number=st.integers(-(10**17), 10**17), numerator=st.integers(0, 1000), denominator=st.integers(1, 10**6))
+@given(number=st.integers(-(10**15), 10**15), numerator=st.integers(0, 1000), denominator=st.integers(1, 10**6))
 def test_a_threshold_is_the_first_amount_that_reaches_it(number, numerator, denominator):
     least = at_least(number, numerator, denominator)
     assert least * denominator >= number * numerator > (least - 1) * denominator

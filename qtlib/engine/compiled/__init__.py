@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from qtlib.domain.events import START
-from qtlib.engine.compiled.prepare import Tape, Undecided, Wishes, tape, wishes, world
+from qtlib.engine.compiled import shapes
+from qtlib.engine.compiled.prepare import Room, Tape, Undecided, Wishes, tape, wishes, world
 from qtlib.engine.compiled.shapes import CLOSE_CALL, CROWDED, DONE, NO_ROWS, NO_SLIPS, TOO_LARGE, where
 from qtlib.engine.feeds import History, Strategy, panel_of
 from qtlib.exchanges.simulated.conduct import Conduct
@@ -23,7 +24,8 @@ from qtlib.rules.rules import Rules
 
 __all__ = ["Lived", "Tape", "Undecided", "Wishes", "backtest", "tape", "trade", "wishes"]
 
-ROOM = 1 << 10  # rows to begin with
+ROOM = 1 << 10  # rows, and slips, to begin with
+CELLS_A_ROW = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class Lived:
     def unmarked(self) -> tuple[str, ...]:
         """Symbols of which a last price had to be the mark price."""
         lived = slice(self.first, self.end)
-        marks, there = self.world.marks[3, :, lived], ~np.isnan(self.world.bars[0, :, lived])
+        marks, there = self.world.marks[:, lived, shapes.CLOSE], ~np.isnan(self.world.bars[:, lived, shapes.OPEN])
         if not marks.size:
             return tuple(s for s, any_ in zip(self.symbols, there.any(axis=1), strict=True) if any_)
         missing = (there & np.isnan(marks)).any(axis=1)
@@ -92,13 +94,16 @@ def trade(
 
     first = int(np.searchsorted(on.times, after, side="right"))
     end = len(on.times) if max_bars is None else min(first + max_bars, len(on.times))
-    room = ROOM
+    room = Room(ROOM + (end - first) * len(on.symbols) // CELLS_A_ROW, ROOM)
     while True:
         w = world(on, wished, rules, conduct, cash, told, room)
         outcome = lived(where(w), first, end, close_at_end)
-        if outcome not in (NO_ROWS, NO_SLIPS):
+        if outcome == NO_ROWS:
+            room = room._replace(rows=room.rows * 8)
+        elif outcome == NO_SLIPS:
+            room = room._replace(slips=room.slips * 8)
+        else:
             break
-        room *= 8
     if outcome != DONE:
         raise Undecided(_WHY[outcome])
     return Lived(on.symbols, w, first, end, cash, wished.version)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from qtlib.compiler import compiled, part
-from qtlib.engine.compiled import at, trader, venue
+from qtlib.engine.compiled import at, quiet, trader, venue
 from qtlib.engine.compiled.shapes import DONE, HALTED, LARGEST, TOO_LARGE
 
 
@@ -15,15 +15,15 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
     """
     w = where[0]
     a = at.account(w)[0]
-    funded = 0
-    for t in range(first, end):
+    t = first
+    if end > first:
+        noted(w, first)
+    while t < end:
+        t = quiet.passed(w, t, end - 1)
         if a.open:
             if venue.is_touched(w, t):
                 venue.walk(w, t)
-            if funded < len(at.funding(w)) and at.funding(w)[funded, 0] <= t:
-                while funded < len(at.funding(w)) and at.funding(w)[funded, 0] < t:
-                    funded += 1
-                funded = venue.funded(w, t, funded)
+            venue.funded(w, t)
         trader.valued(w, t)
         entries = trader.decided(w, t)
         if entries or a.open:
@@ -33,17 +33,27 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
             a.outcome = TOO_LARGE
         if a.outcome != DONE:
             return a.outcome
+        t += 1
     if close_at_end and end > first:
         if a.status != HALTED:
             a.status, a.at_end = HALTED, True
         trader.unsettled(w)
-        t = end - 1
-        trader.settled(w, t, 0)
-        noted(w, t)
+        trader.settled(w, end - 1, 0)
+        noted(w, end - 1)
     return a.outcome
 
 
 @part
 def noted(w: Any, t: int) -> None:
-    a = at.account(w)[0]
-    at.curve(w)[t, 0], at.curve(w)[t, 1], at.curve(w)[t, 2], at.curve(w)[t, 3] = a.equity_u, a.cash_u, a.gross_u, a.open
+    """Equity at the close of bar `t`, and the account, if it is another than before."""
+    a, rows = at.account(w)[0], at.accounts(w)
+    at.curve(w)[t] = a.equity_u
+    if a.accounts:
+        before = rows[a.accounts - 1]
+        if before.cash_u == a.cash_u and before.gross_u == a.gross_u and before.open == a.open:
+            return
+        if before.bar == t:
+            a.accounts -= 1
+    row = rows[a.accounts]
+    row.bar, row.cash_u, row.gross_u, row.open = t, a.cash_u, a.gross_u, a.open
+    a.accounts += 1

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
-from math import isfinite, nan
-from typing import Any
+from functools import cached_property
+from math import inf, isfinite, nan
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,19 @@ Array = npt.NDArray[np.float64]
 
 MOST_POSITIONS = 30  # beyond, the venue's book of conditional orders might be full
 FINEST = 10  # decimal places of a price
+LONGEST = 1e15  # a price, in its smallest units
 MOST_DIGITS = 12  # of an amount of money
 
 
 class Undecided(Exception):
     """The compiled engine can't tell what the event loop would do: in words, why."""
+
+
+class Room(NamedTuple):
+    """How much may be written down."""
+
+    rows: int  # memory that is not written to is not taken
+    slips: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +49,25 @@ class Tape:
 
     symbols: tuple[str, ...]
     times: npt.NDArray[np.int64]  # microseconds since 1970, UTC
-    bars: Array  # (5, symbols, bars): open, high, low, close, volume
-    marks: Array | None  # (4, symbols, bars): open, high, low, close; None: no symbol has any
+    bars: Array  # (symbols, bars, 5): open, high, low, close, volume
+    marks: Array | None  # (symbols, bars, 4): open, high, low, close; None: no symbol has any
     usable: npt.NDArray[np.int8] | None
     funding: npt.NDArray[np.int64]  # (settlements, 4): bar, symbol, mantissa and decimal places of the rate
+
+    @cached_property
+    def lowest(self) -> float:
+        """The lowest price, in quote."""
+        return float(np.fmin.reduce(self.bars[..., shapes.LOW], axis=None, initial=inf))
+
+    @cached_property
+    def grids(self) -> tuple[tuple[int, float], ...]:
+        """By symbol, the fewest decimal places that every price it is valued at has room in, and the highest price."""
+        # a cold start: numba takes a second, and whoever only asks what is known does not need it
+        from qtlib.engine.compiled.grid import grid_of  # noqa: PLC0415
+
+        valued = [self.bars] if self.marks is None else [self.bars, self.marks]
+        found = [[grid_of(v[row], FINEST) for v in valued] for row in range(len(self.symbols))]
+        return tuple((max(places for places, _ in of), max(highest for _, highest in of)) for of in found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +84,7 @@ def tape(history: History, panel: Panel) -> Tape:
     if history.finer is not None:
         raise Undecided("bars are lived through in finer ones")
     symbols, times = panel.symbols, panel.times
-    bars = np.stack([panel.open, panel.high, panel.low, panel.close, panel.volume])
+    bars = np.stack([panel.open, panel.high, panel.low, panel.close, panel.volume], axis=-1)
     if sum(map(len, history.bars.values())) * len(OHLCV) != np.isfinite(bars).sum():
         raise Undecided("a bar lacks a number")
     usable = None
@@ -84,11 +108,11 @@ def wishes(beliefs: Beliefs, on: Tape) -> Wishes:
     return Wishes(columns, own, beliefs.version)
 
 
-def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decimal, told: bool, room: int) -> Any:
+def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decimal, told: bool, room: Room) -> Any:
     """Everything that a run needs, and room for what it writes down; or `Undecided`."""
     _insist(on, rules, conduct)
     listed = [rules.instruments[s] for s in on.symbols]
-    places = [_places(instrument, on, row) for row, instrument in enumerate(listed)]
+    places = [_places(*each) for each in zip(listed, on.grids, strict=True)]
     digits = max(8, *(p + _split(i.lot)[1] for p, i in zip(places, listed, strict=True)))
     if digits > MOST_DIGITS:
         raise Undecided(f"money would have {digits} decimal places, and {MOST_DIGITS} are exact")
@@ -104,7 +128,7 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
     held = _records(len(listed), shapes.HELD)
     for name in ("naked", "left", "row", "shown_trade", "taken_bar"):
         held[name] = shapes.NONE - 1 if name == "taken_bar" else shapes.NONE
-    held["stale"] = True
+    held["stale"], held["committed"] = True, nan
     facts = _records(len(listed), shapes.FACTS)
     clusters = {name: k for k, name in enumerate(dict.fromkeys(rules.limits.clusters.values()))}
     for fact, instrument, place in zip(facts, listed, places, strict=True):
@@ -118,20 +142,22 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
         _records((len(listed), shapes.ORDERS), shapes.RESTING),
         _brackets(listed),
         np.array(rules.limits.drawdown_ladder, dtype=float).reshape(-1, 2),
-        _slips(conduct, room),
+        _slips(conduct, room.slips),
         on.times,
         on.bars,
-        np.zeros((4, len(listed), 0)) if on.marks is None else on.marks,
+        np.zeros((len(listed), 0, 4)) if on.marks is None else on.marks,
         wished.columns,
         wished.own,
         np.zeros((len(listed), 0), np.int8) if on.usable is None else on.usable,
         on.funding,
-        np.zeros((count, 4), np.int64),
+        np.full(len(listed), shapes.NONE, np.int64),
+        np.empty(count, np.int64),
+        _unwritten(count + 1, shapes.ACCOUNTS),
         np.zeros((len(listed), count if told else 0), np.int8),
-        _records(room, shapes.ROWS),
-        _records(room * 4 if told else 0, shapes.LEVELS),
-        _records(64, shapes.MOVES),
-        _records(on.bars[0].size if told else 0, shapes.VERDICTS),  # memory that is not written to is not taken
+        _unwritten(room.rows, shapes.ROWS),
+        _unwritten(room.rows * 4 if told else 0, shapes.LEVELS),
+        _unwritten(room.rows, shapes.MOVES),
+        _unwritten(count * len(listed) if told else 0, shapes.VERDICTS),
         np.zeros((len(listed) * shapes.WISHES, 6), np.int64),
     )
 
@@ -141,6 +167,10 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
 
 def _records(shape: int | tuple[int, int], kind: Any) -> Any:
     return np.zeros(shape, kind).view(np.recarray)
+
+
+def _unwritten(count: int, kind: Any) -> Any:
+    return np.empty(count, kind).view(np.recarray)
 
 
 _KNOWN: dict[type, set[str]] = {  # what is reckoned with here: a rule that is not named is not compiled
@@ -210,7 +240,7 @@ def _insist(on: Tape, rules: Rules, conduct: Conduct) -> None:
         raise Undecided(f"more than {MOST_POSITIONS} positions may crowd the venue's book of conditional orders")
     if rules.exits.profile not in EXITS or rules.sizing.profile not in SIZES:
         raise Undecided(f"profile {rules.exits.profile} of exits or {rules.sizing.profile} of sizes is not compiled")
-    if (on.bars[2] <= 0).any():
+    if on.lowest <= 0:
         raise Undecided("a price is not above zero")
 
 
@@ -226,9 +256,8 @@ SIZES = {"seed": shapes.SEED_SIZE, "risk": shapes.RISK_SIZE}
 def _begin(account: Any, cash_u: int, cash: Decimal, limits: RiskLimits) -> None:
     a = account[0]
     a["cash_u"] = a["equity_u"] = a["peak_u"] = a["day_equity_u"] = cash_u
-    a["peak_f"] = float(cash)
     a["safe_u"] = int(cash_u * (1.0 - limits.max_drawdown_frac * (1.0 - 1e-9))) + 1
-    a["day"], a["naked_max"], a["lost_day"] = -1, -1, -1
+    a["naked_max"], a["lost_day"] = -1, -1
 
 
 def _settings(rules: Rules, conduct: Conduct, digits: int, marked: bool, told: bool, model: bool) -> Any:
@@ -332,21 +361,12 @@ def _brackets(listed: Sequence[Instrument]) -> Array:
     return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], dtype=float)
 
 
-def _places(instrument: Instrument, on: Tape, row: int) -> int:
-    """The fewest decimal places that every price of a symbol has room in."""
-    valued = [on.bars[3][row], *([] if on.marks is None else [on.marks[3][row]])]
-    places = _split(instrument.tick)[1]
-    while places <= FINEST:
-        if all(_on_grid(prices, 10.0**places) for prices in valued):
-            return places
-        places += 1
-    raise Undecided(f"{instrument.symbol} has prices of more than {FINEST} decimal places")
-
-
-def _on_grid(prices: Array, scale: float) -> bool:
-    known = prices[~np.isnan(prices)]
-    units = np.rint(known * scale)
-    return bool((np.abs(units) < 1e15).all() and (units / scale == known).all())
+def _places(instrument: Instrument, grid: tuple[int, float]) -> int:
+    """The decimal places that prices are counted in."""
+    places = max(grid[0], _split(instrument.tick)[1])
+    if places > FINEST or grid[1] * 10.0**places >= LONGEST:
+        raise Undecided(f"{instrument.symbol} has prices of more than {FINEST} decimal places, or of too many digits")
+    return places
 
 
 def _split(step: Decimal) -> tuple[int, int]:
@@ -396,11 +416,11 @@ def _decimal(rate: float) -> tuple[int, int]:
 def _marks(history: History, panel: Panel) -> Array | None:
     if not any(len(frame) for frame in history.marks.values()):
         return None
-    made = np.full((4, len(panel.symbols), len(panel.times)), nan)
+    made = np.full((len(panel.symbols), len(panel.times), 4), nan)
     for row, s in enumerate(panel.symbols):
         frame = history.marks.get(s)
         if frame is not None and len(frame):
             index = micros(frame.index)
             known = np.isin(index, micros(history.bars[s].index))
-            made[:, row, np.searchsorted(panel.times, index[known])] = frame[OHLCV[:4]].to_numpy(dtype=float)[known].T
+            made[row, np.searchsorted(panel.times, index[known])] = frame[OHLCV[:4]].to_numpy(dtype=float)[known]
     return made

@@ -14,6 +14,7 @@ LARGEST = 4_000_000_000_000_000_000  # amount of money, in its units
 WISHES = 24  # that one position may have in one round: every order that rests replaced, and some
 ORDERS = 8  # of one position that may rest at once: three, and a replacement of each
 
+
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 SCORE, CONFIDENCE, VOLATILITY = range(3)
 
@@ -161,6 +162,7 @@ HELD = _record(
     partial_frac=f8,
     breakeven_frac=f8,
     time_stop_s=f8,
+    due=i8,  # the first bar that is as late as that
     net_frac=f8,
     trail_from_start=b1,
     source=i8,
@@ -175,14 +177,25 @@ HELD = _record(
     resting=i8,  # orders
     price=f8,  # valued at
     price_units=i8,
-    low=f8,  # between these it is quiet
+    entry_units=i8,
+    lot_u=i8,  # what is held by one price unit
+    pnl_u=i8,
+    alarm_low=f8,  # between these a bar is quiet
+    alarm_high=f8,
+    step_low=f8,  # and beyond these a stop may step nearer
+    step_high=f8,
+    low=f8,  # between these no order is met
     high=f8,
     mark_low=f8,
     mark_high=f8,
     stale=b1,  # those have to be reckoned anew
+    room=f8,  # the widest stop, as a fraction of entry; nan: to be reckoned anew
+    hopeful=b1,  # nothing is missing if all that was asked for is granted
+    steady=b1,  # nor since, but for a stop that could be nearer
     calm=b1,  # nothing is missing until something happens
     calm_low=f8,
     calm_high=f8,
+    calm_best=f8,  # a price that brings its stop no nearer, unless it is better than this
     leaving=b1,  # wished gone
     standing=f8,  # what a wish that was granted in full counts as, signed, until the next bar closes
     standing_bar=i8,
@@ -194,6 +207,7 @@ HELD = _record(
     committed=f8,
     book=i8,  # not of the symbol: the first is the symbol of the position that was opened first, and so on, as the next
     there=i8,
+    among=i8,  # by symbol
     ranked=i8,
     listed=i8,
     taken_bar=i8,  # whose volume was taken
@@ -213,9 +227,9 @@ ACCOUNT = _record(
     backed_u=i8,  # of cash, behind positions
     equity_u=i8,
     peak_u=i8,
-    peak_f=f8,
     safe_u=i8,  # equity above which no drawdown rule can speak
     day=i8,
+    day_ends=i8,  # the first bar of the next
     day_equity_u=i8,
     day_fees_u=i8,
     loss_at_u=i8,
@@ -232,10 +246,12 @@ ACCOUNT = _record(
     requests=i8,
     fills=i8,
     open=i8,
+    accounts=i8,
     rows=i8,
     levels=i8,
     moves=i8,
     verdicts=i8,
+    funded=i8,  # the first settlement to come
     naked_max=i8,
     max_open=i8,
     max_gross_u=i8,
@@ -270,6 +286,7 @@ ROWS = _record(
 )
 
 LEVELS = _record(bar=i8, symbol=i8, trade_bar=i8, trade_number=i8, stop=i8, target=i8)
+ACCOUNTS = _record(bar=i8, cash_u=i8, gross_u=i8, open=i8)  # from the close of `bar` on
 MOVES = _record(bar=i8, amount_u=i8)
 VERDICTS = _record(bar=i8, symbol=i8, code=i8, rule=i8, wanted=f8, allowed=f8)
 
@@ -286,13 +303,15 @@ class World(NamedTuple):
     ladder: Any  # (rungs, 2)
     slips: Any  # slippage of each fill, where it is noisy
     times: Any
-    bars: Any  # (5, symbols, bars)
-    marks: Any  # (4, symbols, bars); of no bars where last prices stand in
+    bars: Any  # (symbols, bars, 5)
+    marks: Any  # (symbols, bars, 4); of no bars where last prices stand in
     beliefs: Any  # (3, symbols, bars)
     own: Any  # (3, symbols, bars): target, stop and trail that a signal brings along; of no bars where none does
     usable: Any  # (symbols, bars), int8; of no bars where all are
     funding: Any  # settlements by bar: (n, 4) of bar, symbol, mantissa, decimal places
-    curve: Any  # (bars, 4): equity, cash and gross exposure in units of money, and positions
+    coming: Any  # by symbol: the first bar, of those not yet listened to, at which something is said surely enough
+    curve: Any  # equity at each close, in units of money
+    accounts: Any
     codes: Any  # (symbols, bars), int8: what became of each signal that was no candidate
     rows: Any
     levels: Any
@@ -317,7 +336,9 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {  # what each is made of, and it
     "own": (f8, 3),
     "usable": (np.dtype(np.int8), 2),
     "funding": (i8, 2),
-    "curve": (i8, 2),
+    "coming": (i8, 1),
+    "curve": (i8, 1),
+    "accounts": (ACCOUNTS, 1),
     "codes": (np.dtype(np.int8), 2),
     "rows": (ROWS, 1),
     "levels": (LEVELS, 1),

@@ -4,7 +4,7 @@ It stands in for `rules/decide.py`, `limits.py`, `sizing.py`, `tpsl.py` and `pla
 floats; each formula is theirs, by name.
 """
 
-from math import inf, isnan, nan
+from math import floor, inf, isnan, nan
 from typing import Any
 
 from qtlib.compiler import part
@@ -69,9 +69,12 @@ from qtlib.engine.compiled.venue import (
     DAY,
     changed,
     enters,
+    first_at,
     leaves,
+    note_levels,
     price_of,
     quantity_of,
+    quoted,
     removed,
     rests,
     worth,
@@ -92,6 +95,7 @@ assert FORMULAS  # known to the compiler
 
 ROUNDS = 12  # as the loop's
 HEADROOM = 1.0 + 1e-9  # as `plan`'s
+BRAKED_BY_ERRORS, BRAKED_BY_DRAWDOWN = 2, 4  # which is the stricter
 
 
 # --- a bar has closed -------------------------------------------------------------------------------------
@@ -100,39 +104,52 @@ HEADROOM = 1.0 + 1e-9  # as `plan`'s
 @part
 def valued(w: Any, t: int) -> None:
     """Positions at the prices of bar `t`, their extremes widened by it, and what follows for peak, day and guard."""
-    p, a, ts = at.settings(w)[0], at.account(w)[0], at.times(w)[t]
+    p, a = at.settings(w)[0], at.account(w)[0]
     equity = a.cash_u
     for place in range(a.open):
         s = at.held(w)[place].book
         h = at.held(w)[s]
-        if not isnan(at.bars(w)[OPEN, s, t]):
-            h.price = at.bars(w)[CLOSE, s, t]
-            if p.marked and not isnan(at.marks(w)[CLOSE, s, t]):
-                h.price = at.marks(w)[CLOSE, s, t]
+        if not isnan(at.bars(w)[s, t, OPEN]):
+            h.price = at.bars(w)[s, t, CLOSE]
+            if p.marked and not isnan(at.marks(w)[s, t, CLOSE]):
+                h.price = at.marks(w)[s, t, CLOSE]
             h.price_units = round(h.price * at.facts(w)[s].scale)
             seen(w, s, t)
         equity += h.lots * (h.price_units - h.entry * at.facts(w)[s].tick_units) * at.facts(w)[s].value_u
     a.equity_u = equity
     if equity > a.peak_u:
-        a.peak_u, a.peak_f = equity, ratio(equity, p.one)
-        a.safe_u = int(a.peak_u * (1.0 - p.max_drawdown_frac * (1.0 - 1e-9))) + 1
-    if ts // DAY != a.day:
-        a.day, a.day_equity_u, a.day_fees_u = ts // DAY, equity, 0
+        marked_up(w, equity)
+    if t >= a.day_ends:
+        a.day_equity_u, a.day_fees_u = equity, 0
+        a.day_ends = first_at(w, t, (at.times(w)[t] // DAY + 1) * DAY)
         a.loss_at_u = at_least(equity, p.loss_num, p.loss_den)
         a.fees_at_u = at_least(equity, p.fees_num, p.fees_den)
     guarded(w)
 
 
 @part
+def kept_frac(max_drawdown_frac: float) -> float:
+    """The share of a peak above which no drawdown rule can speak."""
+    return 1.0 - max_drawdown_frac * (1.0 - 1e-9)
+
+
+@part
+def marked_up(w: Any, equity: int) -> None:
+    a = at.account(w)[0]
+    a.peak_u = equity
+    a.safe_u = int(equity * kept_frac(at.settings(w)[0].max_drawdown_frac)) + 1
+
+
+@part
 def unsettled(w: Any) -> None:
     for s in range(len(at.held(w))):
-        at.held(w)[s].calm = False
+        at.held(w)[s].calm = at.held(w)[s].steady = False
 
 
 @part
 def seen(w: Any, s: int, t: int) -> None:
     h = at.held(w)[s]
-    low, high = at.bars(w)[LOW, s, t], at.bars(w)[HIGH, s, t]
+    low, high = at.bars(w)[s, t, LOW], at.bars(w)[s, t, HIGH]
     if t <= h.opened or (min(h.best, h.worst) <= low and high <= max(h.best, h.worst)):
         return
     if h.lots > 0:
@@ -141,14 +158,14 @@ def seen(w: Any, s: int, t: int) -> None:
         best, h.worst = min(h.best, low), max(h.worst, high)
     if best != h.best:
         h.best = best
-        if h.trail_from_start or h.taken:
+        if best >= h.calm_best if h.lots > 0 else best <= h.calm_best:
             h.calm = False
 
 
 @part
 def drawdown_frac(w: Any) -> float:
-    a = at.account(w)[0]
-    return 1.0 - ratio(a.equity_u, at.settings(w)[0].one) / a.peak_f if a.peak_u > 0 else 0.0
+    a, one = at.account(w)[0], at.settings(w)[0].one
+    return 1.0 - ratio(a.equity_u, one) / ratio(a.peak_u, one) if a.peak_u > 0 else 0.0
 
 
 @part
@@ -156,10 +173,10 @@ def guarded(w: Any) -> None:
     """What too deep a drawdown, or one refused order after the other, demands."""
     p, a = at.settings(w)[0], at.account(w)[0]
     if a.status != HALTED and a.equity_u < a.safe_u and drawdown_frac(w) >= p.max_drawdown_frac:
-        a.status, a.braked, a.braked_down, a.braked_peak_u = HALTED, 4, drawdown_frac(w), a.peak_u
+        a.status, a.braked, a.braked_down, a.braked_peak_u = HALTED, BRAKED_BY_DRAWDOWN, drawdown_frac(w), a.peak_u
         unsettled(w)
-    elif a.errors >= p.order_errors and a.braked < 2:
-        a.status, a.braked, a.braked_errors = REDUCING, 2, a.errors
+    elif a.errors >= p.order_errors and a.braked < BRAKED_BY_ERRORS:
+        a.status, a.braked, a.braked_errors = REDUCING, BRAKED_BY_ERRORS, a.errors
 
 
 # --- deciding ---------------------------------------------------------------------------------------------
@@ -168,21 +185,7 @@ def guarded(w: Any) -> None:
 @part
 def decided(w: Any, t: int) -> int:
     """What becomes of every signal of bar `t`; how many entries are wished, `lots` of each symbol, at `limits`."""
-    p, count = at.settings(w)[0], 0
-    for s in range(len(at.held(w))):
-        if isnan(at.bars(w)[OPEN, s, t]):
-            continue
-        code = judged(w, s, t)
-        if code:
-            if p.told:
-                at.codes(w)[s, t] = code
-            continue
-        place = count
-        while place > 0 and before(w, s, at.held(w)[place - 1].ranked, t):
-            at.held(w)[place].ranked = at.held(w)[place - 1].ranked
-            place -= 1
-        at.held(w)[place].ranked = s
-        count += 1
+    p, count = at.settings(w)[0], candidates(w, t)
     if not count:
         return 0
     entries, members = 0, committed_now(w, t)
@@ -194,11 +197,63 @@ def decided(w: Any, t: int) -> int:
                 at.held(w)[members].listed = s
                 members += 1
                 at.held(w)[s].committed = 0.0
-            worst = steps_up(at.bars(w)[CLOSE, s, t] * (1.0 + p.entry_slippage_frac), at.facts(w)[s].tick)
+            worst = steps_up(at.bars(w)[s, t, CLOSE] * (1.0 + p.entry_slippage_frac), at.facts(w)[s].tick)
             at.held(w)[s].standing = worth(w, s, at.held(w)[s].wished, worst)
             if abs(at.held(w)[s].standing) > abs(at.held(w)[s].committed):
                 at.held(w)[s].committed = at.held(w)[s].standing
+    forget(w, members)
     return entries
+
+
+@part
+def candidates(w: Any, t: int) -> int:
+    """Judge every signal of bar `t` that might matter; how many deserve to be acted on by opening, `ranked`."""
+    told, count = at.settings(w)[0].told, 0
+    if may_open(w):
+        for s in range(len(at.held(w))):
+            if told or (at.coming(w)[s] <= t and said(w, s, t, t + 1) == t):
+                count = weighed(w, s, t, count)
+    else:
+        for place in range(at.account(w)[0].open):
+            if at.coming(w)[at.held(w)[place].book] <= t:
+                count = weighed(w, at.held(w)[place].book, t, count)
+    return count
+
+
+@part
+def may_open(w: Any) -> bool:
+    """Whether it matters what is said of a symbol that is not held: a refusal that is certain may have to be told."""
+    p, a = at.settings(w)[0], at.account(w)[0]
+    return p.told or (a.status == ACTIVE and a.open < p.max_positions)
+
+
+@part
+def said(w: Any, s: int, t: int, until: int) -> int:
+    """The first bar from `t` on at which something is said of `s`, and surely enough; at most `until`."""
+    threshold, score = at.settings(w)[0].threshold, at.beliefs(w)[SCORE, s]
+    confidence = at.beliefs(w)[CONFIDENCE, s, t:until]
+    for k in range(len(confidence)):
+        if confidence[k] >= threshold and score[t + k] != 0.0:
+            return t + k
+    return until
+
+
+@part
+def weighed(w: Any, s: int, t: int, count: int) -> int:
+    """Rank the signal of `s` among the first `count` candidates, if it is one; how many there are then."""
+    if isnan(at.bars(w)[s, t, OPEN]):
+        return count
+    code = judged(w, s, t)
+    if code:
+        if at.settings(w)[0].told:
+            at.codes(w)[s, t] = code
+        return count
+    place = count
+    while place > 0 and before(w, s, at.held(w)[place - 1].ranked, t):
+        at.held(w)[place].ranked = at.held(w)[place - 1].ranked
+        place -= 1
+    at.held(w)[place].ranked = s
+    return count + 1
 
 
 @part
@@ -268,7 +323,7 @@ def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float
     net = stop * (1.0 + p.net_r)
     if target < max(p.min_cost_multiple * p.round_trip_frac, p.min_target_atr * noise):
         return TARGET_TOO_CLOSE
-    price = at.bars(w)[CLOSE, s, t]
+    price = at.bars(w)[s, t, CLOSE]
     nearest = max(p.min_stop_atr * noise, 2.0 * fact.tick / price)
     if stop < nearest:
         return STOP_TOO_CLOSE
@@ -303,8 +358,6 @@ def proposes(w: Any, s: int, t: int) -> bool:
 def committed_now(w: Any, t: int) -> int:
     """What each symbol has committed, signed, listed in the order in which they were opened: what is held at its entry,
     or, at the close at which it was wished, at the dearest it might have been."""
-    for s in range(len(at.held(w))):
-        at.held(w)[s].committed = nan
     for place in range(at.account(w)[0].open):
         s = at.held(w)[place].book
         h = at.held(w)[s]
@@ -316,11 +369,18 @@ def committed_now(w: Any, t: int) -> int:
 
 
 @part
+def forget(w: Any, members: int) -> None:
+    """What was committed is reckoned anew next time: until then nobody has committed anything."""
+    for place in range(members):
+        at.held(w)[at.held(w)[place].listed].committed = nan
+
+
+@part
 def allowed(w: Any, s: int, t: int, wanted: float, members: int) -> bool:
     """Whether the caps leave anything of a candidate; then `lots` and `limits` have it, signed and in ticks."""
     p, fact = at.settings(w)[0], at.facts(w)[s]
     sign = 1 if at.beliefs(w)[SCORE, s, t] > 0 else -1
-    price, slip = at.bars(w)[CLOSE, s, t], p.entry_slippage_frac
+    price, slip = at.bars(w)[s, t, CLOSE], p.entry_slippage_frac
     cap, rule = capped(w, s, sign, t, members, 0.0)
     worst = steps_up(price * (1.0 + slip), fact.tick)
     raw = min(wanted / price, cap / price_of(fact, worst))
@@ -420,12 +480,21 @@ def settled(w: Any, t: int, entries: int) -> None:  # noqa: PLR0912  as the rule
     a = at.account(w)[0]
     for turn in range(ROUNDS):
         count = 0
-        for s in range(len(at.held(w))):
-            if at.held(w)[s].lots:
+        if turn == 0 and entries:
+            for s in range(len(at.held(w))):
+                if at.held(w)[s].lots:
+                    if not is_calm(w, s, t):
+                        count = planned(w, s, t, count)
+                elif at.held(w)[s].wished:
+                    count = wish(w, count, s, ENTRY_WISH, at.held(w)[s].limit, at.held(w)[s].wished, 0)
+        else:
+            stepping = turn == 0
+            for place in range(a.open):
+                s = at.held(w)[place].among
                 if not is_calm(w, s, t):
-                    count = planned(w, s, t, count)
-            elif turn == 0 and entries and at.held(w)[s].wished:
-                count = wish(w, count, s, ENTRY_WISH, at.held(w)[s].limit, at.held(w)[s].wished, 0)
+                    stepping = stepping and stepped_up(w, s, t)
+                    if not stepping:
+                        count = planned(w, s, t, count)
         if not count:
             break
         number = a.requests
@@ -439,6 +508,9 @@ def settled(w: Any, t: int, entries: int) -> None:  # noqa: PLR0912  as the rule
             for k in range(count):
                 if (at.asked(w)[k, 1] == STOP) == stops:
                     carried_out(w, t, at.asked(w)[k])
+        for k in range(count):
+            h = at.held(w)[at.asked(w)[k, 0]]
+            h.calm = h.steady = h.calm or (h.hopeful and h.lots != 0)
         if turn == 0 and entries:
             for s in range(len(at.held(w))):
                 at.held(w)[s].wished = 0
@@ -478,9 +550,9 @@ def carried_out(w: Any, t: int, action: Any) -> None:
     s, what, ticks, lots, reason, number = action[0], action[1], action[2], action[3], action[4], action[5]
     h, fact = at.held(w)[s], at.facts(w)[s]
     if what == ENTRY_WISH:
-        h.price = at.bars(w)[CLOSE, s, t]
-        if at.settings(w)[0].marked and not isnan(at.marks(w)[CLOSE, s, t]):
-            h.price = at.marks(w)[CLOSE, s, t]
+        h.price = at.bars(w)[s, t, CLOSE]
+        if at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
+            h.price = at.marks(w)[s, t, CLOSE]
         h.price_units = round(h.price * fact.scale)
         enters(w, s, t, 1 if lots > 0 else -1, abs(lots), ticks, number)
     elif what == CANCEL:
@@ -503,9 +575,7 @@ def carried_out(w: Any, t: int, action: Any) -> None:
 def is_calm(w: Any, s: int, t: int) -> bool:
     """Whether nothing can be missing that was not missing before."""
     h = at.held(w)[s]
-    if not h.calm or not h.calm_low < h.price < h.calm_high:
-        return False
-    return not (h.time_stop_s <= (at.times(w)[t] - at.times(w)[h.opened]) / 1e6 and not h.taken)
+    return h.calm and h.calm_low < h.price < h.calm_high and t < h.due
 
 
 @part
@@ -513,8 +583,10 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
     """The orders to place and to cancel for one position, behind the first `count` that are asked for."""
     p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
     begun, sign, size = count, (1 if h.lots > 0 else -1), abs(h.lots)
-    room = room_frac(w, s)
-    stop = stop_ticks(w, s, room)
+    h.hopeful = False
+    if isnan(h.room):
+        h.room = room_frac(w, s)
+    stop = stop_ticks(w, s, h.room)
     kept, stops = NONE, 0
     for k in range(h.resting):
         if at.orders(w)[s, k].role == STOP:
@@ -543,7 +615,7 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
         going, why = size, reason
     elif h.naked != NONE and (at.times(w)[t] - h.naked) / 1e6 > p.protect_timeout_s:
         going, why = size, FLATTEN
-    elif not h.taken and (at.times(w)[t] - at.times(w)[h.opened]) / 1e6 >= h.time_stop_s:
+    elif t >= h.due:
         going, why = size, TIME_STOP
     elif h.leaving:
         going, why = size, SIGNAL
@@ -554,17 +626,66 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
         return wish(w, count, s, EXIT, 0, going, why)
 
     if not any_of(w, s, NET) and not h.refused & (1 << NET):
-        net = net_ticks(w, s, room)
+        net = net_ticks(w, s, h.room)
         if net != NONE:
             count = wish(w, count, s, NET, net, 0, STOP_LOSS)
     count = target_planned(w, s, sign, size, count)
-    if count == begun:
-        beyond = sign * inf
-        if not h.taken:
-            beyond = price_of(fact, steps_near(level(sign, h.entry_f, h.target_frac), fact.tick))
-        h.calm = sign * (beyond - h.price) > 0
-        h.calm_low, h.calm_high = (edge, beyond) if sign > 0 else (beyond, edge)
+    only_rest = True
+    for k in range(begun, count):
+        only_rest = only_rest and at.asked(w)[k, 1] in (STOP, TARGET, NET)
+    if count == begun or (only_rest and not h.resting):
+        calmed(w, s, sign, edge)
     return count
+
+
+@part
+def calmed(w: Any, s: int, sign: int, edge: float) -> None:
+    """What rests is all that is wanted, up to which prices? `edge` is the stop's."""
+    p, fact, h, beyond = at.settings(w)[0], at.facts(w)[s], at.held(w)[s], sign * inf
+    if not h.taken:
+        beyond = price_of(fact, steps_near(level(sign, h.entry_f, h.target_frac), fact.tick))
+    h.calm_low, h.calm_high = (edge, beyond) if sign > 0 else (beyond, edge)
+    h.calm_best = sign * inf
+    if trails(h):
+        h.calm_best = next_step(sign, h.entry_f, h.best, h.trail_frac * p.ratchet_step_frac)
+    h.calm = h.hopeful = h.steady = sign * (beyond - h.price) > 0
+
+
+@part
+def stepped_up(w: Any, s: int, t: int) -> bool:
+    """Whether nothing was missing but a stop that is a step nearer, which now rests instead of the one before.
+
+    It is what `planned` asks for in two turns, for the one case that is met again and again.
+    """
+    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    if not h.steady or h.leaving or isnan(h.room) or h.opened >= t or t >= h.due or a.status == HALTED:
+        return False
+    if not h.calm_low < h.price < h.calm_high:
+        return False
+    sign, stop = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room)
+    k = 0
+    while at.orders(w)[s, k].role != STOP:
+        k += 1
+    if sign * (stop - at.orders(w)[s, k].trigger) > 0:
+        level, price = price_of(fact, stop), quoted(w, s, t)[0]
+        if sign * (h.price - level) <= 0 or sign * (price - level) <= 0 or stop <= 0:
+            return False
+        removed(w, s, k)
+        order = at.orders(w)[s, h.resting]
+        h.resting += 1
+        order.role, order.trigger, order.level, order.lots = STOP, stop, level, abs(h.lots)
+        order.number, order.bar = a.requests, t
+        order.reason = TRAILING if sign * (stop - initial_ticks(w, s)) > 0 else STOP_LOSS
+        a.requests += 1
+        if sign > 0:
+            h.calm_low, h.low = level, max(level, h.low)
+        else:
+            h.calm_high, h.high = level, min(level, h.high)
+        note_levels(w, s, t)
+    h.calm = True
+    if trails(h):
+        h.calm_best = next_step(sign, h.entry_f, h.best, h.trail_frac * p.ratchet_step_frac)
+    return True
 
 
 @part
@@ -636,15 +757,28 @@ def stop_ticks(w: Any, s: int, room: float) -> int:
     """Where the working stop belongs: the initial level, or as near as the ratchet and breakeven have brought it."""
     p, h = at.settings(w)[0], at.held(w)[s]
     sign = 1 if h.lots > 0 else -1
-    trails = h.trail_from_start or h.taken
     best, trail, breakeven = h.best, nan, nan
-    if trails:
+    if trails(h):
         trail = h.trail_frac
         best = stepped(sign, h.entry_f, h.best, trail * p.ratchet_step_frac)
     if h.taken:
         breakeven = h.breakeven_frac
     stop = ratchet(sign, h.entry_f, best, room if room < h.stop_frac else h.stop_frac, trail, breakeven)
     return toward(w, s, stop)
+
+
+@part
+def trails(h: Any) -> bool:
+    return h.trail_from_start or h.taken
+
+
+@part
+def next_step(sign: int, entry: float, best: float, step_frac: float) -> float:
+    """A price that is surely not beyond the next step after `best`: until then `stepped` is what it is."""
+    step = entry * step_frac
+    if step == 0.0:
+        return best
+    return entry + sign * ((floor(sign * (best - entry) / step) + 1.0) * step - 1e-9 * entry)
 
 
 @part
@@ -670,6 +804,7 @@ def excess(w: Any, s: int, t: int, sign: int) -> int:
     members = committed_now(w, t)
     cost = worth(w, s, abs(h.lots), h.entry)
     cap, _ = capped(w, s, sign, t, members, cost)
+    forget(w, members)
     if cost <= cap * HEADROOM:
         return 0
     return min(steps_up((cost - cap) / h.entry_f, fact.lot), abs(h.lots))

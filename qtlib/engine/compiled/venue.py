@@ -5,7 +5,7 @@ in the same order; the way through a bar is that module's own text. Where a deci
 than floats can tell, it gives up (`CLOSE_CALL`), and the event loop runs instead.
 """
 
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import Any
 
 from qtlib.compiler import known, part
@@ -67,7 +67,7 @@ def worth(w: Any, s: int, lots: int, ticks: int) -> float:
 
 @part
 def last_bar(w: Any, s: int, t: int) -> int:
-    while isnan(at.bars(w)[OPEN, s, t]):
+    while isnan(at.bars(w)[s, t, OPEN]):
         t -= 1
     return t
 
@@ -76,15 +76,15 @@ def last_bar(w: Any, s: int, t: int) -> int:
 def quoted(w: Any, s: int, t: int) -> Any:
     """What a taker meets after bar `t`, and the mark price there."""
     bar = last_bar(w, s, t)
-    price, coming = at.bars(w)[CLOSE, s, bar], bar + 1
+    price, coming = at.bars(w)[s, bar, CLOSE], bar + 1
     while coming < len(at.times(w)):
-        if not isnan(at.bars(w)[OPEN, s, coming]):
-            price = at.bars(w)[OPEN, s, coming]
+        if not isnan(at.bars(w)[s, coming, OPEN]):
+            price = at.bars(w)[s, coming, OPEN]
             break
         coming += 1
     mark = price
-    if at.settings(w)[0].marked and not isnan(at.marks(w)[CLOSE, s, bar]):
-        mark = at.marks(w)[CLOSE, s, bar]
+    if at.settings(w)[0].marked and not isnan(at.marks(w)[s, bar, CLOSE]):
+        mark = at.marks(w)[s, bar, CLOSE]
     return price, mark
 
 
@@ -177,7 +177,9 @@ def sheltered(w: Any, s: int, ts: int) -> None:
 @part
 def changed(w: Any, s: int, t: int) -> None:
     """Something became of an order of `s`."""
-    at.held(w)[s].stale, at.held(w)[s].calm = True, False
+    at.held(w)[s].stale, at.held(w)[s].calm, at.held(w)[s].steady = True, False, False
+    if at.held(w)[s].taken:
+        at.held(w)[s].due = len(at.times(w))  # a time stop holds until the target was met
     sheltered(w, s, at.times(w)[t])
     note_levels(w, s, t)
 
@@ -229,10 +231,17 @@ def opened(w: Any, s: int, side: int, lots: int, ticks: int, number: int, t: int
     h.funding_f, h.funding_u, h.whole = 0.0, 0, True
     h.net_u = -paid
     h.fees_f, h.paid_f = ratio(paid, p.one), 0.0
+    h.room, h.hopeful, h.steady = nan, False, False
+    h.due = due_bar(w, t, h.time_stop_s)
     h.naked = at.times(w)[t]
     h.wallet_u = lots * ticks * fact.step_u // p.cent // p.backing * p.cent
     a.backed_u += h.wallet_u
     at.held(w)[a.open].book = s
+    place = a.open
+    while place > 0 and at.held(w)[place - 1].among > s:
+        at.held(w)[place].among = at.held(w)[place - 1].among
+        place -= 1
+    at.held(w)[place].among = s
     a.open += 1
     a.gross_u += lots * ticks * fact.step_u
     a.max_open, a.max_gross_u = max(a.max_open, a.open), max(a.max_gross_u, a.gross_u)
@@ -313,7 +322,7 @@ def closed(  # noqa: PLR0912, PLR0915  one fact, in all that it changes
     a.backed_u -= wallet
     a.gross_u -= lots * h.entry * fact.step_u
     h.lots -= sign * lots
-    h.leaving, h.standing_bar = False, NONE
+    h.leaving, h.standing_bar, h.room = False, NONE, nan
     if h.lots:
         kept = h.funding_f if not h.whole else ratio(h.funding_u, p.one)
         h.funding_f, h.whole = kept * abs(h.lots) / abs(before), False
@@ -327,15 +336,50 @@ def closed(  # noqa: PLR0912, PLR0915  one fact, in all that it changes
         a.naked_max, h.naked = max(a.naked_max, at.times(w)[t] - h.naked), NONE
     h.left = at.times(w)[t]
     h.resting = 0
+    at.coming(w)[s] = NONE  # what was said in its direction counts again
     for place in range(a.open):
         if at.held(w)[place].book == s:
             for later in range(place, a.open - 1):
                 at.held(w)[later].book = at.held(w)[later + 1].book
             break
+    for place in range(a.open):
+        if at.held(w)[place].among == s:
+            for later in range(place, a.open - 1):
+                at.held(w)[later].among = at.held(w)[later + 1].among
+            break
     a.open -= 1
 
 
 DAY = 86_400_000_000
+
+
+@part
+def first_at(w: Any, t: int, ts: int) -> int:
+    """The first bar after `t` that closes at `ts` or later; past the last, if none does."""
+    times = at.times(w)
+    low, step = t, 1
+    while low + step < len(times) and times[low + step] < ts:
+        low += step
+        step *= 2
+    high = min(low + step, len(times))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if times[middle] < ts:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@part
+def due_bar(w: Any, t: int, time_stop_s: float) -> int:
+    """The first bar after `t` that is `time_stop_s` later, or more."""
+    if not time_stop_s < 1e12:
+        return len(at.times(w))
+    wait = int(time_stop_s * 1e6) - 1
+    while wait / 1e6 < time_stop_s:
+        wait += 1
+    return first_at(w, t, at.times(w)[t] + wait)
 
 
 @part
@@ -466,24 +510,21 @@ def runs_out(w: Any, s: int, way: Any, since: float) -> float:
     return nan
 
 
-nan = float("nan")
-
-
 @part
 def way_of(w: Any, s: int, t: int, short: bool, marks: bool) -> Any:
-    if marks and at.settings(w)[0].marked and not isnan(at.marks(w)[CLOSE, s, t]):
+    if marks and at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
         open_, high, low, close = (
-            at.marks(w)[OPEN, s, t],
-            at.marks(w)[HIGH, s, t],
-            at.marks(w)[LOW, s, t],
-            at.marks(w)[CLOSE, s, t],
+            at.marks(w)[s, t, OPEN],
+            at.marks(w)[s, t, HIGH],
+            at.marks(w)[s, t, LOW],
+            at.marks(w)[s, t, CLOSE],
         )
     else:
         open_, high, low, close = (
-            at.bars(w)[OPEN, s, t],
-            at.bars(w)[HIGH, s, t],
-            at.bars(w)[LOW, s, t],
-            at.bars(w)[CLOSE, s, t],
+            at.bars(w)[s, t, OPEN],
+            at.bars(w)[s, t, HIGH],
+            at.bars(w)[s, t, LOW],
+            at.bars(w)[s, t, CLOSE],
         )
     if short:
         return (open_, high, low, close)
@@ -496,15 +537,15 @@ def is_touched(w: Any, t: int) -> bool:
     for place in range(at.account(w)[0].open):
         s = at.held(w)[place].book
         h = at.held(w)[s]
-        if isnan(at.bars(w)[OPEN, s, t]):
+        if isnan(at.bars(w)[s, t, OPEN]):
             continue
         if h.stale:
             reckon_alarms(w, s)
-        low, high = at.bars(w)[LOW, s, t], at.bars(w)[HIGH, s, t]
+        low, high = at.bars(w)[s, t, LOW], at.bars(w)[s, t, HIGH]
         if low <= h.low or high >= h.high:
             return True
-        if at.settings(w)[0].marked and not isnan(at.marks(w)[CLOSE, s, t]):
-            low, high = at.marks(w)[LOW, s, t], at.marks(w)[HIGH, s, t]
+        if at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
+            low, high = at.marks(w)[s, t, LOW], at.marks(w)[s, t, HIGH]
         if low <= h.mark_low or high >= h.mark_high:
             return True
     return False
@@ -527,7 +568,7 @@ def walk(w: Any, t: int) -> None:  # noqa: PLR0912  what comes first of all that
         for place in range(count):
             s = at.held(w)[place].there
             h = at.held(w)[s]
-            if not h.lots or isnan(at.bars(w)[OPEN, s, t]):
+            if not h.lots or isnan(at.bars(w)[s, t, OPEN]):
                 continue
             last, mark = way_of(w, s, t, h.short, False), way_of(w, s, t, h.short, True)
             if h.stale:
@@ -571,7 +612,7 @@ def fired(w: Any, s: int, k: int, t: int, reference: float, price: float, mark: 
         return
     expected = trigger * at.facts(w)[s].tick_units
     lots, reason = order.lots, order.reason
-    taken(w, s, role, lots, number, reason, expected, trigger, reference, at.bars(w)[VOLUME, s, t], t - 1, t)
+    taken(w, s, role, lots, number, reason, expected, trigger, reference, at.bars(w)[s, t, VOLUME], t - 1, t)
 
 
 @part
@@ -603,30 +644,35 @@ def liquidated(w: Any, s: int, t: int, price: float, mark: float) -> None:
 
 
 @part
-def funded(w: Any, t: int, since: int) -> int:
-    """Funding of bar `t`, of which the settlements begin at row `since`; where the next bar's begin."""
-    a, p = at.account(w)[0], at.settings(w)[0]
-    end = since
-    while end < len(at.funding(w)) and at.funding(w)[end, 0] == t:
+def funded(w: Any, t: int) -> None:  # noqa: PLR0912  as the venue has it
+    """What is settled at the close of bar `t`, if anything is."""
+    a, p, settlements = at.account(w)[0], at.settings(w)[0], at.funding(w)
+    while a.funded < len(settlements) and settlements[a.funded, 0] < t:
+        a.funded += 1
+    since = end = a.funded
+    while end < len(settlements) and settlements[end, 0] == t:
         end += 1
+    if since == end:
+        return
+    a.funded = end
     for place in range(a.open):
         s = at.held(w)[place].book
         h = at.held(w)[s]
         for k in range(since, end):
-            if at.funding(w)[k, 1] != s or at.funding(w)[k, 2] == 0:
+            if settlements[k, 1] != s or settlements[k, 2] == 0:
                 continue
-            if isnan(at.bars(w)[OPEN, s, t]):
+            if isnan(at.bars(w)[s, t, OPEN]):
                 mark = quoted(w, s, t)[1]
-            elif p.marked and not isnan(at.marks(w)[CLOSE, s, t]):
-                mark = at.marks(w)[CLOSE, s, t]
+            elif p.marked and not isnan(at.marks(w)[s, t, CLOSE]):
+                mark = at.marks(w)[s, t, CLOSE]
             else:
-                mark = at.bars(w)[CLOSE, s, t]
+                mark = at.bars(w)[s, t, CLOSE]
             worth_u = -h.lots * units_of(w, s, mark) * at.facts(w)[s].value_u  # in 10^-digits; the rate has digits too
-            places = p.digits + at.funding(w)[k, 3] - 8
+            places = p.digits + settlements[k, 3] - 8
             if places > 18 or abs(float(h.lots) * units_of(w, s, mark) * at.facts(w)[s].value_u) > LARGEST:
                 a.outcome = TOO_LARGE
-                return end
-            rate, whole = at.funding(w)[k, 2], 1
+                return
+            rate, whole = settlements[k, 2], 1
             if places < 0:
                 rate *= 10 ** (-places)
             else:
@@ -641,9 +687,8 @@ def funded(w: Any, t: int, since: int) -> int:
             wallet = max(0, h.wallet_u + amount)
             a.backed_u += wallet - h.wallet_u
             h.wallet_u = wallet
-            h.stale, h.calm = True, False
+            h.stale, h.calm, h.room = True, False, nan
     moved(w, t, a.backed_u)
-    return end
 
 
 # --- orders at a close ------------------------------------------------------------------------------------
@@ -659,6 +704,7 @@ def rests(w: Any, s: int, t: int, role: int, trigger: int, lots: int, reason: in
     met = price >= level if up else price <= level
     if met or trigger <= 0 or lots > fact.max_market_lots:
         h.refused |= 1 << role
+        h.hopeful = False
     elif h.resting >= ORDERS:
         at.account(w)[0].outcome = CROWDED
     else:
@@ -682,7 +728,7 @@ def leaves(w: Any, s: int, t: int, role: int, lots: int, reason: int, number: in
             h.refused |= 1 << role
         changed(w, s, t)
         return
-    volume = 0.0 if isnan(at.bars(w)[OPEN, s, t]) else at.bars(w)[VOLUME, s, t]
+    volume = 0.0 if isnan(at.bars(w)[s, t, OPEN]) else at.bars(w)[s, t, VOLUME]
     taken(w, s, role, lots, number, reason, expected_units, 0, price, volume, t, t)
 
 
@@ -718,7 +764,7 @@ def enters(w: Any, s: int, t: int, side: int, lots: int, limit: int, number: int
         return
     ticks = against(fact, side, taker_price(price, side, slippage(w)))
     ticks = min(ticks, limit) if side > 0 else max(ticks, limit)
-    got = min(lots, at_hand(w, s, at.bars(w)[VOLUME, s, t], t))
+    got = min(lots, at_hand(w, s, at.bars(w)[s, t, VOLUME], t))
     if not got:
         return
     paid = paid_u(w, s, got, ticks, fact.taker_num, fact.taker_den)
