@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,16 @@ def figures(one=1_000_000, many=(20, 200_000)):
         on, wished = _market(symbols, bars)
         rules = Rules(
             {s: Instrument(s, Decimal("0.01"), Decimal("0.001")) for s in on.symbols},
-            limits=RiskLimits(max_positions=most, max_net_exposure=800.0, max_day_fees_frac=1.0, cooldown_s=0.0),
+            limits=RiskLimits(  # nothing that the C loop does not know: it never stops trading, either
+                max_positions=most,
+                max_net_exposure=800.0,
+                max_day_fees_frac=1.0,
+                max_daily_loss_frac=1.0,
+                max_drawdown_frac=0.99,
+                drawdown_ladder=(),
+                max_losses_in_row=1_000_000,
+                cooldown_s=0.0,
+            ),
             exits=ExitParams(profile="static", tp_frac=0.02, sl_frac=0.015, trail_frac=0.02),
         )
         cells = symbols * bars
@@ -114,7 +124,7 @@ def _market(symbols, bars):
     volatility = np.full(close.shape, 0.004)
     names = tuple(f"S{n:02}USDT" for n in range(symbols))
     times = np.arange(1, bars + 1, dtype=np.int64) * 60_000_000
-    stacked = np.stack([opened, high, low, close, np.full(close.shape, 1e6)])
+    stacked = np.stack([opened, high, low, close, np.full(close.shape, 1e6)], axis=-1)
     tape = compiled.Tape(names, times, stacked, None, None, np.zeros((0, 4), np.int64))
     return tape, compiled.Wishes(np.stack([score, confidence, volatility]), np.zeros((3, symbols, 0)))
 
@@ -138,12 +148,18 @@ def _c_loop():
         return ctypes.CDLL(str(library))
 
 
+@cache
+def _fields(on):
+    """Open, high, low and close, each as the loop reads it: bars of a symbol side by side."""
+    return tuple(np.ascontiguousarray(on.bars[..., field]) for field in range(4))
+
+
 def _run_c(loop, on, wished, most):
     equity = np.empty(len(on.times))
-    arrays = (*on.bars[:4], *wished.columns[:2])
+    arrays = (*_fields(on), *wished.columns[:2])
     pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in arrays]
     numbers = [ctypes.c_double(x) for x in (800.0, 0.015, 0.02, 0.02, 0.0005, 0.0002, 0.55)]
-    size = [ctypes.c_long(n) for n in on.bars.shape[1:]]
+    size = [ctypes.c_long(n) for n in on.bars.shape[:2]]
     return loop.run(*size, *pointers, ctypes.c_long(most), *numbers, equity.ctypes.data_as(ctypes.c_void_p))
 
 
