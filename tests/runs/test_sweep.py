@@ -119,6 +119,13 @@ def test_one_that_was_stopped_goes_on_to_what_it_would_have_been(tmp_path, searc
     assert rest.walked[0].returns.tolist() == whole.walked[0].returns.tolist()
 
 
+def test_stopped_before_anything_was_traded_it_ends_at_once(tmp_path):
+    run = a_run(tmp_path)
+    (run.folder / "stop").write_text("{}")
+    with pytest.raises(KeyboardInterrupt, match="stopped before a trial"):
+        swept(run, here())
+
+
 def test_settings_that_do_not_go_together_are_refused_in_words_and_the_others_traded(tmp_path):
     done = a_sweep(tmp_path, space=["sweep.space={strategy: {params: {fast: [24, 100]}}}"])
     assert done.tried.frame["status"].tolist() == ["ok", "refused"]

@@ -123,8 +123,10 @@ class _Course:
             if not self._goes_on():
                 break
             walked += self._walk(workers, fold, number)
+        if not len(tried.frame):  # there is nothing to read, and no time to lose
+            raise KeyboardInterrupt(f"stopped before a trial was traded: {self.run.stop_requested()}")
         c = self.counts
-        if len(tried.frame) and not (tried.frame["status"] == OK).any():
+        if not (tried.frame["status"] == OK).any():
             why = tried.frame["why"].iloc[0]
             raise SettingsError(f"not one of {len(tried.frame):,} trials could be traded; the first: {why}")
         run.log.write(
@@ -159,11 +161,11 @@ class _Course:
                 frame["score"] = self._scores(frame)
                 points += [point for point, _ in there]
                 frames.append(frame)
+                if stretch is None:
+                    self._remember(frame["score"].to_numpy(dtype=float))
             if len(there) < len(named):
                 break  # it was stopped, and a search is told of whole generations
             course.tell([None if np.isnan(score) else float(score) for score in frame["score"]])
-            if stretch is None:
-                self._remember(frame["score"].to_numpy(dtype=float))
         empty = self.store.frame([]).assign(score=pd.Series(dtype=float))
         return Tried(points, pd.concat(frames, ignore_index=True) if frames else empty)
 

@@ -31,7 +31,7 @@ from qtlib.runs.sweep.trial import Result, Task
 BATCH_S = 0.5  # of work that travels at once: long beside the journey, short beside a death
 MOST_IN_BATCH = 256
 PULSE_S = 0.5  # between two looks at whether to go on
-GRACE_S = 3.0  # what is under way when the end is asked for may finish so long
+GRACE_S = 1.0  # what is under way when the end is asked for may finish so long: a report is to follow
 MOST_DEATHS = 3  # in a row, without a trial that was finished between them
 CONNECT_S = 10.0
 WORKERS_S = 30.0  # a cluster's first worker may take so long to come
