@@ -58,6 +58,7 @@ class Learning:
     last_retrain: datetime | None = None
     last_outcome: str | None = None
     next_due: datetime | None = None
+    drift: str | None = None  # how far inputs and outcomes moved from what was learned; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Card:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of training, labels, exits and costs
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # out of sample
     promise: Mapping[str, float | None] = field(default_factory=dict)  # what live trading is held to
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # how each feature was distributed: `drift.Profile`
     libraries: Mapping[str, str] = field(default_factory=libraries)
     run_id: str = ""  # of the retrain
 

@@ -13,7 +13,7 @@ are capped at `cap_r`, in the promise as in the test, since a bet against them m
 """
 
 from dataclasses import asdict, dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -135,41 +135,6 @@ def wealth(excess: Array, most: float) -> Array:
     stakes = np.array(_STAKES)[:, None] / most
     grown = np.cumsum(np.log1p(-stakes * excess[None, :]), axis=1)
     return np.asarray(np.exp(np.minimum(grown, 700.0)).mean(axis=0))
-
-
-class Drift(NamedTuple):
-    """How far an input has wandered from what was learned from."""
-
-    name: str
-    stability: float  # population stability index: 0 is the same distribution
-    expected: float  # what chance alone would rarely exceed, for so few rows
-    drifted: bool
-
-
-def drift(
-    names: tuple[str, ...], learned: Array, lately: Array, repeats: float = 24.0, most: float = 0.25, bins: int = 10
-) -> tuple[Drift, ...]:
-    """Each feature's population stability index (Siddiqi 2006), and whether it says more than chance would.
-
-    `learned` and `lately` are (rows, features). `repeats` rows in a row are about one of their own, as features
-    change slowly. Chance makes the index about (1/n + 1/m) times a chi-squared of `bins` − 1 (Yurdakul 2018); its
-    99.9th percentile and `most`, by custom the border of a significant shift, must both be passed.
-    """
-    return tuple(_drift(name, learned[:, n], lately[:, n], repeats, most, bins) for n, name in enumerate(names))
-
-
-def _drift(name: str, learned: Array, lately: Array, repeats: float, most: float, bins: int) -> Drift:
-    before, now = learned[np.isfinite(learned)], lately[np.isfinite(lately)]
-    if len(before) < bins or not len(now):
-        return Drift(name, np.nan, np.nan, False)
-    edges = np.unique(np.quantile(before, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
-    counts = [np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1) for x in (before, now)]
-    p, q = ((c + 0.5) / (c.sum() + 0.5 * len(c)) for c in counts)  # no bin is ever quite empty
-    stability = float(((q - p) * np.log(q / p)).sum())
-    free = len(edges)
-    far = free * (1.0 - 2.0 / (9.0 * free) + 3.09 * sqrt(2.0 / (9.0 * free))) ** 3 if free else 0.0  # Wilson, Hilferty
-    expected = far * repeats * (1.0 / len(before) + 1.0 / len(now))
-    return Drift(name, stability, expected, stability > max(most, expected))
 
 
 def _by_day(day: Indices, values: Array) -> Array:

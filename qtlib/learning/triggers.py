@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from qtlib.domain.learned import Learning
 
 LONGEST_PAUSE = 24  # of `retry_hours`
+SETTLED = 0.25  # of the interval: a drift that the last retrain did not mend is no reason for another at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ def due(learning: Learning, now: datetime, params: TriggerParams, drift: str = "
         return f"{learning.samples} closed trades since the last retrain, {params.min_samples} are enough"
     if learning.samples and (since := _since(learning)) and now >= since + timedelta(hours=params.interval_hours):
         return f"{params.interval_hours:g} h have passed, with {learning.samples} closed trades"
-    return drift if learning.samples else ""
+    since = _since(learning)
+    settled = since is not None and now >= since + timedelta(hours=params.interval_hours * SETTLED)
+    return drift if learning.samples and settled else ""
 
 
 def next_due(learning: Learning, params: TriggerParams) -> datetime | None:

@@ -6,6 +6,7 @@ the next model, are made from, so that what closes can be learned from as it was
 was seen at a close is made again from the bars afterwards, as research makes it, and has to be the same, bit for bit.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from qtlib.engine.feeds import Strategy
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.learned import Learned
 from qtlib.market.timeframes import datetime_at
+
+LATELY = 2_000  # closes whose features are kept, to see whether they drift
 
 
 class _Seen(NamedTuple):
@@ -54,6 +57,7 @@ class Champion:
         self._believer, self.version = model or rule, version
         self._lookback = max(rule.lookback, features.lookback, self._believer.lookback)
         self._seen: _Seen | None = None
+        self.lately: deque[Array] = deque(maxlen=LATELY)  # (symbols, features) of each close, as the believer was shown
 
     @property
     def lookback(self) -> int:
@@ -78,6 +82,7 @@ class Champion:
     def use(self, model: Strategy | None, version: str) -> None:
         """From now on `model` believes; None: the rule of thumb. It reads no more bars than `lookback`."""
         self._believer, self.version = model or self._rule, version
+        self.lately.clear()
 
     def signals(self, panel: Panel) -> Beliefs:
         beliefs = self._believer.signals(panel)
@@ -85,6 +90,7 @@ class Champion:
         if len(panel):
             names = self._believer.trained.features if isinstance(self._believer, Learned) else self._features
             self._seen = _Seen(panel, features[:, -1].copy(), names)
+            self.lately.append(self._seen.features)
         return beliefs if beliefs.features is not None else beliefs._replace(features=features, schema=self._schema)
 
     def misgivings(self, until: datetime) -> str:

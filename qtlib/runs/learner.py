@@ -8,7 +8,7 @@ It also looks whether the model that trades keeps its promise. One that does not
 but by the gate or by a person.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -20,6 +20,7 @@ from qtlib.engine.health import Learning as Page
 from qtlib.engine.loop import Watch
 from qtlib.exchanges.port import ExchangeError
 from qtlib.learning.decay import KEEP, Outcomes, Verdict, decay
+from qtlib.learning.drift import Array, Profile, drift
 from qtlib.learning.registry import NoSuchModel
 from qtlib.learning.triggers import TriggerParams, due, next_due
 from qtlib.runs.champion import Champion, Silent
@@ -27,6 +28,8 @@ from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.shelf import Shelf, Unfit
 
 DAY_S = 86_400
+REPEATS = 24.0  # closes in a row that are about one of their own
+CALIBRATION_DRIFTS = 0.25  # of the wealth that proves decay: not yet proven, and worth another model
 UNREADABLE = "?"  # in the place of a version, where nobody can say which is champion
 
 
@@ -52,6 +55,8 @@ class Learner:
         self._wished = 0  # the number of the retrain that was concluded to be due here
         self._looked_at = 0  # closed trades when decay was looked at last
         self._state: State | None = None
+        self._drifted = ""  # why a retrain is due, because what is seen moved
+        self._drift: str | None = None  # how far it did
 
     def ended(self, within_s: float = 0.0) -> bool:
         """Whether no retrain runs any more, after so long at most."""
@@ -72,7 +77,7 @@ class Learner:
         if learning.running:
             to_begin = self._retrainer.number != learning.retrains == self._wished  # when the state has been looked at
             return None if to_begin else self._retrainer.ended(learning.retrains, state.ts)
-        if cause := due(learning, state.ts, self._params):
+        if cause := due(learning, state.ts, self._params, self._drifted):
             self._wished = learning.retrains + 1
             return RetrainBegun(state.ts, self._wished, cause)
         return None
@@ -87,6 +92,7 @@ class Learner:
             self._retrainer.begin(learning.retrains, learning.begun)
         if learning.closed != self._looked_at:
             self._looked_at = learning.closed
+            self._look_for_drift(learning)
             self._check(learning)
 
     def trouble(self, why: ExchangeError) -> None:
@@ -104,6 +110,7 @@ class Learner:
             last_retrain=last.ts if last else None,
             last_outcome=f"{last.outcome.value}: {last.words}" if last else None,
             next_due=next_due(learning, self._params),
+            drift=self._drift,
         )
 
     def last_word(self, state: State) -> RetrainEnded | None:
@@ -162,6 +169,20 @@ class Learner:
         except Unfit as why:
             self._amiss = str(why)
 
+    def _look_for_drift(self, learning: Learning) -> None:
+        """Compare what was seen lately with what the model learned from, and what it said with what came of it."""
+        self._drifted, self._drift = "", None
+        if not learning.version or self._champion.refusal:
+            return
+        try:
+            self._drifted, self._drift = drifting(self._shelf.inputs(learning.version), self._champion.lately)
+            verdict = self.decayed(learning)
+        except Unfit as why:
+            self._amiss = str(why)
+            return
+        if verdict is not None and verdict.against_calibration >= CALIBRATION_DRIFTS * verdict.alarm_at:
+            self._drifted = self._drift = "fewer trades win than the model's probabilities say"
+
     def decayed(self, learning: Learning) -> Verdict | None:
         """Whether the model that believes keeps its promise; None: it made none."""
         promise = self._shelf.promise(learning.version)
@@ -174,3 +195,21 @@ class Learner:
             np.array([one.confidence for one in known]),
         )
         return decay(promise, outcomes, predecessor=self._shelf.predecessor(learning.version))
+
+
+def drifting(learned: Mapping[str, Profile], lately: Sequence[Array]) -> tuple[str, str | None]:
+    """Why the inputs of a model that learned from `learned` say that a retrain is due, and how far they moved.
+
+    `lately` are the features of closes, (symbols, features) each; symbols of one close say much the same.
+    """
+    if not learned or not lately or lately[0].shape[1] != len(learned):
+        return "", None
+    found = drift(learned, np.concatenate(list(lately)), repeats=REPEATS * len(lately[0]))
+    known = [one for one in found if np.isfinite(one.stability)]
+    if not known:
+        return "", None
+    moved = [one for one in known if one.drifted]
+    worst = max(moved or known, key=lambda one: one.stability)
+    most = f"most {worst.name}, population stability index {worst.stability:.2f}, of chance {worst.expected:.2f}"
+    words = f"{len(moved)} of {len(known)} inputs drifted, {most}"
+    return words if moved else "", words

@@ -19,6 +19,7 @@ from qtlib.journal import Journal
 from qtlib.learning import registry
 from qtlib.learning.card import Card
 from qtlib.learning.decay import promise
+from qtlib.learning.drift import profiles
 from qtlib.learning.scores import expectancy
 from qtlib.learning.strategies import Trend
 from qtlib.learning.triggers import TriggerParams
@@ -128,6 +129,7 @@ def keep(run: Run, lesson: Lesson, study: Study) -> str:
         dropped=dict(lesson.data.dropped),
         settings={**asdict(study.train), "exits": params.exits.profile, "own trades": lesson.taught},
         metrics=_metrics(study),
+        inputs=profiles(data.names, data.x),
         promise={"expectancy_r": made.expectancy_r, "cap_r": made.cap_r},
         run_id=run.run_id,
     )

@@ -8,6 +8,7 @@ from qtlib.learning import registry
 from qtlib.learning.bundle import BadBundle
 from qtlib.learning.card import Shown
 from qtlib.learning.decay import ROLL_BACK, Promise, Verdict
+from qtlib.learning.drift import Profile
 from qtlib.learning.learned import Learned
 from qtlib.learning.registry import Bundle, Change, NoSuchModel
 
@@ -60,6 +61,11 @@ class Shelf:
         said = self.bundle(version).card.promise
         expectancy_r, cap_r = said.get("expectancy_r"), said.get("cap_r")
         return None if expectancy_r is None or cap_r is None else Promise(expectancy_r, cap_r)
+
+    def inputs(self, version: str) -> dict[str, Profile]:
+        """How its features were distributed in what it learned from; empty: its card does not say."""
+        told = self.bundle(version).card.inputs
+        return {name: Profile(tuple(edges), tuple(counts)) for name, (edges, counts) in told.items()}
 
     def predecessor(self, version: str) -> str:
         return registry.predecessor(self.root, version)

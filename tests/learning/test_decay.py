@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtlib.learning.decay import KEEP, ROLL_BACK, SHADOW, DecayParams, Outcomes, Promise, decay, drift, promise, wealth
+from qtlib.learning.decay import KEEP, ROLL_BACK, SHADOW, DecayParams, Outcomes, Promise, decay, promise, wealth
 from qtlib.learning.scores import DAY, bets
 
 MADE = Promise(0.1, 3.0)
@@ -86,36 +86,3 @@ def test_what_is_promised_is_a_lower_bound_with_gains_capped_and_never_a_loss():
     assert 0.1 < made.expectancy_r < np.minimum(r, 3.0).mean()
     losing = bets(np.arange(900) * (DAY // 3), np.ones(900), np.full(900, 0.6), -r, r, 0.5)
     assert promise(losing).expectancy_r == 0.0
-
-
-def slow(dice, rows, shift=0.0, kept=0.95):
-    x = dice.standard_normal(rows)
-    for i in range(1, rows):
-        x[i] = kept * x[i - 1] + np.sqrt(1 - kept**2) * x[i]
-    return x + shift
-
-
-def test_inputs_that_wandered_are_named_and_slow_ones_that_did_not_are_not():
-    dice = np.random.default_rng(2)
-    alarms = 0
-    for _ in range(40):
-        learned, lately = slow(dice, 3000), slow(dice, 300)
-        alarms += drift(("f",), learned[:, None], lately[:, None])[0].drifted
-    assert alarms <= 2
-    learned, moved = slow(dice, 3000), slow(dice, 600, shift=2.0)
-    same, other = drift(("a", "b"), np.c_[learned, learned], np.c_[learned[-600:], moved])
-    assert other.drifted
-    assert not same.drifted
-
-
-def test_the_stability_index_is_the_books_and_what_was_never_seen_is_no_drift():
-    learned = np.arange(10_000.0)
-    half = np.r_[np.arange(5000.0), np.arange(5000.0)]  # all in the lower five of ten bins
-    (found,) = drift(("f",), learned[:, None], half[:, None], repeats=1.0)
-    p, q = np.full(10, 0.1), np.r_[np.full(5, 0.2), np.full(5, 0.5 / 10_005)]
-    assert found.stability == pytest.approx(((q - p) * np.log(q / p)).sum(), rel=0.01)
-    (unknown,) = drift(("f",), learned[:, None], np.full((5, 1), np.nan))
-    assert not unknown.drifted
-    assert np.isnan(unknown.stability)
-    (constant,) = drift(("f",), np.ones((100, 1)), np.ones((50, 1)))
-    assert not constant.drifted

@@ -63,7 +63,10 @@ def test_switched_off_nothing_is_due_and_the_counts_are_there():
 
 def test_drift_needs_a_sample_too():
     assert due(Learning(), T0, PARAMS, drift="the world moved") == ""
-    assert due(closed(1), T0, PARAMS, drift="the world moved") == "the world moved"
+    later = T0 + timedelta(hours=PARAMS.interval_hours / 4)
+    assert due(Learning(), later, PARAMS, drift="the world moved") == ""
+    assert due(closed(1), later, PARAMS, drift="the world moved") == "the world moved"
+    assert due(closed(1), later - timedelta(seconds=1), PARAMS, drift="the world moved") == ""
 
 
 EVENTS = st.lists(st.sampled_from(["trade", "hour", "end", "fail", "ask"]), max_size=200)
