@@ -8,12 +8,13 @@ from urllib.request import urlopen
 
 import pytest
 from a_browser import a_browser, serious
-from a_session import events, lab, records, served, state, trading, waited_for
+from a_session import WORDS, events, lab, records, served, state, trading, waited_for
 
 from qtlib.domain.commands import Outcome, Verb
-from qtlib.domain.events import CommandAnswered, Filled, TradingStatus
+from qtlib.domain.events import CommandAnswered, Filled, OrderRequested, TradingStatus
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import Role
+from qtlib.panel.reader import resting
 
 ROWS = ".qt-positions tbody tr"
 PATIENCE_MS = 90_000
@@ -33,7 +34,7 @@ def session(root):
 @pytest.fixture(scope="module")
 def page(root, session):
     """The panel's page, as `qt panel` serves it, and what it asked for and complained of."""
-    with served(root) as url, a_browser() as browser:
+    with served(root, *WORDS) as url, a_browser() as browser:
         shown = browser.new_page(viewport={"width": 1440, "height": 1000})
         shown.asked, shown.complaints = [], []
         shown.on("request", lambda request: shown.asked.append(request.url))
@@ -57,11 +58,23 @@ def confirm(page, word):
 def done(page, root, verb, within_s=2.0):
     """The newest command is `verb`, was carried out within `within_s`, and the page says so."""
     name = {"close": "Close position", "limits": "Set limit"}.get(verb.value, verb.value.capitalize())
-    name = {"rearm": "Re-arm", "reduce": "Reduce only"}.get(verb.value, name)
+    name = {"rearm": "Re-arm", "reduce": "Reduce only", "flatten": "Flatten all"}.get(verb.value, name)
+    name = {"tighten": "Move stop", "stop": "Stop session"}.get(verb.value, name)
     page.wait_for_selector(f".qt-commands tbody tr:first-child:has-text('{name}'):has-text('done')")
     answer = events(root, CommandAnswered)[-1][1]
     assert (answer.command.verb, answer.outcome) == (verb, Outcome.DONE)
     assert (answer.answered - answer.command.asked).total_seconds() < within_s
+
+
+def rearm(page, root):
+    """Let go of the brake, by the code that is shown for it."""
+    code = page.locator(".qt-brake code").inner_text()
+    press(page, "rearm")
+    page.wait_for_selector(f".qt-confirm kbd:text-is('{code}')")
+    confirm(page, code)
+    page.wait_for_selector(".qt-head .qt-go")
+    done(page, root, Verb.REARM)
+    assert state(root).status is TradingStatus.ACTIVE
 
 
 def test_nobody_opens_the_page_without_its_token(page):
@@ -91,6 +104,42 @@ def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
             break
     done(page, root, Verb.CLOSE)
     waited_for(lambda: symbol not in (held := state(root).trades) or held[symbol].trade_id != before, 5)
+
+
+def test_a_stop_is_moved_nearer_and_rests_there(page, root):
+    for _ in range(5):  # as above
+        symbol = page.locator(f"{ROWS}:has(.qt-ok) b").last.inner_text()
+        page.locator(".qt-symbol select").select_option(symbol)
+        now = state(root)
+        stop, mark = resting(now, symbol).get(Role.STOP_LOSS), now.prices[symbol]
+        if stop is None:
+            continue
+        wanted = f"{(2 * float(stop) + mark) / 3:.6g}"
+        asked = len(events(root, CommandAnswered))
+        page.locator(".qt-level input").fill(wanted)
+        page.locator(".qt-level input").press("Tab")
+        press(page, "tighten")
+        waited_for(lambda: len(events(root, CommandAnswered)) > asked, 5)  # noqa: B023  called at once
+        if (seen := events(root, CommandAnswered)[-1])[1].outcome is Outcome.DONE:
+            break
+    done(page, root, Verb.TIGHTEN)
+    tick = float(now.facts.instruments[symbol].tick)
+
+    def moved():
+        placed = [event.intent for _, event in events(root, OrderRequested, seen[0] - 1)]
+        return [i for i in placed if i.role is Role.STOP_LOSS and abs(float(i.trigger) - float(wanted)) < 2 * tick]
+
+    assert waited_for(moved, 5)
+
+
+def test_everything_is_flattened_once_that_was_typed(page, root):
+    press(page, "flatten")
+    page.wait_for_selector(".qt-confirm kbd:text-is('FLATTEN')")
+    confirm(page, "FLATTEN")
+    page.wait_for_selector(".qt-head .qt-halt")
+    done(page, root, Verb.FLATTEN)
+    waited_for(lambda: not state(root).trades, 5)
+    rearm(page, root)
 
 
 def test_a_limit_that_is_tightened_makes_the_next_orders_smaller(page, root):
@@ -128,13 +177,7 @@ def test_a_kill_is_typed_and_rearming_takes_the_code_that_is_shown(page, root):
     page.wait_for_selector(".qt-head .qt-halt")
     waited_for(lambda: not state(root).trades, 5)
     assert state(root).brake.verb is Verb.KILL
-    code = page.locator(".qt-brake code").inner_text()
-    press(page, "rearm")
-    page.wait_for_selector(f".qt-confirm kbd:text-is('{code}')")
-    confirm(page, code)
-    page.wait_for_selector(".qt-head .qt-go")
-    done(page, root, Verb.REARM)
-    assert state(root).status is TradingStatus.ACTIVE
+    rearm(page, root)
 
 
 def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root):
@@ -164,3 +207,19 @@ def test_in_jupyterlab_it_is_the_same_panel(page, root):
         shown.wait_for_selector(".qt-head .qt-slow")
         done(page, root, Verb.REDUCE)
         shown.close()
+
+
+def test_a_session_is_ended_and_begun_from_the_page(page, root, session):
+    press(page, "stop")
+    confirm(page, "STOP")
+    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('no session runs')")
+    assert session.wait(60) == 0
+    ended = records(root)[0]
+    press(page, "start")
+    confirm(page, "START")
+    page.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
+    begun = records(root)[0]
+    assert (begun["previous_run"], begun["status"]) == (ended["run_id"], "running")
+    press(page, "stop")
+    confirm(page, "STOP")
+    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('no session runs')")
