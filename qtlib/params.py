@@ -155,6 +155,22 @@ class Venue(Section):
     faults: str | None = Field(None, description="what goes wrong on purpose at a session's venue: a file of faults")
 
 
+class Regime(Section):
+    """Something that happens to the simulated market, on demand."""
+
+    kind: Literal["bull", "crash", "sideways", "outage", "delisting"] = Field(description="what happens")
+    day: float = Field(ge=0.0, le=100_000.0, description="when it begins, after the market's first open [days]")
+    days: float | None = Field(None, gt=0.0, le=100_000.0, description="how long; null: what is usual for it [days]")
+    size_frac: float | None = Field(
+        None,
+        gt=-1.0,
+        le=100.0,
+        description="by how much prices have changed at its end; null: what is usual [fraction of price]",
+        json_schema_extra={"fraction_of": "price"},
+    )
+    symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_list)] = Field((), description="whom it meets; none: all")
+
+
 class Data(Section):
     source: Literal["simulated", "files"] = Field("simulated", description="a seeded market, or bars on disk")
     path: str | None = Field(None, description="folder of bars, for files")
@@ -179,6 +195,9 @@ class Data(Section):
         le=20.0,
         description="planted in the simulated market; 0: none [annual Sharpe ratio of one who sees it]",
     )
+    regimes: Annotated[tuple[Regime, ...], BeforeValidator(_list)] = Field(
+        (), description="what happens to the simulated market: a list of kind, day, days, size_frac, symbols"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -195,6 +214,10 @@ class Data(Section):
             raise PydanticCustomError(
                 "unused",
                 "data.bars says nothing to bars on disk: data.start and data.end say which; set data.bars=null",
+            )
+        if self.source == "files" and self.regimes:
+            raise PydanticCustomError(
+                "unused", "data.regimes says nothing to bars on disk: what happened to them has happened; leave it out"
             )
         if self.source == "simulated":
             for name in ("path", "start", "end", "finer_timeframe"):
@@ -890,6 +913,8 @@ def _fields_at(path: Sequence[str]) -> Mapping[str, FieldInfo]:
         return RULES[path[0]].model_fields if len(path) == 1 else {}
     if list(path[:2]) == ["venue", "symbols"]:
         return SymbolFacts.model_fields
+    if list(path[:2]) == ["data", "regimes"]:
+        return Regime.model_fields
     info = Params.model_fields.get(path[0])
     kind = info.annotation if info else None
     return kind.model_fields if len(path) == 1 and isinstance(kind, type) and issubclass(kind, Section) else {}

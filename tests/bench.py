@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from qtlib.engine.session import session  # noqa: E402
 from qtlib.journal import Journal, MemoryJournal  # noqa: E402
 from qtlib.learning.strategies import Trend  # noqa: E402
 from qtlib.market import Store, read  # noqa: E402
-from qtlib.market.simulated import SimulatedMarket, simulate  # noqa: E402
+from qtlib.market.simulated import LIKENESS, LISTINGS, SimulatedMarket, simulate  # noqa: E402
 from qtlib.params import resolve  # noqa: E402
 from qtlib.report.metrics import metrics  # noqa: E402
 from qtlib.report.tables import tables  # noqa: E402
@@ -89,6 +89,14 @@ def read_ms(folder: Path) -> Callable[[], float]:
     return lambda: 1e3 * seconds(lambda: read(folder, ["BTCUSDT"], "1m"))
 
 
+def simulated_s() -> float:
+    """A year of 5 m bars of twenty symbols: the ten that there are, twice."""
+    again = {f"AGAIN{symbol}": replace(its, traits=LIKENESS.symbols[symbol]) for symbol, its in LISTINGS.items()}
+    twenty = {**LISTINGS, **again}
+    kind = SimulatedMarket(symbols=tuple(twenty), timeframe="5m", listings=twenty)
+    return seconds(lambda: simulate(kind, bars=365 * 24 * 12))
+
+
 def strategy_ms() -> float:
     panel = panel_of(simulate(SimulatedMarket(symbols=("BTCUSDT",)), bars=200))
     trend = Trend()
@@ -115,6 +123,7 @@ def figures(folder: Path) -> list[Figure]:
         measured("event loop, 10 symbols, journal in memory", rate, lambda: loop_rate(ten, 8_000)),
         measured("tables and metrics of 100,000 bars", "s", lambda: report_seconds(100_000), "< 3"),
         measured("read and check a year of 1 m bars", "ms", read_ms(folder), "< 150"),
+        measured("simulate a year of 5 m bars of 20 symbols", "s", simulated_s, "< 5"),
         measured("one symbol's beliefs from 200 bars", "ms", strategy_ms),
         measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help")),
         measured("import qtlib, a process", "s", lambda: process_s(python, "-c", "import qtlib"), "< 0.5"),

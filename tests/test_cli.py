@@ -17,6 +17,7 @@ COMMANDS = [
     "backtest",
     "data list",
     "data check",
+    "data fit",
     "data import",
     "data fetch",
     "data simulate",

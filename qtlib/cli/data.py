@@ -11,7 +11,11 @@ from qtlib.cli.saying import plain, progress, respond, table
 from qtlib.cli.settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
+
+    from qtlib.market.facts import Row
 
 
 @data.command("list", epilog="Example: qt data list bars/")
@@ -154,16 +158,16 @@ def data_check(
 ) -> None:
     """What is wrong with bars: all of FOLDER, or those that settings name; exit 2 if some may not be traded."""
     if folder is None:
-        _check_settings(params, p, as_json)
+        _check_settings(params, p, report, as_json)
         return
     from qtlib.market.survey import survey
+    from qtlib.runs.bars import facts_in, facts_told, write_report
 
     with progress() as tell:
         found = survey(folder, symbols, refill=refill, tell=tell)
+    facts = facts_in(found)
     if report is not None:
-        from qtlib.runs.bars import write_report
-
-        write_report(found, report)
+        write_report(found, facts, report)
     rows = [
         {"series": name, "rows": its.rows, "verdict": its.words, "odd": len(its.oddities)}
         for name, its in found.verdicts.items()
@@ -178,20 +182,26 @@ def data_check(
                 f"{life.symbol}: trades from {life.first:%Y-%m-%d %H:%M} to {life.last:%Y-%m-%d %H:%M}{ended}",
                 highlight=False,
             )
+        _show_facts(out, facts)
         table(out, f"{folder}: {len(found.oddities)} oddities; usable with {refill} bars of past", rows)
         if report is not None:
             out.print(f"report   {report}", highlight=False, soft_wrap=True)
 
-    respond({**found.document, "report": report and str(report)}, as_json, show)
+    answer = {**found.document, "facts": facts_told(facts), "report": report and str(report)}
+    respond(answer, as_json, show)
     if not found.ok:
         raise typer.Exit(2)
 
 
-def _check_settings(params: Path | None, p: list[str] | None, as_json: bool) -> None:
+def _check_settings(params: Path | None, p: list[str] | None, page: Path | None, as_json: bool) -> None:
     from qtlib.runs import wiring
+    from qtlib.runs.bars import facts_of, facts_told, write_facts
 
     market = wiring.market(settings_of(params or Path("params/sim.yaml"), p).params)
     report = market.report()
+    facts = {market.timeframe: rows} if (rows := facts_of(market, market.timeframe)) else {}
+    if page is not None:
+        write_facts(market, facts, page)
     answer = {
         "ok": True,
         "source": market.source,
@@ -202,8 +212,50 @@ def _check_settings(params: Path | None, p: list[str] | None, as_json: bool) -> 
         "last": market.last.isoformat(),
         "findings": [str(finding) for finding in market.findings],
         "notes": list(market.notes),
+        "facts": facts_told(facts),
+        "report": page and str(page),
     }
-    respond(answer, as_json, lambda out: out.print(str(report), markup=False, highlight=False, soft_wrap=True))
+
+    def show(out: "Console") -> None:
+        out.print(str(report), markup=False, highlight=False, soft_wrap=True)
+        _show_facts(out, facts)
+        if page is not None:
+            out.print(f"report   {page}", highlight=False, soft_wrap=True)
+
+    respond(answer, as_json, show)
+
+
+def _show_facts(out: "Console", facts: "Mapping[str, Sequence[Row]]") -> None:
+    names = ("fact", "real", "real, nearly all", "here", "")
+    for timeframe, rows in facts.items():
+        table(
+            out,
+            f"bars of {timeframe}: real ones, and these",
+            [dict(zip(names, row.cells, strict=True)) for row in rows],
+        )
+
+
+@data.command("fit", epilog="Example: qt data fit bars/ --to fitted/")
+def data_fit(
+    folder: Annotated[Path, typer.Argument(help="Real bars of 1h, 15m and 5m, of the symbols we simulate.")],
+    begins: Annotated[str, typer.Option("--from", metavar="UTC", help="The first open.")] = "2022-01-01",
+    to: Annotated[Path | None, typer.Option(help="The folder to write likeness.json and facts.json to.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find the numbers that the simulated market is made from anew, in real bars; minutes of work."""
+    from qtlib.runs.fitted import fit_to
+
+    with progress() as tell:
+        answer = fit_to(folder, begins, to, tell)
+
+    def show(out: "Console") -> None:
+        rows = [{"number": name, "in use": used, "found": new} for name, used, new in answer["differing"]]
+        table(out, f"found in {answer['found_in']}", rows)
+        for file in answer["files"]:
+            out.print(f"written  {file}", highlight=False, soft_wrap=True)
+
+    respond(answer, as_json, show)
 
 
 @data.command("simulate", epilog="Example: qt data simulate -p data.bars=5000 -p data.seed=8")

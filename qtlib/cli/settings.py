@@ -24,5 +24,6 @@ def market_words(resolved: "Resolved") -> str:
         market = "real public prices, simulated venue" if mode == "paper" else "the venue's demo market"
         return f"{market}: no real money"
     if given.source == "simulated":
-        return f"SIMULATED market (seed {given.seed}), simulated venue: no real prices, no real money"
+        happens = "".join(f", {regime.kind} on day {regime.day:g}" for regime in given.regimes)
+        return f"SIMULATED market (seed {given.seed}{happens}), simulated venue: no real prices, no real money"
     return f"bars from {given.path}, simulated venue: no real money"

@@ -89,6 +89,25 @@ def first_closes(path: str | Path, symbols: Sequence[str], timeframe: str) -> di
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What a folder has of some symbols, each with its own first and last bar; by symbol."""
+
+    bars: Mapping[str, pd.DataFrame]
+    marks: Mapping[str, pd.DataFrame]
+    funding: Mapping[str, "pd.Series[float]"]
+
+
+def read_each(path: str | Path, symbols: Sequence[str], timeframe: str, start: datetime | str | None = None) -> Frames:
+    """The same of `symbols` one by one, over gaps: to be measured, and not to be traded on."""
+    found = {symbol: read(path, [symbol], timeframe, start, allow_gaps=True) for symbol in symbols}
+    return Frames(
+        {symbol: its.bars[symbol] for symbol, its in found.items()},
+        {symbol: its.marks[symbol] for symbol, its in found.items() if symbol in its.marks},
+        {symbol: its.funding[symbol] for symbol, its in found.items() if symbol in its.funding},
+    )
+
+
 # --- below ------------------------------------------------------------------------------------------------
 
 

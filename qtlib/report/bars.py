@@ -48,9 +48,27 @@ class SymbolView:
     series: Sequence[SeriesView] = ()
 
 
-def page(target: Path, title: str, lead: str, symbols: Sequence[SymbolView], *, simulated: str | None = None) -> Path:
+@dataclass(frozen=True, slots=True)
+class FactsView:
+    """What real bars of a timeframe have in common, and whether these have it."""
+
+    timeframe: str
+    rows: Sequence[Sequence[str]]  # the fact, real bars' middle and range, these bars' middle, near or far
+
+
+def page(
+    target: Path,
+    title: str,
+    lead: str,
+    symbols: Sequence[SymbolView],
+    *,
+    facts: Sequence[FactsView] = (),
+    simulated: str | None = None,
+) -> Path:
     """Write the page, whole or not at all."""
-    parts: list[str | go.Figure] = [f"<p>{escape(lead)}</p>", _contents(symbols)]
+    parts: list[str | go.Figure] = [f"<p>{escape(lead)}</p>", *([_contents(symbols)] if symbols else [])]
+    if facts:
+        parts += ["<h2>Real bars, and these</h2>", *(facts_table(view) for view in facts)]
     for view in symbols:
         parts += [f'<h2 id="{escape(view.symbol)}">{escape(view.symbol)}</h2><p>{escape(view.life)}</p>']
         parts += [coverage(view), odd_prices(view), oddities_table(view)]
@@ -99,6 +117,20 @@ def odd_prices(view: SymbolView) -> go.Figure:
     figure.update_yaxes(title="Close, log scale", type="log")
     label = f"{view.symbol}: closing prices, with marks of {len(found)} kinds where its series are odd"
     return finished(figure, f"{view.symbol}: where it is odd", label, 440)
+
+
+def facts_table(view: FactsView) -> Html:
+    """What real bars have in common, and these beside it."""
+    names = ("Fact", "Real, in the middle", "Real, nearly all", "Here, in the middle", "")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
+    body = ""
+    for name, *numbers, verdict in view.rows:
+        cells = "".join(f"<td class='qt-number'>{escape(number)}</td>" for number in numbers)
+        body += f"<tr><th scope='row'>{escape(name)}</th>{cells}<td>{escape(verdict)}</td></tr>"
+    caption = f"Bars of {escape(view.timeframe)}: what real ones have in common, by half years"
+    table = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    table = f"<table class='qt-table'>{table}</table>"
+    return Html(f"<div class='qt-scroll' tabindex='0' role='region' aria-label='{caption}'>{table}</div>")
 
 
 def oddities_table(view: SymbolView) -> Html:

@@ -1,7 +1,8 @@
 """Bars of this machine: where those of each venue lie, and what comes into them."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,18 @@ import pandas as pd
 from qtlib.exchanges.binance.past import binance_past
 from qtlib.exchanges.ccxt_past import ccxt_past
 from qtlib.exchanges.past import Past
-from qtlib.market import Store
+from qtlib.market import Market, Store
 from qtlib.market.catalogue import Span, without
+from qtlib.market.facts import Row, against_real, known, measured
 from qtlib.market.foreign import Brought, Hints, bring, recognised
 from qtlib.market.merging import Differing
 from qtlib.market.names import BARS, FUNDING, MARKS, Name
+from qtlib.market.reading import Frames, read_each
 from qtlib.market.series import Series
 from qtlib.market.survey import Survey, Verdict
 from qtlib.market.timeframes import datetime_at, micros_at, micros_of
 from qtlib.params import SettingsError
-from qtlib.report.bars import OddityView, SeriesView, SymbolView, page
+from qtlib.report.bars import FactsView, OddityView, SeriesView, SymbolView, page
 from qtlib.runs.fetch import Fetched, hung_up, run
 from qtlib.runs.folder import runs_root
 
@@ -84,7 +87,7 @@ def fetch_in(
     return run(connect, folder_of(venue, to), names, begins, ends, anew=anew, tell=tell)
 
 
-def write_report(found: Survey, target: Path) -> None:
+def write_report(found: Survey, facts: Mapping[str, Sequence[Row]], target: Path) -> None:
     """The page of a survey, with pictures."""
     names = {str(name): name for name in map(Name.of, found.verdicts) if name is not None}
     views = []
@@ -100,7 +103,46 @@ def write_report(found: Survey, target: Path) -> None:
             SymbolView(symbol, words, _closes(found.folder, bars), [_series_view(v, names[v.series]) for v in its])
         )
     lead = f"Usable: every bar there, traded, with {found.refill} bars of past and no series that disagrees."
-    page(target, f"Bars in {found.folder.name}: what is there, and how good it is", lead, views)
+    page(
+        target, f"Bars in {found.folder.name}: what is there, and how good it is", lead, views, facts=facts_views(facts)
+    )
+
+
+def write_facts(market: Market, facts: Mapping[str, Sequence[Row]], target: Path) -> None:
+    """The page of a market as settings mean it."""
+    simulated = market.source if market.simulated else None
+    page(target, f"{market.source}: bars of {market.timeframe}", "", [], facts=facts_views(facts), simulated=simulated)
+
+
+def facts_views(facts: Mapping[str, Sequence[Row]]) -> list[FactsView]:
+    return [FactsView(timeframe, [row.cells for row in rows]) for timeframe, rows in facts.items()]
+
+
+def facts_in(found: Survey) -> dict[str, tuple[Row, ...]]:
+    """How near to real bars those of a survey are, by timeframe: of all that may be read, where enough is known."""
+    names = {name: verdict for text, verdict in found.verdicts.items() if (name := Name.of(text)) is not None}
+    told = {}
+    for timeframe in known():
+        symbols = [n.symbol for n, its in names.items() if (n.timeframe, n.kind) == (timeframe, BARS) and not its.fatal]
+        if symbols:
+            told[timeframe] = facts_of(read_each(found.folder, symbols, timeframe), timeframe)
+    return {timeframe: rows for timeframe, rows in told.items() if rows}
+
+
+def facts_of(frames: Frames | Market, timeframe: str) -> tuple[Row, ...]:
+    """How near to real bars these are; no row where they are too few, or real ones of their length are not known."""
+    rows = against_real(measured(frames.bars, timeframe, frames.marks, frames.funding), timeframe)
+    return rows if any(row.near is not None for row in rows) else ()
+
+
+def facts_told(facts: Mapping[str, Sequence[Row]]) -> dict[str, list[dict[str, Any]]]:
+    """The same, for JSON."""
+    return {
+        timeframe: [
+            {"fact": row.fact.name, "real": asdict(row.real), "here": row.told, "near": row.near} for row in rows
+        ]
+        for timeframe, rows in facts.items()
+    }
 
 
 def hints_of(given: Iterable[str], **said: Any) -> Hints:

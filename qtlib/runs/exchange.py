@@ -26,6 +26,7 @@ from qtlib.exchanges.simulated.faults import Faults
 from qtlib.exchanges.simulated.faults import read as read_faults
 from qtlib.exchanges.simulated.served import Desk, Doors, Ledger, serve
 from qtlib.exchanges.simulated.served.chart import Chart
+from qtlib.market.simulated import EDITION
 from qtlib.market.timeframes import datetime_at, length_of, micros_at
 from qtlib.params import Params, SettingsError, load_yaml
 from qtlib.runs import wiring
@@ -187,5 +188,5 @@ def _desk(params: Params, engine: SimulatedExchange, ledger: Ledger, past: Seque
 
 def _market_of(params: Params) -> str:
     data = params.data
-    where = f"seed {data.seed}, edge {data.edge:g}" if data.source == "simulated" else str(data.path)
+    where = f"{EDITION}, {wiring.chance_of(params)}" if data.source == "simulated" else str(data.path)
     return f"{data.source} market ({where}), bars of {_timeframe(params)}, {', '.join(params.universe.symbols)}"

@@ -26,7 +26,7 @@ from qtlib.journal import Journal, Lease
 from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, first_closes, read
-from qtlib.market.simulated import LISTINGS, SimulatedMarket, simulate
+from qtlib.market.simulated import EDITION, LISTINGS, Regime, SimulatedMarket, simulate
 from qtlib.market.timeframes import datetime_at, micros_at, micros_in, micros_of
 from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
@@ -133,7 +133,8 @@ def simulated_market(params: Params) -> SimulatedMarket:
             "files: -p data.source=files -p data.path=FOLDER"
         )
     try:
-        return SimulatedMarket(seed=data.seed, symbols=symbols, timeframe=data.timeframe, edge=data.edge)
+        regimes = tuple(Regime(**regime.model_dump()) for regime in data.regimes)
+        return SimulatedMarket(data.seed, symbols, data.timeframe, edge=data.edge, regimes=regimes)
     except ValueError as why:
         raise SettingsError(f"the simulated market can't be made: {why}") from why
 
@@ -229,7 +230,14 @@ def prices_of(params: Params) -> str:
         return f"{_MARKETS[params.mode]}, {data.timeframe} bars"
     if data.source == "files":
         return f"bars of {data.timeframe} on disk"
-    return f"the simulated market of {data.timeframe} bars with seed {data.seed} and edge {data.edge:g}"
+    return f"the simulated market ({EDITION}) of {data.timeframe} bars with {chance_of(params)}"
+
+
+def chance_of(params: Params) -> str:
+    """What tells one simulated market from another, in words."""
+    data = params.data
+    told = "".join(f", {Regime(**regime.model_dump()).words()}" for regime in data.regimes)
+    return f"seed {data.seed} and edge {data.edge:g}{told}"
 
 
 _MARKETS = {
