@@ -13,6 +13,7 @@ from builders import HOUR, T0, make_bars
 from market_data import folder as real_data
 
 from qtlib.market import BadData, Market, Store, aggregate, first_closes, read
+from qtlib.market.market import REFILL
 from qtlib.market.simulated import SimulatedMarket, simulate
 
 

@@ -64,7 +64,7 @@ def test_what_is_right_is_left_alone(store):
     assert found.oddities == ()
     assert found.ok
     verdict = found.verdicts["BTCUSDT-1h"]
-    assert (verdict.usable_frac, len(verdict.usable)) == (1.0, 1)
+    assert (verdict.usable_bars, len(verdict.usable)) == (1440 - 9, 1)  # the first have no past
     assert found.lives["BTCUSDT"].first == T0
 
 
@@ -92,7 +92,7 @@ def test_an_hour_that_its_quarters_do_not_add_up_to_makes_both_doubtful(store):
     assert words(found, HOURLY, "sum") == "1 of 1,440 bars are not what bars of 15m add up to: 2026-01-05 04:00 (1)"
     assert words(found, QUARTERS, "sum").startswith("its bars do not add up to 1h in 1 of 1,440")
     hour, quarters = found.verdicts["BTCUSDT-1h"], found.verdicts["BTCUSDT-15m"]
-    assert (hour.rows - hour.usable_bars, quarters.rows - quarters.usable_bars) == (1, 4)
+    assert (hour.rows - hour.usable_bars, quarters.rows - quarters.usable_bars) == (9 + 1, 9 + 4)
 
 
 def test_a_clock_that_is_an_hour_late_is_measured(store):
