@@ -23,6 +23,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "journal")]
 
+from bench_compiled import figures as compiled_figures  # noqa: E402
 from bench_journal import figures as journal_figures  # noqa: E402
 from bench_reaction import figures as reaction_figures  # noqa: E402
 
@@ -130,7 +131,7 @@ def figures(folder: Path) -> list[Figure]:
     ]
     found += [
         Figure(what, unit, value, min(values), max(values), target)
-        for what, unit, value, values, target in reaction_figures()
+        for what, unit, value, values, target in (*compiled_figures(), *reaction_figures())
     ]
     return found + [
         Figure(name, "", value, value, value)

@@ -1,9 +1,10 @@
 """`make prove`: sessions through all that goes wrong, and which laws were broken: a table, and JSON under runs/.
 
-10,000 seeded trials in process, some hundreds over the wire, and the kill matrix with real processes (see
-`runs/kill_matrix`), on all cores. Each is kept in a file as it ends, under the hash of the code that it ran: so what
-was stopped goes on where it was, and what was changed begins anew. `--seed N` (with `--way`) lives through one alone,
-and tells in order all that happened in it. Exit 1 if a law was broken.
+10,000 seeded trials in process, some hundreds over the wire, the kill matrix with real processes (see
+`runs/kill_matrix`), and 20,000 backtests by both engines (`twin_cases`), on all cores. Each is kept in a file as it
+ends, under the hash of the code that it ran: so what was stopped goes on where it was, and what was changed begins
+anew. `--seed N` (with `--way`) lives through one alone, and tells in order all that happened in it. Exit 1 if a law
+was broken.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ sys.path[:0] = [str(HERE), str(HERE / "runs")]
 from a_trial import trial  # noqa: E402
 from kill_matrix import live_through, lives  # noqa: E402
 from lived_trials import Life, live  # noqa: E402
+from twin_cases import case, tried  # noqa: E402
 
 SHOWN = 20  # broken ones
 Record = dict[str, Any]
@@ -61,7 +63,12 @@ def main() -> None:
     kept = Path(os.environ.get("QT_RUNS_DIR", "runs")) / "prove" / f"{code_hash()}.jsonl"
     if asked.anew:
         kept.unlink(missing_ok=True)
-    most = {"in process": asked.trials, "over the wire": asked.over_the_wire, "killed": asked.killed}
+    most = {
+        "in process": asked.trials,
+        "over the wire": asked.over_the_wire,
+        "killed": asked.killed,
+        "twins": asked.twins,
+    }
     before = list(read(kept))
     begun = time.monotonic()
     todo = {way: sorted(set(range(n)) - {r["seed"] for r in before if r["way"] == way}) for way, n in most.items()}
@@ -217,10 +224,16 @@ def _killed(number: int) -> Lived:
     return Lived(life.wrongs, {"drawn": [str(cell) for cell in its], "struck": life.struck}, life.figures)
 
 
+def _by_both_engines(number: int) -> Lived:
+    broken, figures = tried(number)
+    return Lived(broken, {"drawn": [str(case(number).rules)]}, figures)
+
+
 WAYS = {
     "in process": Way(10_000, 40, _in_process),
     "over the wire": Way(240, 2, _over_the_wire),
     "killed": Way(len(lives()), 1, _killed),
+    "twins": Way(20_000, 50, _by_both_engines),
 }
 
 
@@ -231,6 +244,7 @@ def _asked() -> Namespace:
     parser.add_argument("--trials", type=int, default=WAYS["in process"].most, help="in process")
     parser.add_argument("--over-the-wire", type=int, default=WAYS["over the wire"].most)
     parser.add_argument("--killed", type=int, default=WAYS["killed"].most, help="lives of the kill matrix")
+    parser.add_argument("--twins", type=int, default=WAYS["twins"].most, help="backtests by both engines")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--anew", action="store_true", help="forget what was lived through before")
     return parser.parse_args()
