@@ -21,7 +21,12 @@ _PARTS = 4  # prefix, symbol, role and bar time, number
 
 def name_of(intent: OrderIntent, ts: datetime, number: int) -> str:
     """The client id of the `number`th order ever requested, wished at the bar that closed at `ts`."""
-    return f"{PREFIX}{intent.symbol}-{_CODES[intent.role]}{_minutes(ts)}-{_base36(number)}"
+    return named(intent.symbol, intent.role, _minutes(ts), number)
+
+
+def named(symbol: str, role: Role, minutes: int, number: int) -> str:
+    """The same, of a bar that closed so many minutes after 1970."""
+    return f"{PREFIX}{symbol}-{_CODES[role]}{_base36(minutes)}-{_base36(number)}"
 
 
 def role_of(client_id: str) -> Role:
@@ -48,10 +53,11 @@ def wished(client_id: str) -> datetime | None:
 
 
 @lru_cache(maxsize=4)  # the orders of a round are wished at one bar
-def _minutes(ts: datetime) -> str:
-    return _base36(int(ts.timestamp()) // 60)
+def _minutes(ts: datetime) -> int:
+    return int(ts.timestamp()) // 60
 
 
+@lru_cache(maxsize=1024)
 def _base36(number: int) -> str:
     """
     >>> _base36(0), _base36(35), _base36(36)

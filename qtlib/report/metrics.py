@@ -8,6 +8,7 @@ The same numbers come out for a backtest and a live run, because both are read f
 
 from math import expm1, isfinite, log, sqrt
 
+import numpy as np
 import pandas as pd
 
 from qtlib.report.tables import Tables
@@ -96,8 +97,10 @@ def daily_returns(equity: pd.Series, start: float) -> pd.Series:
     """
     if equity.empty:
         return equity
-    day = (pd.DatetimeIndex(equity.index) - pd.Timedelta(microseconds=1)).normalize()
-    closes = equity.groupby(day).last()
+    index = pd.DatetimeIndex(equity.index).as_unit("us")
+    day = (index.asi8 - 1) // 86_400_000_000
+    lasts = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    closes = equity.iloc[lasts].set_axis((index[lasts] - pd.Timedelta(microseconds=1)).normalize())
     return closes / closes.shift(1, fill_value=start) - 1
 
 

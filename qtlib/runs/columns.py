@@ -12,8 +12,8 @@ import pandas as pd
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
 from qtlib.domain.events import END_OF_DATA, START, TradingStatus
-from qtlib.domain.naming import name_of
-from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, ExitSource, OrderIntent, Role, Side
+from qtlib.domain.naming import named
+from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, ExitSource, Role
 from qtlib.domain.state import State, Trade
 from qtlib.engine import compiled
 from qtlib.engine.compiled import shapes
@@ -99,13 +99,13 @@ class _Columns:
         return pd.DatetimeIndex(self.times[bars].astype("datetime64[us]")).tz_localize("UTC")
 
     def _name(self, s: int, bar: int, number: int) -> str:
-        intent = OrderIntent("", self.symbols[s], Side.BUY, ZERO, Role.ENTRY)
-        return name_of(intent, _moment(int(self.times[bar])), int(number))
+        return named(self.symbols[s], Role.ENTRY, int(self.times[bar]) // 60_000_000, int(number))
 
     # --- equity -------------------------------------------------------------------------------------------
 
     def _equity(self) -> pd.DataFrame:
-        equity, account = self.curve / self.one, self._accounts()
+        rows = self.w.accounts[: self.account["accounts"]]
+        bars = np.diff(rows["bar"], append=self.end)  # at which each is as it is
         start = int(self.cash * int(self.one))
         peak = np.maximum.accumulate(np.maximum(self.curve, start))
         for move in self.w.moves[: self.account["moves"]]:  # what the insurance fund paid is no profit
@@ -117,18 +117,13 @@ class _Columns:
             drawdown = np.where(peak > 0, (peak - self.curve) / peak, 0.0)
         columns = {
             "ts": self._at(np.arange(self.first, self.end)),
-            "equity_quote": equity,
-            "cash_quote": account["cash_u"] / self.one,
+            "equity_quote": self.curve / self.one,
+            "cash_quote": np.repeat(rows["cash_u"] / self.one, bars),
             "drawdown_frac": drawdown,
-            "gross_exposure_quote": account["gross_u"] / self.one,
-            "open_positions": account["open"],
+            "gross_exposure_quote": np.repeat(rows["gross_u"] / self.one, bars),
+            "open_positions": np.repeat(rows["open"], bars),
         }
         return _frame(columns, EQUITY)
-
-    def _accounts(self) -> Array:
-        """The account at each close: a row holds until the next."""
-        rows = self.w.accounts[: self.account["accounts"]]
-        return np.repeat(rows, np.diff(rows["bar"], append=self.end))
 
     # --- decisions ----------------------------------------------------------------------------------------
 
@@ -319,7 +314,7 @@ _WORDS: dict[int, tuple[Choice, Reason, str]] = {
 
 
 def _frame(columns: dict[str, Any], types: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=kind) for name, kind in types.items()})
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=kind) for name, kind in types.items()}, copy=False)
 
 
 def _decimal(number: Any) -> Decimal:
