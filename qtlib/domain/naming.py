@@ -45,7 +45,7 @@ def wished(client_id: str) -> datetime | None:
     """The close at which the order of this name was wished; None if the name is not one of ours.
 
     >>> wished("qt-BTCUSDT-eh6wo0-1z"), wished("web_17")
-    (datetime.datetime(2025, 8, 25, 0, 0, tzinfo=datetime.timezone.utc), None)
+    (datetime.datetime(2024, 11, 25, 14, 24, tzinfo=datetime.timezone.utc), None)
     """
     if role_of(client_id) is Role.FOREIGN:
         return None
