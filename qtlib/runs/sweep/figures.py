@@ -41,9 +41,9 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
     wins, losses = pnl[pnl > 0], -pnl[pnl < 0]
     days = (times - 1) // DAY_US  # a bar that closes at midnight ends the day before it
     last = np.r_[np.flatnonzero(np.diff(days)), len(days) - 1]
-    closes = curve[last, 0] / one
+    closes = curve[last] / one
     daily = closes / np.r_[start, closes[:-1]] - 1.0
-    deepest = _deepest(curve[:, 0], int(lived.cash * int(one)))
+    deepest = _deepest(curve, int(lived.cash * int(one)))
     rows = w.rows[: account["rows"]]
     fees = rows["exit_fees_u"].sum() / one + rows["fees_f"].sum()
     funding = rows["funding_f"].sum()
@@ -60,11 +60,11 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
         "max_drawdown_frac": deepest,
         "sharpe": sharpe(pd.Series(daily)),
         "sortino": sortino(pd.Series(daily)),
-        "calmar": calmar(_ends(times, curve[:, 0] / one), start, deepest),
+        "calmar": calmar(_ends(times, curve / one), start, deepest),
         "profit_factor": _ratio(float(wins.sum()), float(losses.sum())),
         "expectancy_quote": _ratio(float(pnl.sum()), len(pnl)),
         "expectancy_r": float(known.mean()) if len(known) else None,
-        "exposure_frac": float((curve[:, 3] > 0).mean()),
+        "exposure_frac": _ratio(_exposed(w, lived.end), len(curve)),
         "bars": len(curve),
     }
     plain = {name: None if value is None else float(value) for name, value in numbers.items()}
@@ -104,6 +104,12 @@ def _who(rows: Any) -> npt.NDArray[np.intp]:
     bars, numbers = int(rows["trade_bar"].max()) + 2, int(rows["trade_number"].max()) + 2
     name = (rows["symbol"] * bars + rows["trade_bar"] + 1) * numbers + rows["trade_number"] + 1
     return np.unique(name, return_inverse=True)[1].astype(np.intp)
+
+
+def _exposed(w: Any, end: int) -> int:
+    """At how many closes a position was open; a row of the account holds until the next."""
+    rows = w.accounts[: w.account[0]["accounts"]]
+    return int(np.diff(rows["bar"], append=end)[rows["open"] > 0].sum())
 
 
 def _ends(times: npt.NDArray[np.int64], equity: Array) -> pd.Series:
