@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -32,7 +33,11 @@ from qtlib.engine.session import session  # noqa: E402
 from qtlib.journal import Journal, MemoryJournal  # noqa: E402
 from qtlib.learning.strategies import Trend  # noqa: E402
 from qtlib.market import Store, read  # noqa: E402
+from qtlib.market.names import Name  # noqa: E402
+from qtlib.market.quality import COLUMNS  # noqa: E402
+from qtlib.market.series import Rows, Series  # noqa: E402
 from qtlib.market.simulated import LIKENESS, LISTINGS, SimulatedMarket, simulate  # noqa: E402
+from qtlib.market.timeframes import HOUR  # noqa: E402
 from qtlib.params import resolve  # noqa: E402
 from qtlib.report.metrics import metrics  # noqa: E402
 from qtlib.report.tables import tables  # noqa: E402
@@ -98,6 +103,14 @@ def simulated_s() -> float:
     return seconds(lambda: simulate(kind, bars=365 * 24 * 12))
 
 
+def append_ms(folder: Path) -> Callable[[], float]:
+    """A day of minutes, behind the year that `read_ms` has written."""
+    store, name, coming = Store(folder), Name("BTCUSDT", "1m"), count(1)
+    rows, label = Series(folder, str(name)).load(COLUMNS)
+    day = rows.where(slice(-24 * 60, None))
+    return lambda: 1e3 * seconds(lambda: store.add(name, Rows(day.times + next(coming) * 24 * HOUR, day.values), label))
+
+
 def strategy_ms() -> float:
     panel = panel_of(simulate(SimulatedMarket(symbols=("BTCUSDT",)), bars=200))
     trend = Trend()
@@ -125,6 +138,7 @@ def figures(folder: Path) -> list[Figure]:
         measured("tables and metrics of 100,000 bars", "s", lambda: report_seconds(100_000), "< 3"),
         measured("read and check a year of 1 m bars", "ms", read_ms(folder), "< 150"),
         measured("simulate a year of 5 m bars of 20 symbols", "s", simulated_s, "< 5"),
+        measured("append a day of 1 m bars to them", "ms", append_ms(folder)),
         measured("one symbol's beliefs from 200 bars", "ms", strategy_ms),
         measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help")),
         measured("import qtlib, a process", "s", lambda: process_s(python, "-c", "import qtlib"), "< 0.5"),

@@ -1,10 +1,10 @@
 """`make prove`: sessions through all that goes wrong, and which laws were broken: a table, and JSON under runs/.
 
 10,000 seeded trials in process, some hundreds over the wire, the kill matrix with real processes (see
-`runs/kill_matrix`), and 20,000 backtests by both engines (`twin_cases`), on all cores. Each is kept in a file as it
-ends, under the hash of the code that it ran: so what was stopped goes on where it was, and what was changed begins
-anew. `--seed N` (with `--way`) lives through one alone, and tells in order all that happened in it. Exit 1 if a law
-was broken.
+`runs/kill_matrix`), fetches of bars that are killed under faults, and 20,000 backtests by both engines (`twin_cases`),
+on all cores. Each is kept in a file as it ends, under the hash of the code that it ran: so what was stopped goes on
+where it was, and what was changed begins anew. `--seed N` (with `--way`) lives through one alone, and tells in order
+all that happened in it. Exit 1 if a law was broken.
 """
 
 import hashlib
@@ -31,11 +31,13 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "runs")]
 
 from a_trial import trial  # noqa: E402
+from fetch_kills import killed_and_resumed  # noqa: E402
 from kill_matrix import live_through, lives  # noqa: E402
 from lived_trials import Life, live  # noqa: E402
 from twin_cases import case, tried  # noqa: E402
 
 SHOWN = 20  # broken ones
+FETCH_KILLS = 10  # of one fetch
 Record = dict[str, Any]
 
 
@@ -68,6 +70,7 @@ def main() -> None:
         "over the wire": asked.over_the_wire,
         "killed": asked.killed,
         "twins": asked.twins,
+        "fetched": asked.fetched,
     }
     before = list(read(kept))
     begun = time.monotonic()
@@ -229,11 +232,20 @@ def _by_both_engines(number: int) -> Lived:
     return Lived(broken, {"drawn": [str(case(number).rules)]}, figures)
 
 
+def _fetched(seed: int) -> Lived:
+    with TemporaryDirectory(prefix="qt-fetched-") as folder:
+        found = killed_and_resumed(Path(folder), FETCH_KILLS, seed)
+    wrong = [] if found["equal"] else ["the store is not that of an undisturbed fetch"]
+    struck = [f"killed with {files} files there" for files in found["files_at_kill"]]
+    return Lived(wrong, {"struck": struck}, {"kills": found["kills"], "stores": found["stores"]})
+
+
 WAYS = {
     "in process": Way(10_000, 40, _in_process),
     "over the wire": Way(240, 2, _over_the_wire),
     "killed": Way(len(lives()), 1, _killed),
     "twins": Way(20_000, 50, _by_both_engines),
+    "fetched": Way(20, 1, _fetched),
 }
 
 
@@ -245,6 +257,9 @@ def _asked() -> Namespace:
     parser.add_argument("--over-the-wire", type=int, default=WAYS["over the wire"].most)
     parser.add_argument("--killed", type=int, default=WAYS["killed"].most, help="lives of the kill matrix")
     parser.add_argument("--twins", type=int, default=WAYS["twins"].most, help="backtests by both engines")
+    parser.add_argument(
+        "--fetched", type=int, default=WAYS["fetched"].most, help=f"{FETCH_KILLS} kills of a fetch each"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--anew", action="store_true", help="forget what was lived through before")
     return parser.parse_args()

@@ -7,7 +7,7 @@ what is missing is said in `notes`, so that a record can repeat it.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -40,6 +40,7 @@ class Market:
     notes: tuple[str, ...] = ()  # which fallback is used where
     findings: tuple[Finding, ...] = ()
     finer: "Market | None" = None  # shorter bars that sum up to these: what a venue lives through inside them
+    doubtful: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)  # [µs], where bars may be wrong
 
     @staticmethod
     def of(
@@ -88,6 +89,23 @@ class Market:
     @property
     def symbols(self) -> tuple[str, ...]:
         return tuple(self.bars)
+
+    def refilled(self, refill: int) -> "Market":
+        """The same market, whose bars may be traded on once `refill` of them stand in a row."""
+        return replace(self, usable={symbol: self._fit(symbol, refill) for symbol in self.bars})
+
+    def doubting(
+        self, doubtful: Mapping[str, tuple[tuple[int, int], ...]], refill: int, notes: Sequence[str] = ()
+    ) -> "Market":
+        """The same market, of whose bars none may be traded on that reaches into a doubtful span."""
+        return replace(self, doubtful=doubtful, notes=(*self.notes, *notes)).refilled(refill)
+
+    def _fit(self, symbol: str, refill: int) -> "pd.Series[bool]":
+        frame, span = self.bars[symbol], micros_of(self.timeframe)
+        fit, close = usable(frame, self.timeframe, refill), micros_in(frame.index)
+        for start, end in self.doubtful.get(symbol, ()):
+            fit &= (close - span >= end) | (close <= start)
+        return fit
 
     @property
     def first(self) -> datetime:

@@ -10,19 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.panel import Array, Times
 from qtlib.domain.state import State
 from qtlib.engine.auditor import PERIOD_S, Auditor
 from qtlib.engine.feeds import Strategy
 from qtlib.engine.health import Link
-from qtlib.engine.live import Subject, single_pass, stepped, streamed
+from qtlib.engine.live import Fit, Subject, single_pass, stepped, streamed
 from qtlib.engine.universe import Universe
 from qtlib.exchanges.binance.adapter import SETTLE_S, Binance, open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.market import first_closes
 from qtlib.market.quality import OUTAGE, fit
+from qtlib.market.survey import Doubts, doubts
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params
 from qtlib.report.metrics import Metrics
@@ -36,6 +40,7 @@ from qtlib.runs.venue import opened
 
 PRIVATE_S = 20.0  # without trust in the account's stream REST is asked, and the page says so after three of these
 SERVED_SETTLE_S = 1.0  # after which our own venue has certainly not taken an order that it does not know
+MICROSECOND = timedelta(microseconds=1)
 STALE_BARS = 0.5  # beliefs about a bar that closed longer ago than this part of its length open nothing
 
 
@@ -60,7 +65,10 @@ def moments(
     """What is known at each close of a bar after `after`, as the session's venue tells it."""
     params = run.params
     timeframe, names = params.data.timeframe, tuple(s for s in params.universe.symbols if s in rules.instruments)
-    span, may_trade = length_of(timeframe), partial(fit, timeframe=timeframe, refill=strategy.lookback)
+    span = length_of(timeframe)
+    may_trade: Fit = partial(fit, timeframe=timeframe, refill=strategy.lookback)
+    if params.mode == Mode.SIM.value and params.data.path is not None:
+        may_trade = _undoubted(may_trade, sorted(names), span, doubts(Path(params.data.path), names, timeframe))
     funding = getattr(strategy, "reads_funding", False)
     subject = Subject(
         strategy,
@@ -125,6 +133,18 @@ def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _undoubted(may_trade: Fit, names: list[str], span: timedelta, doubted: Doubts) -> Fit:
+    """`may_trade`, but for what a survey of the bars on disk doubts, as in a backtest of them."""
+
+    def told(times: Times, volume: Array) -> npt.NDArray[np.bool_]:
+        close, length = int(times[-1]), span // MICROSECOND
+        spans = (doubted.spans.get(name, ()) for name in names)
+        clear = [not any(start < close and close - length < end for start, end in its) for its in spans]
+        return np.asarray(may_trade(times, volume) & clear, dtype=np.bool_)
+
+    return told
 
 
 def _universe(params: Params, exchange: Binance, names: tuple[str, ...]) -> Universe | None:

@@ -27,6 +27,7 @@ from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, first_closes, read
 from qtlib.market.simulated import EDITION, LISTINGS, Regime, SimulatedMarket, simulate
+from qtlib.market.survey import doubts
 from qtlib.market.timeframes import datetime_at, micros_at, micros_in, micros_of
 from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
@@ -88,7 +89,7 @@ def market(params: Params, after: datetime = START) -> Market:
     data, refill = params.data, lookback(params)
     if data.source == "files":
         assert data.path is not None  # the settings were checked
-        return read(
+        found = read(
             data.path,
             params.universe.symbols,
             data.timeframe,
@@ -99,6 +100,9 @@ def market(params: Params, after: datetime = START) -> Market:
             refill=refill,
             absent_ok=params.universe.rule is not None,
         )
+        within = (micros_at(found.first) - micros_of(data.timeframe), micros_at(found.last))
+        doubted = doubts(Path(data.path), found.symbols, data.timeframe, within)
+        return found.doubting(doubted.spans, refill, doubted.notes)
     kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from builders import T0, make_bars
 from hypothesis import given, settings
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from market_data import folder as real_data
 from stored_bars import HERE, rows_of
 
-from qtlib.market import BadData, Store, aggregate
+from qtlib.market import BadData, Store, aggregate, read
 from qtlib.market.names import FUNDING, MARKS, Name
 from qtlib.market.series import Rows
 from qtlib.market.simulated import SimulatedMarket, simulate
-from qtlib.market.survey import survey
+from qtlib.market.survey import doubts, survey
 from qtlib.market.survey.oddities import alone
 from qtlib.market.timeframes import HOUR, MINUTE, micros_at
 
@@ -26,6 +27,8 @@ HOURLY, QUARTERS, MARK, RATES = (
     Name("BTCUSDT", "", FUNDING),
 )
 FINE = make_bars(24 * 60 * 4, timeframe="15min", vol=0.003).assign(volume=lambda f: 1e3 + np.arange(len(f)) % 97)
+
+YOUNG = 9  # bars from the first whose past is not there yet
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def fill(store, fine=FINE, hourly=None, **more):
         store.add(MARK, rows_of(more["mark"].assign(volume=0.0)), HERE)
     if "rates" in more:
         store.add(RATES, more["rates"], HERE)
-    return survey(store.folder, refill=10)
+    return survey(store.folder, refill=YOUNG + 1)
 
 
 def rates(hours=range(0, 24 * 60, 8), rate=0.0001):
@@ -64,7 +67,7 @@ def test_what_is_right_is_left_alone(store):
     assert found.oddities == ()
     assert found.ok
     verdict = found.verdicts["BTCUSDT-1h"]
-    assert (verdict.usable_bars, len(verdict.usable)) == (1440 - 9, 1)  # the first have no past
+    assert (verdict.rows - verdict.usable_bars, len(verdict.usable)) == (YOUNG, 1)
     assert found.lives["BTCUSDT"].first == T0
 
 
@@ -92,7 +95,35 @@ def test_an_hour_that_its_quarters_do_not_add_up_to_makes_both_doubtful(store):
     assert words(found, HOURLY, "sum") == "1 of 1,440 bars are not what bars of 15m add up to: 2026-01-05 04:00 (1)"
     assert words(found, QUARTERS, "sum").startswith("its bars do not add up to 1h in 1 of 1,440")
     hour, quarters = found.verdicts["BTCUSDT-1h"], found.verdicts["BTCUSDT-15m"]
-    assert (hour.rows - hour.usable_bars, quarters.rows - quarters.usable_bars) == (9 + 1, 9 + 4)
+    assert (hour.rows - hour.usable_bars, quarters.rows - quarters.usable_bars) == (YOUNG + 1, YOUNG + 4)
+
+
+def test_what_is_doubted_is_not_traded_on_and_said(store):
+    fill(store, lie(FINE, 401, high=1.2))
+    market = read(store.folder, ["BTCUSDT"], "15m", refill=1)
+    assert market.usable["BTCUSDT"].all()
+    found = doubts(store.folder, ["BTCUSDT"], "15m")
+    cautious = market.doubting(found.spans, 1, found.notes)
+    left_out = cautious.usable["BTCUSDT"].index[~cautious.usable["BTCUSDT"]]
+    assert [f"{close:%d %H:%M}" for close in left_out] == ["05 04:15", "05 04:30", "05 04:45", "05 05:00"]
+    assert len(left_out) == len(market.bars["BTCUSDT"]) - found_bars(store, "BTCUSDT-15m")
+    assert any(note.startswith("not traded on, as `qt data check` doubts it: BTCUSDT-15m") for note in cautious.notes)
+    assert (~cautious.refilled(3).usable["BTCUSDT"]).sum() == 2 + 4
+    early = doubts(store.folder, ["BTCUSDT"], "15m", (micros_at(T0), micros_at(T0) + 48 * HOUR))
+    assert (early.spans, early.notes) == ({}, ())
+
+
+def found_bars(store, series):
+    return survey(store.folder, refill=1).verdicts[series].usable_bars
+
+
+def test_bars_that_must_not_be_read_are_refused_with_what_the_survey_says(store):
+    fill(store, FINE)
+    part = next((store.folder / "BTCUSDT-15m").glob("*.parquet"))
+    spoilt = pq.read_table(part)
+    pq.write_table(spoilt, part, compression="none")  # reads well, and is not what was written
+    with pytest.raises(BadData, match="qt data check"):
+        doubts(store.folder, ["BTCUSDT"], "15m")
 
 
 def test_a_clock_that_is_an_hour_late_is_measured(store):

@@ -161,7 +161,37 @@ def survey(
     return Survey(folder, verdicts, lives, refill)
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What must not be traded on in bars of one length."""
+
+    spans: Mapping[str, tuple[Span, ...]]  # by symbol [µs]
+    notes: tuple[str, ...]  # what is doubted, in words
+
+
+def doubts(folder: Path, symbols: Iterable[str], timeframe: str, within: Span | None = None) -> Doubts:
+    """What a survey doubts in bars of `timeframe`, or in those `within` a span of them; `BadData` where it finds that
+    they must not be read at all."""
+    spans: dict[str, tuple[Span, ...]] = {}
+    notes: list[str] = []
+    for verdict in survey(folder, symbols).verdicts.values():
+        name = Name.of(verdict.series)
+        if name is None or name.kind != BARS or name.timeframe != timeframe:
+            continue
+        if verdict.fatal:
+            raise BadData("; ".join(str(odd) for odd in verdict.oddities if odd.fatal) + ": `qt data check` says more")
+        found = [odd for odd in verdict.oddities if odd.doubtful and _meets(odd.spans, within)]
+        if found:
+            spans[name.symbol] = tuple(union(span for odd in found for span in odd.spans))
+            notes += [f"not traded on, as `qt data check` doubts it: {odd}" for odd in found]
+    return Doubts(spans, tuple(notes))
+
+
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _meets(spans: Iterable[Span], within: Span | None) -> bool:
+    return within is None or any(start < within[1] and within[0] < end for start, end in spans)
 
 
 def _looked_at(folder: Path, names: list[Name]) -> tuple[dict[Name, Rows], list[Oddity]]:

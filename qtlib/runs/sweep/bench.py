@@ -23,7 +23,6 @@ from qtlib.engine.feeds import lived, panel_of, replay
 from qtlib.engine.session import session
 from qtlib.journal import MemoryJournal
 from qtlib.market import Market
-from qtlib.market.quality import usable
 from qtlib.params import Params, SettingsError, validate
 from qtlib.report.tables import tables
 from qtlib.runs import wiring
@@ -148,8 +147,7 @@ class Footing:
 
     def __init__(self, ground: Ground, refill: int) -> None:
         market, self.refill, self._ground = ground.market, refill, ground
-        fit = {s: usable(bars, market.timeframe, refill) for s, bars in market.bars.items()}
-        self.market = replace(market, usable=fit)
+        self.market = market.refilled(refill)
 
     @property
     def panel(self) -> Panel:
