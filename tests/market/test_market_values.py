@@ -29,7 +29,7 @@ def test_a_gap_is_refused_unless_allowed_and_then_not_traded_until_the_lookback_
     with pytest.raises(BadData, match=r"2 bars are missing, in gaps: 1.*allow_gaps"):
         Market.of({"BTCUSDT": bars}, "1h")
     market = Market.of({"BTCUSDT": bars}, "1h", allow_gaps=True, refill=5)
-    assert np.flatnonzero(~market.usable["BTCUSDT"]).tolist() == [20, 21, 22, 23]
+    assert np.flatnonzero(~market.usable["BTCUSDT"]).tolist() == [0, 1, 2, 3, 20, 21, 22, 23]
     assert [f.kind for f in market.findings] == ["gap"]
     assert not market.findings[0].refuses
 
