@@ -68,7 +68,7 @@ def moments(
     span = length_of(timeframe)
     may_trade: Fit = partial(fit, timeframe=timeframe, refill=strategy.lookback)
     if params.mode == Mode.SIM.value and params.data.path is not None:
-        may_trade = _undoubted(may_trade, sorted(names), span, doubts(Path(params.data.path), names, timeframe))
+        may_trade = undoubted(may_trade, sorted(names), span, doubts(Path(params.data.path), names, timeframe))
     funding = getattr(strategy, "reads_funding", False)
     subject = Subject(
         strategy,
@@ -132,10 +132,7 @@ def keep(run: Run, books: Tables, bars: Mapping[str, pd.DataFrame]) -> Metrics:
     return reading.keep(run, books, _data(run, bars))
 
 
-# --- below ------------------------------------------------------------------------------------------------
-
-
-def _undoubted(may_trade: Fit, names: list[str], span: timedelta, doubted: Doubts) -> Fit:
+def undoubted(may_trade: Fit, names: list[str], span: timedelta, doubted: Doubts) -> Fit:
     """`may_trade`, but for what a survey of the bars on disk doubts, as in a backtest of them."""
 
     def told(times: Times, volume: Array) -> npt.NDArray[np.bool_]:
@@ -145,6 +142,9 @@ def _undoubted(may_trade: Fit, names: list[str], span: timedelta, doubted: Doubt
         return np.asarray(may_trade(times, volume) & clear, dtype=np.bool_)
 
     return told
+
+
+# --- below ------------------------------------------------------------------------------------------------
 
 
 def _universe(params: Params, exchange: Binance, names: tuple[str, ...]) -> Universe | None:

@@ -1,18 +1,25 @@
 """A backtest leaves the same tables whichever engine ran, and says which one it was."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import HOUR, make_bars
 from twins import assert_same
 
 from qtlib.domain.events import START
+from qtlib.engine.feeds import micros
 from qtlib.learning.leaks import Leaky
 from qtlib.learning.strategies import Trend
+from qtlib.market import Market
+from qtlib.market.quality import fit
+from qtlib.market.survey import Doubts
 from qtlib.params import resolve
 from qtlib.runs import wiring
 from qtlib.runs.backtested import backtested
+from qtlib.runs.live import undoubted
 from qtlib.runs.run import Run, open_folder
 
 
@@ -76,3 +83,20 @@ def test_a_strategy_that_reads_the_future_is_refused_by_either(backtest, engine)
     done, _ = backtest(f"session.engine={engine}")
     assert done.leaks.ok
     assert done.leaks.looked == ("trend",)
+
+
+def test_a_session_on_bars_from_disk_trades_none_that_its_backtest_doubts():
+    frame, span = make_bars(40), 3_600_000_000
+    opens = micros(frame.index) - span
+    spans = (
+        (int(opens[12]), int(opens[13])),
+        (int(opens[20]) + 1, int(opens[22]) + 1),
+        (int(opens[39]), int(opens[39]) + 2),
+    )
+    market = Market.of({"BTCUSDT": frame}, "1h", refill=5).doubting({"BTCUSDT": spans}, 5)
+    may_trade = undoubted(partial(fit, timeframe="1h", refill=5), ["BTCUSDT"], HOUR, Doubts({"BTCUSDT": spans}, ()))
+    for last in range(8, 40):
+        seen = slice(last - 6, last + 1)
+        told = may_trade(micros(frame.index)[seen], frame["volume"].to_numpy()[None, seen])
+        assert told.tolist() == [market.usable["BTCUSDT"].iloc[last]], last
+    assert (~market.usable["BTCUSDT"]).to_numpy().nonzero()[0].tolist() == [0, 1, 2, 3, 12, 20, 21, 22, 39]
