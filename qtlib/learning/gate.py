@@ -278,4 +278,5 @@ def said(value: float, unit: str) -> str:
         return "unknown"
     if unit == "%":
         return f"{100 * value:.2f} %"
-    return f"{value:.3g}{' ' + unit if unit else ''}"
+    text = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+    return f"{text}{' ' + unit if unit else ''}"

@@ -208,6 +208,14 @@ def simulated(words: str = "") -> Html:
     return Html(f'<p class="qt-strip qt-simulated"><strong>{say("SIMULATED MARKET")}</strong> {escape(said)}</p>')
 
 
+def facts(caption: str, rows: Iterable[tuple[str, str]]) -> Html:
+    """What is known of a thing, each fact under its name; long ones go over several lines."""
+    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return Html(
+        f'<figure class="qt-figure"><figcaption>{escape(caption)}</figcaption><dl class="qt-facts">{body}</dl></figure>'
+    )
+
+
 # --- markup -----------------------------------------------------------------------------------------------
 
 

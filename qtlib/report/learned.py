@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from qtlib.report.blocks import Html, table
+from qtlib.report.blocks import Html, facts, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
 from qtlib.report.words import UNKNOWN, number, percent, say
 
@@ -22,8 +22,13 @@ SHOWN = 20  # features
 
 def verdict(words: str, promoted: bool, then: str) -> Html:
     """The gate's word in a sentence, and what follows from it."""
-    mark = "✅" if promoted else "⛔"
-    return Html(f'<p class="qt-verdict"><strong>{mark} {escape(words)}</strong></p><p>{escape(then)}</p>')
+    head = say("PROMOTED") if promoted else say("REFUSED")
+    return Html(f'<p class="qt-strip qt-notice"><strong>{head}</strong> {escape(words)}</p><p>{escape(then)}</p>')
+
+
+def card(version: str, known: Mapping[str, str]) -> Html:
+    """All that is known of a model, by its card."""
+    return facts(say("Model {version}", version=version), known.items())
 
 
 def reasons(rows: Sequence[tuple[str, str, str, bool]]) -> Html:

@@ -22,6 +22,8 @@ from qtlib.market import Market, read
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
 from qtlib.params import Params
+from qtlib.report.blocks import facts
+from qtlib.report.words import number, say
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
@@ -54,17 +56,22 @@ class Lesson:
 
     def _repr_html_(self) -> str:
         d, traded = self.data, sum(not sample.shadow for sample in self.found)
-        left_out = "".join(f"<tr><td>left out: {why}</td><td>{count:,}</td></tr>" for why, count in d.dropped.items())
-        return (
-            f"<table><tr><td>market</td><td>{self.market.source}</td></tr>"
-            f"<tr><td>closes</td><td>{len(self.panel):,} of {len(d.symbols)} symbols</td></tr>"
-            f"<tr><td>rows, each a decision with a known outcome</td><td>{len(d):,}</td></tr>{left_out}"
-            f"<tr><td>features</td><td>{len(d.names)}</td></tr>"
-            f"<tr><td>own trades, of which taught</td><td>{traded}, {self.taught}</td></tr>"
-            f"<tr><td>own trades whose features differ now</td><td>{self.strange}</td></tr>"
-            f"<tr><td>features that read the future</td><td>{len(self.leaks)} of {len(self.leaks.looked)}</td></tr>"
-            f"<tr><td>candidates followed in shadow</td><td>{len(self.found) - traded}</td></tr></table>"
-        )
+        left_out = [(say("left out: {why}", why=why), number(count, ",d")) for why, count in d.dropped.items()]
+        closes = say("{closes} of {symbols} symbols", closes=number(len(self.panel), ",d"), symbols=len(d.symbols))
+        looked = say("{found} of {all}", found=len(self.leaks), all=len(self.leaks.looked))
+        rows = [
+            (say("market"), self.market.source),
+            (say("closes"), closes),
+            (say("rows, each a decision with a known outcome"), number(len(d), ",d")),
+            *left_out,
+            (say("features"), str(len(d.names))),
+            (say("own trades"), number(traded, ",d")),
+            (say("own trades that taught"), number(self.taught, ",d")),
+            (say("own trades whose features differ now"), number(self.strange, ",d")),
+            (say("features that read the future"), looked),
+            (say("candidates followed in shadow"), number(len(self.found) - traded, ",d")),
+        ]
+        return facts(say("What there is to learn from"), rows)._repr_html_()
 
 
 def lesson(run: Run) -> Lesson:

@@ -64,13 +64,14 @@ def causes(found: Parity, quote: str = "USDT") -> go.Figure:
         hovertemplate="%{x}: %{y:+,.2f} " + quote + "<extra></extra>",
         showlegend=False,
     )
-    if not x:
-        charts.nothing(figure, say("no difference"))
     figure.update_yaxes(title=f"{say('Difference')} [{quote}]", rangemode="tozero", zeroline=True)
     figure.update_xaxes(type="category", tickangle=0 if len(x) <= 4 else None)
+    if not x:
+        charts.nothing(figure, say("no difference"))
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
     label = say("What each cause brought or took") + ": "
     label += ", ".join(f"{name} {signed(pnl)}" for name, pnl in zip(x, y, strict=True)) or say("no difference")
-    return charts.finished(figure, say("The difference by its cause"), label, height=320)
+    return charts.finished(figure, say("The difference by its cause"), label, height=320 if x else 110)
 
 
 def causes_table(found: Parity, quote: str = "USDT") -> Html:
@@ -163,8 +164,8 @@ def assumptions_table(found: Parity) -> Html:
         (say("From close to fill [s]"), number(met.delay_s, ",.3f"), number(assumed.delay_s, ",.3f")),
         (
             say("Slippage, mean, of price"),
-            percent(met.slippage_frac, ".4f", sign=True),
-            percent(assumed.slippage_frac, ".4f", sign=True),
+            percent(met.slippage_frac, ".4f"),
+            percent(assumed.slippage_frac, ".4f"),
         ),
     ]
     for symbol in sorted({*met.fee_frac, *assumed.fee_frac}):
@@ -193,7 +194,7 @@ def runs_table(found: Parity) -> Html:
         )
     heads: tuple[str, ...] = (say("Run"), say("First [UTC]"), say("Last [UTC]"), say("Bars"), say("Who believed"))
     caption = say("The runs that were lived through again, each with its own settings")
-    return listing(caption, (*heads, say("Settings")), rows, words={0, 4, 5})
+    return listing(caption, (*heads, say("Settings")), rows, words={0, 1, 2, 4, 5})
 
 
 # --- below ------------------------------------------------------------------------------------------------

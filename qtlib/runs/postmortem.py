@@ -75,7 +75,10 @@ class Postmortem:
 
 
 def examine(run: Run) -> Postmortem:
-    """What `postmortem.of` names in the account's journal: a trade, a symbol's last, a day; else the last trade."""
+    """What `postmortem.of` names in the account's journal: a trade, a symbol's last, a day; else the last trade.
+
+    The last is the last that is over, where there is one.
+    """
     where, account = journal_location(run.params.session.account, run.folder.root), run.params.session.account
     if not isinstance(where, str) and not where.exists():
         raise RunsError(f"account {account} has no journal, so there is nothing to look into; `qt live` begins one")
@@ -230,7 +233,7 @@ def cost(p: Postmortem) -> Html:
     return listing(say("What each exit brought, and what it cost"), heads, rows, words={0, 1, 2})
 
 
-def what_if(p: Postmortem, run: Run, most: int = 60) -> Html:
+def what_if(p: Postmortem, run: Run, most: int = 500) -> Html:
     """What would have come of each refused entry, by the brackets that trade; a dash where its end is not there yet."""
     panel = panel_of(Past(p.heard))
     volatility = wiring.strategy(run.params).signals(panel).volatility_frac
@@ -267,7 +270,12 @@ def what_if(p: Postmortem, run: Run, most: int = 60) -> Html:
                 moment(over) if over else UNKNOWN,
             )
         )
-    caption = say("What if: refused entries ({count}), {r} R in all", count=len(rows), r=number(total, "+.2f"))
+    caption = say(
+        "What if: refused entries ({shown} of {count}), {r} R in all",
+        shown=min(most, len(rows)),
+        count=len(rows),
+        r=number(total, "+.2f"),
+    )
     return listing(caption, heads, rows[:most], words={0, 1, 2, 3, 6})
 
 
@@ -286,11 +294,13 @@ def _meant(of: str | None, books: Tables) -> tuple[str, datetime, datetime, set[
         return f"{day:%Y-%m-%d}", day, day + DAY, ids
     symbols = {str(r["trade_id"]): r["symbol"] for r in books.trades.to_dict("records")}
     symbols |= {trade.trade_id: trade.symbol for trade in books.state.trades.values()}
+    still = {trade.trade_id for trade in books.state.trades.values()}  # open
     found = [name for name in began if of is None or name == of or symbols[name] == of.upper()]
     if not found:
         last = f"; the last of {len(began)} is {max(began, key=lambda n: began[n])}" if began else ""
         raise RunsError(f"postmortem.of {of!r} is no trade, no symbol that was traded and no day as 2026-03-01{last}")
-    chosen = max(found, key=lambda name: began[name])
+    ended = [name for name in found if name not in still]
+    chosen = max(ended or found, key=lambda name: began[name])
     ends = books.trades[books.trades.trade_id == chosen].exit_ts
     over = ends.max().to_pydatetime() if len(ends) else books.state.ts
     return f"{symbols[chosen]} {chosen}", began[chosen] - DAY, over, {chosen}
