@@ -9,6 +9,7 @@ its table (`blocks.py`).
 
 from collections.abc import Mapping
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,8 @@ def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
     figure.update_xaxes(
         title=name[0].upper() + name[1:], type="category", tickangle=0 if len(x) <= 4 or by == "hour" else None
     )
-    figure.update_xaxes(tickmode="array", tickvals=x[::4] if by == "hour" else x)  # left alone, it names every other
+    named = x[::4] if by == "hour" else x  # left alone, it names every other
+    figure.update_xaxes(tickmode="array", tickvals=named, ticktext=[on_lines(name) for name in named])
     label = say("Net profit and loss by {what}", what=name) + ": "
     label += ", ".join(f"{key} {signed(pnl)}" for key, pnl, n in zip(x, sums.pnl_quote, sums.exits, strict=True) if n)
     return finished(figure, say("Net P&L by {what}", what=name), label, height=320)
@@ -260,6 +262,15 @@ def _limit(figure: go.Figure, y: float, words: str, row: int, color: str) -> Non
     figure.add_annotation(
         y=y, text=words, showarrow=False, xanchor="left", yanchor="bottom", font={"color": color, "size": 11}, **where
     )
+
+
+def on_lines(words: str) -> str:
+    """A name over several lines, so that those of its neighbours have room on a phone.
+
+    >>> on_lines("part at the target")
+    'part at<br>the<br>target'
+    """
+    return "<br>".join(wrap(words, 8, break_long_words=False))
 
 
 def nothing(figure: go.Figure, words: str) -> None:

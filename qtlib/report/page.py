@@ -12,6 +12,7 @@ import base64
 import gzip
 import json
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -30,6 +31,7 @@ from qtlib.report.words import months_and_days, say, speaking
 
 LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
 PLOTLY = "application/vnd.plotly.v1+json"
+_STRANGE = re.compile(r"<table(?![^>]*qt-table).*?</table>", re.DOTALL)
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; font-src data:"
 )
@@ -53,12 +55,12 @@ def export(
     notebook = nbformat.read(Path(notebook_path), as_version=4)  # type: ignore[no-untyped-call]  # half typed
     with speaking(lang):
         strips = _strips(failure(notebook), banner, simulated, replayed)
-        charts = _prepare(notebook)
+        charts, name = _prepare(notebook), say("Table")
     left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
     exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
     body, _ = exporter.from_notebook_node(notebook)
     target = Path(html_path)
-    _write(target, _page(body.replace(f"<style>{STYLE}</style>", ""), strips, title, lang, charts))
+    _write(target, _page(_scrolling(body.replace(f"<style>{STYLE}</style>", ""), name), strips, title, lang, charts))
     return target
 
 
@@ -117,6 +119,12 @@ def _prepare(notebook: NotebookNode) -> int:
                 output.data["text/html"] = _chart(figure)
                 charts += 1
     return charts
+
+
+def _scrolling(body: str, name: str) -> str:
+    """`body`, with the tables that are not of our making in regions that scroll by themselves, by the keyboard too."""
+    region = rf'<div class="qt-scroll" tabindex="0" role="region" aria-label="{escape(name)}">\g<0></div>'
+    return _STRANGE.sub(region, body)
 
 
 def _chart(figure: Any) -> str:

@@ -65,7 +65,8 @@ def causes(found: Parity, quote: str = "USDT") -> go.Figure:
         showlegend=False,
     )
     figure.update_yaxes(title=f"{say('Difference')} [{quote}]", rangemode="tozero", zeroline=True)
-    figure.update_xaxes(type="category", tickangle=0 if len(x) <= 4 else None)
+    lines = [charts.on_lines(name) for name in x]
+    figure.update_xaxes(type="category", tickangle=0, tickmode="array", tickvals=x, ticktext=lines)
     if not x:
         charts.nothing(figure, say("no difference"))
         figure.update_xaxes(visible=False).update_yaxes(visible=False)

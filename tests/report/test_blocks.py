@@ -105,3 +105,9 @@ def _unclosed(html):
     tags = Tags()
     tags.feed(html)
     return tags.open + tags.wrong
+
+
+def test_facts_stand_under_their_names_as_they_are():
+    page = blocks.facts("a <model>", [("learned from", "1 < 2"), ("run", "r")])
+    assert re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", page) == [("learned from", "1 &lt; 2"), ("run", "r")]
+    assert "a &lt;model&gt;" in page

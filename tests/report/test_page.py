@@ -69,6 +69,13 @@ def test_a_failed_run_says_so_on_top(tmp_path):
     assert 'id="qt-plotly"' not in html  # no chart, no library
 
 
+def test_a_table_of_any_making_scrolls_by_itself_and_by_the_keyboard(tmp_path):
+    shown = v4.new_output("execute_result", {"text/html": "<table><tr><td>7</td></tr></table>"})
+    write(v4.new_notebook(cells=[v4.new_code_cell("x", outputs=[shown])]), tmp_path / "n.ipynb")
+    html = page.export(tmp_path / "n.ipynb", tmp_path / "r.html", title="t").read_text()
+    assert 'tabindex="0" role="region" aria-label="Table"><table><tr><td>7</td></tr></table></div>' in html
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path):
     a_notebook(tmp_path / "n.ipynb", bars_n=30)
     old = tmp_path / "r.html"
