@@ -4,12 +4,15 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qtlib.learning.search import SweepParams
+from qtlib.market.simulated import Regime
+from qtlib.market.simulated.regimes import KINDS
 from qtlib.params import (
     ENVIRONMENT,
     RULES,
@@ -21,6 +24,7 @@ from qtlib.params import (
     resolve,
     validate,
 )
+from qtlib.params import Regime as RegimeSetting
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Strangers
 from qtlib.rules.sizing import SizingParams
@@ -320,3 +324,18 @@ def test_money_is_exact_as_written():
     assert resolve(overrides=["venue.balance=0.1"]).params.venue.balance == Decimal("0.1")
     facts = resolve(overrides=["venue.symbols={1000PEPEUSDT: {tick: 0.0000001, lot: 1, min_notional: 5}}"]).params
     assert facts.venue.symbols["1000PEPEUSDT"].tick == Decimal("1E-7")
+
+
+# --- what happens to the simulated market -------------------------------------------------------------------
+
+
+def test_regimes_are_those_of_the_simulated_market_and_reach_it():
+    assert set(get_args(RegimeSetting.model_fields["kind"].annotation)) == set(KINDS)
+    crash = "data.regimes=[{kind: crash, day: 3, size_frac: -0.5, symbols: [BTCUSDT]}]"
+    made = resolve(overrides=[crash]).params
+    assert wiring.simulated_market(made).regimes == (Regime("crash", 3.0, None, -0.5, ("BTCUSDT",)),)
+    assert "crash of -50% on day 3 for 0.5 days (BTCUSDT)" in wiring.prices_of(made)
+    assert "data.regimes.0.kind = 'boom' must be one of 'bull'" in refused("data.regimes=[{kind: boom, day: 3}]")
+    assert "did you mean data.regimes.0.size_frac" in refused("data.regimes=[{kind: crash, day: 3, size: -0.5}]")
+    files = ("data.source=files", "data.path=bars", "data.bars=null")
+    assert "data.regimes says nothing to bars on disk" in refused(*files, crash)
