@@ -27,6 +27,7 @@ def head(sight: Sight) -> str:
     word, meaning = _MODES.get(sight.mode, (sight.mode.upper(), ""))
     status = sight.state.status
     kind = {TradingStatus.ACTIVE: "go", TradingStatus.REDUCING: "slow", TradingStatus.HALTED: "halt"}[status]
+    kind, name = (kind, status_name(status)) if sight.known else ("unknown", UNKNOWN)  # nobody trades yet
     brake = sight.brake
     since = say("since {when} UTC", when=moment(brake.since)) if brake else ""
     cause = " · ".join(filter(None, [sight.state.cause if status is not TradingStatus.ACTIVE else "", since]))
@@ -34,7 +35,7 @@ def head(sight: Sight) -> str:
         f'<div class="qt-head qt-mode-{escape(sight.mode)}">'
         f'<div class="qt-mode"><strong>{escape(word)}</strong><span>{escape(say(meaning))}</span></div>'
         f'<div class="qt-who"><b>{escape(sight.account)}</b><span>{escape(sight.market)}</span></div>'
-        f'<div class="qt-status qt-{kind}" role="status"><strong>{escape(status_name(status))}</strong>'
+        f'<div class="qt-status qt-{kind}" role="status"><strong>{escape(name)}</strong>'
         f"<span>{escape(cause)}</span></div></div>"
     )
 

@@ -119,6 +119,14 @@ def test_without_a_session_it_is_stale_and_only_what_closes_can_be_asked(desk, p
     assert not c.kill.disabled
 
 
+def test_before_a_session_has_said_anything_nothing_is_shown_as_its_status(desk, panel):
+    panel.look()
+    assert "TRADING" not in panel.parts["head"].value
+    desk.trade(2)
+    panel.look()
+    assert "TRADING" in panel.parts["head"].value
+
+
 def test_what_is_dangerous_is_asked_only_once_its_word_was_typed(desk, panel):
     desk.trade(40)
     panel.look()
