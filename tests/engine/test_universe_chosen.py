@@ -175,3 +175,10 @@ def test_who_is_listed_later_or_gone_counts_only_while_it_trades():
     out = [dict(chosen.at(T0 + n * DAY, panel).out) for n in (1, 2, 3, 4)]
     assert [of.get("BTCUSDT") for of in out] == [NOT_LISTED, TOO_YOUNG, None, None]
     assert [of.get("XRPUSDT") for of in out] == [None, None, OUTRANKED, NOT_TRADED]
+
+
+def test_at_any_hour_of_a_day_its_universe_is_the_one_of_its_beginning():
+    panel = panel_of(PAST)
+    for day in range(1, DAYS):
+        begun = UNIVERSE.at(T0 + day * DAY, panel)
+        assert all(UNIVERSE.at(T0 + day * DAY + hour * HOUR, panel) == begun for hour in range(24))
