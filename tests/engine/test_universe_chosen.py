@@ -11,7 +11,7 @@ from test_crash_anywhere import EXCHANGE_CALLS, JOURNAL_CALLS, Crash, Fragile
 
 from qtlib.domain.events import DecisionMade, Filled
 from qtlib.domain.orders import ExitReason
-from qtlib.domain.universe import NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG, UniverseChanged
+from qtlib.domain.universe import LOW_TURNOVER, NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG, UniverseChanged
 from qtlib.engine.feeds import Past, lived, panel_of, replay
 from qtlib.engine.live import Subject, stepped
 from qtlib.engine.session import Name, session
@@ -179,6 +179,8 @@ def test_who_is_listed_later_or_gone_counts_only_while_it_trades():
 
 def test_at_any_hour_of_a_day_its_universe_is_the_one_of_its_beginning():
     panel = panel_of(PAST)
+    busy = Universe(SYMBOLS, UniverseParams(top=3, min_turnover_quote=6 * 24 * 1e8), LISTED)
     for day in range(1, DAYS):
-        begun = UNIVERSE.at(T0 + day * DAY, panel)
-        assert all(UNIVERSE.at(T0 + day * DAY + hour * HOUR, panel) == begun for hour in range(24))
+        begun = busy.at(T0 + day * DAY, panel)
+        assert begun.out["ETHUSDT"] == LOW_TURNOVER
+        assert all(busy.at(T0 + day * DAY + hour * HOUR, panel) == begun for hour in range(24))
