@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf, isfinite, nan
 from typing import Any, NamedTuple
 
@@ -384,6 +384,7 @@ def _fraction(frac: float) -> Fraction:
     return exact
 
 
+@lru_cache(maxsize=4)  # the same for every trial of a sweep, and by far the dearest part of a short one
 def _slips(conduct: Conduct, count: int) -> Array:
     if not conduct.slippage_noise_frac:
         return np.zeros(0)
