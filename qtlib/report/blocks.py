@@ -12,9 +12,9 @@ from importlib.resources import files
 import pandas as pd
 
 from qtlib.report.charts import profit_by
+from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics
 from qtlib.report.names import exit_name, key_name, reason_name, rule_name
-from qtlib.report.tables import Tables
 from qtlib.report.words import UNKNOWN, day, moment, number, percent, price, say, signed
 
 STYLE = files("qtlib.report").joinpath("assets", "blocks.css").read_text("utf-8")

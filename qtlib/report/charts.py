@@ -17,8 +17,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from qtlib.report.columns import Tables
 from qtlib.report.names import exit_name, key_name
-from qtlib.report.tables import Tables
 from qtlib.report.words import number, percent, say, separators, signed, spoken
 
 MOST = 2_000  # points a trace

@@ -11,7 +11,7 @@ from math import expm1, isfinite, log, sqrt
 import numpy as np
 import pandas as pd
 
-from qtlib.report.tables import Tables
+from qtlib.report.columns import Tables
 
 DAYS_A_YEAR = 365  # this market never closes
 

@@ -20,7 +20,7 @@ from qtlib.domain.decisions import Decision
 from qtlib.domain.events import DecisionMade, Event
 from qtlib.domain.learned import FeaturesSeen
 from qtlib.domain.naming import wished
-from qtlib.report.tables import Tables
+from qtlib.report.columns import Tables
 
 TICK = 1e-6  # in quote: less than this is no difference
 

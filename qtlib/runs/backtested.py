@@ -17,7 +17,8 @@ from qtlib.journal import MemoryJournal
 from qtlib.learning.findings import Findings
 from qtlib.learning.leaks import Leaky, lint
 from qtlib.market import Market
-from qtlib.report.tables import Tables, tables
+from qtlib.report.columns import Tables
+from qtlib.report.tables import tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import columns, wiring
 from qtlib.runs.run import Run

@@ -17,7 +17,7 @@ from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, ExitSource, Role
 from qtlib.domain.state import State, Trade
 from qtlib.engine import compiled
 from qtlib.engine.compiled import shapes
-from qtlib.report.tables import DECISIONS, EQUITY, LEVELS, TRADES, Carried, Summary, Tables
+from qtlib.report.columns import DECISIONS, EQUITY, LEVELS, TRADES, Carried, Summary, Tables
 from qtlib.rules.rules import Rules
 
 Array = npt.NDArray[Any]

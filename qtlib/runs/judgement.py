@@ -24,7 +24,8 @@ from qtlib.learning.ledger import Ledger, Trial, fingerprint
 from qtlib.learning.samples import samples
 from qtlib.learning.strategies import Trend
 from qtlib.market.timeframes import datetime_at
-from qtlib.report.tables import Tables, tables
+from qtlib.report.columns import Tables
+from qtlib.report.tables import tables
 from qtlib.runs import wiring
 from qtlib.runs.lesson import Lesson
 from qtlib.runs.shelf import Shelf

@@ -29,8 +29,8 @@ from qtlib.market.quality import OUTAGE, fit
 from qtlib.market.survey import Doubts, doubts
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params
+from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics
-from qtlib.report.tables import Tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import reading, wiring
 from qtlib.runs.health import Health

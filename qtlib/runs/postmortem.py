@@ -23,8 +23,9 @@ from qtlib.journal import Journal
 from qtlib.learning.labels import labels
 from qtlib.report import charts
 from qtlib.report.blocks import Html, listing
+from qtlib.report.columns import Tables
 from qtlib.report.names import exit_name, reason_name, role_name, rule_name
-from qtlib.report.tables import Tables, bars, tables
+from qtlib.report.tables import bars, tables
 from qtlib.report.words import UNKNOWN, moment, number, percent, price, say, signed
 from qtlib.rules import limits
 from qtlib.rules.in_force import limits_of

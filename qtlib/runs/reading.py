@@ -6,8 +6,9 @@ from typing import Any
 from qtlib.domain.events import Event, TradingStatus
 from qtlib.domain.state import State
 from qtlib.market import Market
+from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics, metrics
-from qtlib.report.tables import Tables, tables
+from qtlib.report.tables import tables
 from qtlib.runs.backtested import Backtest
 from qtlib.runs.run import Run
 

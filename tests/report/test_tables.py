@@ -17,7 +17,8 @@ from qtlib.domain.events import (
     PositionAdopted,
 )
 from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, OrderType, Role, Side
-from qtlib.report.tables import DECISIONS, EQUITY, TRADES, bars, tables
+from qtlib.report.columns import DECISIONS, EQUITY, TRADES
+from qtlib.report.tables import bars, tables
 
 SOL = "SOLUSDT"
 CENT = Decimal("0.005")

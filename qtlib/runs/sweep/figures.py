@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from qtlib.engine.compiled import Lived
+from qtlib.report.columns import Tables
 from qtlib.report.metrics import breakeven_win_rate, calmar, daily_returns, less_moved, metrics, sharpe, sortino
-from qtlib.report.tables import Tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import columns
 from qtlib.runs.sweep.trial import NUMBERS, Array
