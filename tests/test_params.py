@@ -14,8 +14,6 @@ from qtlib.learning.search import SweepParams
 from qtlib.market.simulated import Regime
 from qtlib.market.simulated.regimes import KINDS
 from qtlib.params import (
-    ENVIRONMENT,
-    RULES,
     Params,
     SettingsError,
     Unearned,
@@ -24,7 +22,9 @@ from qtlib.params import (
     resolve,
     validate,
 )
-from qtlib.params import Regime as RegimeSetting
+from qtlib.params.given import RULES
+from qtlib.params.layers import ENVIRONMENT
+from qtlib.params.sections import Regime as RegimeSetting
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Strangers
 from qtlib.rules.sizing import SizingParams

@@ -9,8 +9,8 @@ import test_architecture
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from qtlib import params
 from qtlib.cli import app
+from qtlib.params.layers import ELSEWHERE, ENVIRONMENT
 
 HOME = Path(__file__).parent.parent
 TEXTS = {name: (HOME / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
@@ -74,7 +74,7 @@ def test_every_file_that_is_named_is_there(text):
 @every_text
 def test_every_setting_that_is_named_is_one(text):
     words = re.sub(r"[\w/-]+\.(?:py|html|ipynb|json|jsonl|parquet|yaml)\b", "", " ".join(code(text)))  # but no file
-    assert set(re.findall(r"\bQT_[A-Z_]+\b", words)) <= set(params.ENVIRONMENT) | params._ELSEWHERE
+    assert set(re.findall(r"\bQT_[A-Z_]+\b", words)) <= set(ENVIRONMENT) | ELSEWHERE
     settings = {name: values for name, values in params.Params().plain().items() if isinstance(values, dict)}
     named = [(s, key) for s, key in re.findall(r"(?<![\w.])([a-z]+)\.([a-z_]+)\b(?!\()", words) if s in settings]
     assert [f"{section}.{key}" for section, key in named if key not in settings[section]] == []
@@ -87,7 +87,7 @@ def test_the_environments_names_are_all_told_with_what_they_set():
         for names, paths in rows
         for name, path in zip(re.findall(r"QT_\w+", names), re.findall(r"[\w.]+", paths), strict=False)
     }
-    assert told == dict(params.ENVIRONMENT)
+    assert told == dict(ENVIRONMENT)
 
 
 def test_a_mistake_is_answered_as_the_readme_shows():

@@ -34,8 +34,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "QT_AUTO_BACKTEST_AFTER_TRAIN": "learning.backtest_after_train",
 }
 # read elsewhere, and no settings of a run: where things lie, secrets, the tests' switches, the runner's own word
-_ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
-_ELSEWHERE |= {
+ELSEWHERE = {"QT_RUNS_DIR", "QT_DATABASE_URL", "QT_API_KEY", "QT_API_SECRET", "QT_REQUIRE", "QT_MARKET_DATA"}
+ELSEWHERE |= {
     "QT_ALERT_URLS",
     "QT_ALERT_URLS_FILE",
     "QT_RUNNER_PID",
@@ -131,7 +131,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, An
         if name in ENVIRONMENT:
             if text.strip():  # a shell's way to say: not set
                 yield name, ENVIRONMENT[name], load_yaml(text, name)
-        elif name not in _ELSEWHERE and not _TOOLKIT.match(name):
+        elif name not in ELSEWHERE and not _TOOLKIT.match(name):
             raise SettingsError(f"unknown setting {name} in the environment{nearest(name, list(ENVIRONMENT))}")
 
 
