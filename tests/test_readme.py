@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from qtlib.cli import app
+from qtlib.params import Params, SettingsError, resolve
 from qtlib.params.layers import ELSEWHERE, ENVIRONMENT
 
 HOME = Path(__file__).parent.parent
@@ -75,7 +76,7 @@ def test_every_file_that_is_named_is_there(text):
 def test_every_setting_that_is_named_is_one(text):
     words = re.sub(r"[\w/-]+\.(?:py|html|ipynb|json|jsonl|parquet|yaml)\b", "", " ".join(code(text)))  # but no file
     assert set(re.findall(r"\bQT_[A-Z_]+\b", words)) <= set(ENVIRONMENT) | ELSEWHERE
-    settings = {name: values for name, values in params.Params().plain().items() if isinstance(values, dict)}
+    settings = {name: values for name, values in Params().plain().items() if isinstance(values, dict)}
     named = [(s, key) for s, key in re.findall(r"(?<![\w.])([a-z]+)\.([a-z_]+)\b(?!\()", words) if s in settings]
     assert [f"{section}.{key}" for section, key in named if key not in settings[section]] == []
 
@@ -92,8 +93,8 @@ def test_the_environments_names_are_all_told_with_what_they_set():
 
 def test_a_mistake_is_answered_as_the_readme_shows():
     [(setting, answer)] = re.findall(r"^\$ qt backtest -p (\S+)\n(.+)$", README, re.M)
-    with pytest.raises(params.SettingsError) as refused:
-        params.resolve(overrides=[setting])
+    with pytest.raises(SettingsError) as refused:
+        resolve(overrides=[setting])
     assert str(refused.value) == answer
 
 
