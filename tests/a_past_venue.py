@@ -21,6 +21,7 @@ ROUGH = (
     fault("banned", on="GET v1/*", times=1, chance=0.05, seconds=1.0),
     fault("reset", on="GET v1/*", times=None, chance=0.1, executes=False),
     fault("reset", on="GET v1/*", times=None, chance=0.05, executes=True),
+    fault("timeout", on="GET v1/*", times=None, chance=0.05, executes=False),
     fault("unavailable", on="GET v1/*", times=None, chance=0.1),
     fault("delay_after", on="GET v1/*", times=None, chance=0.2, seconds=0.02),
 )

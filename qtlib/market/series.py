@@ -7,7 +7,9 @@ Files that this program wrote carry a label: their source, and whether they are 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from qtlib.market.market import BadData
 from qtlib.market.timeframes import Micros, datetime_at, index_of
 
+READERS = os.cpu_count() or 1  # parts that are read side by side
 LABEL = b"qtlib"  # where a file's metadata say what it holds
 TIME = pa.timestamp("ms", tz="UTC")
 _MICROS = pa.timestamp("us", tz="UTC")
@@ -64,7 +67,7 @@ class Rows:
 
     def frame(self, forward: int = 0) -> pd.DataFrame:
         """As a frame, each row `forward` [µs] later than it is stored: by its span, for bars, makes the close of it."""
-        return pd.DataFrame(dict(self.values), index=index_of(self.times + forward))
+        return pd.DataFrame(dict(self.values), index=index_of(self.times + forward), copy=False)
 
     def same(self, other: "Rows") -> bool:
         return np.array_equal(self.times, other.times) and all(
@@ -151,7 +154,9 @@ class Series:
 
     def load(self, columns: Sequence[str], period: Period = ALWAYS) -> tuple[Rows, Label]:
         """The rows in `period`, of these columns only, and what their files say of themselves."""
-        read = [_load(file, columns, period) for file in self.files(period)]
+        files = self.files(period)
+        with ThreadPoolExecutor(min(READERS, len(files))) as pool:
+            read = list(pool.map(lambda file: _load(file, columns, period), files))
         labels = {label for _, label in read}
         if len({label.simulated for label in labels}) > 1 or len({label for label in labels if label.simulated}) > 1:
             told = "; ".join(sorted(label.source for label in labels))
@@ -161,8 +166,6 @@ class Series:
         label = next(iter(labels))
         for other in labels:
             label = label.joined(other)
-        if len(read) == 1:
-            return read[0][0], label
         times = np.concatenate([rows.times for rows, _ in read])
         return Rows(times, {c: np.concatenate([rows.values[c] for rows, _ in read]) for c in columns}), label
 
