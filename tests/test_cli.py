@@ -134,7 +134,10 @@ def test_a_backtest_leaves_a_run_that_the_other_commands_can_see(qt, tmp_path):
     folder = tmp_path / "runs" / record["run_id"]
     page = (folder / "report.html").read_text()
     assert "SIMULATED MARKET" in page
-    assert all((folder / name).exists() for name in record["files"].values())
+    assert all((folder / name).exists() for name in record["files"].values() if name)
+    assert {"notebook", "report", "trades", "equity", "decisions"} <= {
+        what for what, name in record["files"].items() if name
+    }
 
     listed = json.loads(qt("runs", "list", "--json").stdout)["runs"]
     assert [row["run"] for row in listed] == [record["run_id"]]

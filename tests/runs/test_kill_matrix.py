@@ -24,7 +24,7 @@ def root(tmp_path):
 
 
 def test_whoever_is_killed_or_stopped_at_whichever_step_the_account_ends_as_if_nobody_had_been(root):
-    lived = live_through(SAMPLE, root / "life", bars=60)
+    lived = live_through(SAMPLE, root / "life", bars=80)
     assert lived.wrongs == []
     assert len(lived.struck) == len(SAMPLE)
 

@@ -573,9 +573,10 @@ def carried_out(w: Any, t: int, action: Any) -> None:
 
 @part
 def is_calm(w: Any, s: int, t: int) -> bool:
-    """Whether nothing can be missing that was not missing before."""
+    """Whether nothing can be missing that was not missing before; what was just opened may be cut back by caps that
+    depend on all that is held, as long as its moment lasts."""
     h = at.held(w)[s]
-    return h.calm and h.calm_low < h.price < h.calm_high and t < h.due
+    return h.calm and h.opened < t and h.calm_low < h.price < h.calm_high and t < h.due
 
 
 @part
