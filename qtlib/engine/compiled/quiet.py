@@ -19,7 +19,16 @@ from qtlib.engine.compiled.shapes import (
     OPEN,
     SCORE,
 )
-from qtlib.engine.compiled.trader import BRAKED_BY_ERRORS, judged, kept_frac, marked_up, may_open, said, stepped_up
+from qtlib.engine.compiled.trader import (
+    BRAKED_BY_ERRORS,
+    judged,
+    kept_frac,
+    marked_up,
+    may_open,
+    may_step_up,
+    said,
+    stepped_up,
+)
 from qtlib.engine.compiled.venue import reckon_alarms
 
 AHEAD = 512  # bars
@@ -142,11 +151,13 @@ def all_stepped_up(w: Any, t: int) -> bool:
     for place in range(count):
         h = at.held(w)[at.held(w)[place].among]
         h.calm = h.step_low < h.best < h.step_high
+    for place in range(count):  # all of them or none: a stop that rests from this close on must not meet its bar
+        s = at.held(w)[place].among
+        if not (at.held(w)[s].calm or may_step_up(w, s, t)):
+            return False
     for place in range(count):
         s = at.held(w)[place].among
-        if not at.held(w)[s].calm:
-            if not stepped_up(w, s, t):
-                return False
+        if not at.held(w)[s].calm and stepped_up(w, s, t):
             readied(w, s, t, t)
     return True
 

@@ -658,19 +658,12 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
 
     It is what `planned` asks for in two turns, for the one case that is met again and again.
     """
+    if not may_step_up(w, s, t):
+        return False
     p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
-    if not h.steady or h.leaving or isnan(h.room) or h.opened >= t or t >= h.due or a.status == HALTED:
-        return False
-    if not h.calm_low < h.price < h.calm_high:
-        return False
-    sign, stop = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room)
-    k = 0
-    while at.orders(w)[s, k].role != STOP:
-        k += 1
+    sign, stop, k = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room), its_stop(w, s)
     if sign * (stop - at.orders(w)[s, k].trigger) > 0:
-        level, price = price_of(fact, stop), quoted(w, s, t)[0]
-        if sign * (h.price - level) <= 0 or sign * (price - level) <= 0 or stop <= 0:
-            return False
+        level = price_of(fact, stop)
         removed(w, s, k)
         order = at.orders(w)[s, h.resting]
         h.resting += 1
@@ -687,6 +680,29 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
     if trails(h):
         h.calm_best = next_step(sign, h.entry_f, h.best, h.trail_frac * p.ratchet_step_frac)
     return True
+
+
+@part
+def may_step_up(w: Any, s: int, t: int) -> bool:
+    """Whether nothing else is missing, and the venue would take the nearer stop, if there is one."""
+    a, fact, h = at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    if not h.steady or h.leaving or isnan(h.room) or h.opened >= t or t >= h.due or a.status == HALTED:
+        return False
+    if not h.calm_low < h.price < h.calm_high:
+        return False
+    sign, stop = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room)
+    if sign * (stop - at.orders(w)[s, its_stop(w, s)].trigger) <= 0:
+        return True
+    level, price = price_of(fact, stop), quoted(w, s, t)[0]
+    return sign * (h.price - level) > 0 and sign * (price - level) > 0 and stop > 0
+
+
+@part
+def its_stop(w: Any, s: int) -> int:
+    k = 0
+    while at.orders(w)[s, k].role != STOP:
+        k += 1
+    return k
 
 
 @part
