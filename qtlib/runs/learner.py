@@ -86,13 +86,12 @@ class Learner:
         """Let what the state says be so: the model that believes, and the retrain that runs."""
         self._watch.look(state)
         self._state, learning = state, state.learning
-        if learning.version != self._champion.version:
+        if learning.version != self._champion.version and (not self._champion.refusal or self._is_named(learning)):
             self._follow(learning.version)
         if learning.running and self._retrainer.number != learning.retrains == self._wished and learning.begun:
             self._retrainer.begin(learning.retrains, learning.begun)
         if learning.closed != self._looked_at:
             self._looked_at = learning.closed
-            self._look_for_drift(learning)
             self._check(learning)
 
     def trouble(self, why: ExchangeError) -> None:
@@ -149,6 +148,14 @@ class Learner:
             self._tell(f"🚨 {version} can't take over: {why}")
             return None
 
+    def _is_named(self, learning: Learning) -> bool:
+        """Whether the shelf's champion is the journal's: where nobody may believe, none that was before it does."""
+        try:
+            pointer = self._shelf.champion()
+        except Unfit:
+            return False
+        return pointer is not None and pointer.version == learning.version
+
     def _follow(self, version: str) -> None:
         """Let the model that the journal names believe; where it can't be asked, nobody."""
         try:
@@ -158,30 +165,22 @@ class Learner:
             self._champion.use(Silent(self._amiss), version)
 
     def _check(self, learning: Learning) -> None:
-        """Take the model down if it has decayed."""
-        if not learning.version or self._champion.refusal:
-            return
-        try:
-            if (verdict := self.decayed(learning)) is None or verdict.action == KEEP:
-                return
-            self._tell(f"🚨 {verdict.words}")
-            self._shelf.take_down(learning.version, verdict)
-        except Unfit as why:
-            self._amiss = str(why)
-
-    def _look_for_drift(self, learning: Learning) -> None:
-        """Compare what was seen lately with what the model learned from, and what it said with what came of it."""
+        """Look whether the model's world has drifted; take it down if it has decayed."""
         self._drifted, self._drift = "", None
         if not learning.version or self._champion.refusal:
             return
         try:
             self._drifted, self._drift = drifting(self._shelf.inputs(learning.version), self._champion.lately)
             verdict = self.decayed(learning)
+            if verdict is None:
+                return
+            if verdict.against_calibration >= CALIBRATION_DRIFTS * verdict.alarm_at:
+                self._drifted = self._drift = "fewer trades win than the model's probabilities say"
+            if verdict.action != KEEP:
+                self._tell(f"🚨 {verdict.words}")
+                self._shelf.take_down(learning.version, verdict)
         except Unfit as why:
             self._amiss = str(why)
-            return
-        if verdict is not None and verdict.against_calibration >= CALIBRATION_DRIFTS * verdict.alarm_at:
-            self._drifted = self._drift = "fewer trades win than the model's probabilities say"
 
     def decayed(self, learning: Learning) -> Verdict | None:
         """Whether the model that believes keeps its promise; None: it made none."""

@@ -252,3 +252,16 @@ def test_a_model_that_breaks_its_promise_is_taken_down_and_goes_back_to_the_one_
     now = registry.champion(tmp_path)
     assert (now and now.version) == (versions[0] if before else None)
     assert "🚨" in capsys.readouterr().out
+
+
+def test_where_nobody_may_believe_the_model_before_does_not_and_one_that_may_does(tmp_path):
+    before, by_hand = saved(tmp_path), saved(tmp_path, 1, ruling=None)
+    registry.promote(tmp_path, before, who="gate", why="it earns", at=T0)
+    registry.promote(tmp_path, by_hand, who="me", why="I like it", at=T0, unjudged=True)
+    champion = Champion(Silent("it was not promoted by the gate"), FEATURES)
+    learner = a_learner(tmp_path, champion=champion, earned=True)
+    state, said = told(learner, State(ts=T0, learning=Learning(version=before)))
+    assert (said, champion.refusal) == ([], "it was not promoted by the gate")
+    registry.rollback(tmp_path, who="me", why="as it was", at=T0)
+    told(learner, state)
+    assert (champion.refusal, champion.version) == ("", before)
