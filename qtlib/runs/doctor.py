@@ -22,6 +22,7 @@ from qtlib.market.simulated import SimulatedMarket, simulate
 from qtlib.params import Params
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
+from qtlib.runs.subjects import feature_set
 
 LINTED = 200  # closes beyond two lookbacks at which features are looked at
 LEAST_FREE_BYTES = 500_000_000  # a session's run folder, journal and the venue's disk, many times over
@@ -98,7 +99,7 @@ def _strategy(params: Params, root: Path) -> str:
 def _features(params: Params, root: Path) -> str:
     """The future is taken away from what a model would be shown, and from the strategy: neither may notice."""
     if params.strategy.name == wiring.LEARNED:
-        looked_at: list[Feature | Strategy] = [*wiring.feature_set(params).features]
+        looked_at: list[Feature | Strategy] = [*feature_set(params).features]
     else:
         looked_at = [wiring.strategy(params, root)]
     bars = 2 * wiring.lookback(params) + LINTED

@@ -29,7 +29,7 @@ from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
 from qtlib.runs.live import exchange
 from qtlib.runs.run import Run
-from qtlib.runs.subjects import subject
+from qtlib.runs.subjects import feature_set, subject
 
 ATR_SPAN = 14  # bars of the true range that brackets are measured by
 OWN_WEIGHT = 5.0  # what really happened counts as much as so many rows that bars tell of
@@ -79,7 +79,7 @@ def lesson(run: Run) -> Lesson:
     params = run.params
     market = history(run)
     panel = panel_of(market).last(params.learning.history_bars)
-    features = wiring.feature_set(params).known_in(panel)  # what this market never tells can teach nothing
+    features = feature_set(params).known_in(panel)  # what this market never tells can teach nothing
     rules = wiring.rules(params, wiring.instruments(params))
     volatility_frac = true_range_frac(panel, ATR_SPAN)
     rates = {s: (micros(r.index), np.asarray(r, np.float64)) for s, r in market.funding.items()}

@@ -302,9 +302,9 @@ def _believer(params: Params, root: Path, version: str) -> Strategy:
     """Who believed: the settings' strategy, or a session's champion of that version."""
     if params.strategy.name != wiring.LEARNED:
         return wiring.strategy(params)
-    from qtlib.runs import learning  # noqa: PLC0415  cold start: scikit-learn takes a second
+    from qtlib.runs import believers  # noqa: PLC0415  cold start: scikit-learn takes a second
 
-    return learning.champion(params, root, version)
+    return believers.champion(params, root, version)
 
 
 def _heard(events: Iterable[Event]) -> Past:

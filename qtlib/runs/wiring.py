@@ -23,7 +23,6 @@ from qtlib.engine.universe import Universe
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
 from qtlib.journal import Journal, Lease
-from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, first_closes, read
 from qtlib.market.simulated import EDITION, LISTINGS, Regime, SimulatedMarket, simulate
@@ -38,6 +37,7 @@ from qtlib.runs.folder import runs_root
 from qtlib.runs.health import Health
 from qtlib.runs.run import Run
 from qtlib.runs.secrecy import without_secrets
+from qtlib.runs.subjects import feature_set
 
 LEARNED = "learned"  # the strategy that is whoever is champion
 
@@ -46,9 +46,9 @@ def strategy(params: Params, root: Path | None = None) -> Strategy:
     """The strategy that the settings name, with its own numbers; `root` is where runs, and models, lie."""
     name, given = params.strategy.name, params.strategy.params
     if name == LEARNED:
-        from qtlib.runs import learning  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
+        from qtlib.runs import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
 
-        return learning.strategy(params, root or runs_root())
+        return believers.strategy(params, root or runs_root())
     made = STRATEGIES.get(name)
     if made is None:
         raise SettingsError(f"strategy.name {name!r} must be one of {', '.join(STRATEGIES)}{_meant(name, STRATEGIES)}")
@@ -67,9 +67,9 @@ def believer(params: Params, root: Path) -> Strategy:
     """`strategy` for a session: a model that can't be asked, or has not earned it, ends entries and nothing else."""
     if params.strategy.name != LEARNED:
         return strategy(params, root)
-    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
 
-    return learning.believer(params, root)
+    return believers.believer(params, root)
 
 
 def lookback(params: Params) -> int:
@@ -77,11 +77,6 @@ def lookback(params: Params) -> int:
     if params.strategy.name != LEARNED:
         return strategy(params).lookback
     return max(Trend().lookback, feature_set(params).lookback)
-
-
-def feature_set(params: Params) -> FeatureSet:
-    """What models are shown."""
-    return FeatureSet(params.learning.features or DEFAULT_FEATURES)
 
 
 def market(params: Params, after: datetime = START) -> Market:
@@ -188,18 +183,18 @@ def learner(run: Run, strategy: Strategy, watch: Watch, health: Health) -> Watch
     """`watch`, and beside it who trains new models, where the strategy is one that learns."""
     if run.params.strategy.name != LEARNED:
         return watch
-    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
 
-    return learning.learner(run, strategy, watch, health)
+    return believers.learner(run, strategy, watch, health)
 
 
 def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State:
     """The state once the retrain that the session leaves behind, if there is one, has ended."""
     if run.params.strategy.name != LEARNED:
         return state
-    from qtlib.runs import learning  # noqa: PLC0415  cold start, as above
+    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
 
-    return learning.last_lesson(run, watch, journal, state)
+    return believers.last_lesson(run, watch, journal, state)
 
 
 def journal(run: Run) -> Journal:

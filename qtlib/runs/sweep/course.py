@@ -254,9 +254,9 @@ def _pinned(run: Run) -> Params:
     params = run.params
     if params.strategy.name != LEARNED or "version" in params.strategy.params:
         return params
-    from qtlib.runs import learning  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
+    from qtlib.runs import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
 
-    now = learning.shelf_of(params, run.folder.root).champion()
+    now = believers.shelf_of(params, run.folder.root).champion()
     if now is None:
         raise SettingsError(
             "no model is champion: name one to sweep over (-p strategy.params.version=…, `qt models list`)"
