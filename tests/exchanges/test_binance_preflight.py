@@ -74,6 +74,13 @@ def test_multi_assets_mode_is_refused(venue):
     assert "multi-assets" in refusal(venue, "v1/accountConfig", mixed, "account mode")
 
 
+def test_fees_in_a_coin_that_no_profit_counts_are_refused(venue):
+    def burning(said):
+        return {**said, "feeBurn": True}
+
+    assert "paid in BNB" in refusal(venue, "v2/account", burning, "account mode")
+
+
 def test_a_key_that_may_not_trade_is_refused(venue):
     def barred(said):
         return {**said, "canTrade": False}

@@ -91,8 +91,9 @@ async def account_mode(wanted: Wanted) -> str:
         raise Untrusted("the account is in hedge mode, and must be in one-way mode: close positions, then change it")
     if config["multiAssetsMargin"]:
         raise Untrusted("the account is in multi-assets mode, and must be in single-asset mode: change it at the venue")
-    burns = (await wanted.client.fapiPrivateV2GetAccount()).get("feeBurn", False)
-    return "one-way, single-asset" + ("; WARNING: fees are paid in another coin: turn that off" if burns else "")
+    if (await wanted.client.fapiPrivateV2GetAccount()).get("feeBurn", False):
+        raise Untrusted("fees are paid in BNB, where no profit and no loss would hold them: turn that off at the venue")
+    return "one-way, single-asset, fees in the quote"
 
 
 async def listed(wanted: Wanted) -> str:
