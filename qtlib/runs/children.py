@@ -34,6 +34,7 @@ class SegmentProcess:
         self.alive_at: float | None = None  # its own word, on its own clock
         self.told: dict[str, Any] | None = None  # how it ended
         self._begun = False
+        self._early: int | None = None  # a signal that came before it was given anything to do
         self._process = subprocess.Popen(
             [sys.executable, "-m", "qtlib.runs.segment"],
             stdin=subprocess.PIPE,
@@ -54,14 +55,18 @@ class SegmentProcess:
         with suppress(BrokenPipeError):  # it died while it loaded: that is seen like any other death
             self._process.stdin.write(job.line())
             self._process.stdin.close()
+        if self._early is not None:
+            self.signal(self._early)
 
     def ended(self) -> bool:
         return self._process.poll() is not None
 
     def signal(self, signum: int) -> None:
-        """Pass a signal on, if there is anything to end; while it loads it has no ear for more than SIGTERM."""
+        """Pass a signal on, once there is anything to end; while it loads it has no ear for more than SIGTERM."""
         if self._begun:
             self._process.send_signal(signum if self.alive_at else signal.SIGTERM)
+        else:
+            self._early = signum
 
     def end(self) -> str:
         """See that it is gone, and has said all that it had to say; how it went, in words."""

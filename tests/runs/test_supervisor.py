@@ -1,6 +1,7 @@
 """A session goes on whatever becomes of its parts, ends in order when it is told to, and leaves no process."""
 
 import json
+import os
 import signal
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from supervision import Session, alive, left_of
 
 from qtlib.journal import Held
-from qtlib.runs.children import only_one
+from qtlib.runs.children import SegmentProcess, only_one
+from qtlib.runs.job import Job
 from qtlib.runs.policy import Restarts, next_check, next_rollover
 
 FINISH = "run.finish(metrics={'trades': 3})"
@@ -120,6 +122,14 @@ def test_a_scheduled_session_makes_a_pass_each_interval_in_a_fresh_process(root)
     session.supervisor.send_signal(signal.SIGHUP)
     assert session.end() == 129
     assert len({folder.record()["pid"] for folder in session.folders}) == len(session.folders)
+
+
+def test_a_signal_that_comes_while_the_venue_opens_is_not_forgotten(tmp_path):
+    segment = SegmentProcess()
+    segment.signal(signal.SIGTERM)  # there is nothing to end yet
+    segment.begin(Job("live", "never.ipynb", str(tmp_path), {}, {}, None, {}, os.getpid()))
+    until(segment.ended, timeout=60)
+    assert segment.end() == "the runner was killed by SIGTERM"
 
 
 def test_an_account_has_one_supervisor_and_a_second_one_is_told_which(root):
