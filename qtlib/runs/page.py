@@ -16,6 +16,7 @@ from qtlib.runs.folder import HOME, runs_root
 
 NOTEBOOK = HOME / "notebooks" / "control_panel.ipynb"
 CULL_S = 20  # after its page was closed
+PATIENCE_S = 300  # for a kernel of a busy machine: what it shows after that would be missing from the page
 
 
 def served(port: int, token: str | None = None) -> tuple[str, list[str]]:
@@ -26,6 +27,7 @@ def served(port: int, token: str | None = None) -> tuple[str, list[str]]:
     words += ["--preheat_kernel=True", "--pool_size=1"]
     words += [f"--MappingKernelManager.cull_idle_timeout={CULL_S}", "--MappingKernelManager.cull_interval=5"]
     words += ["--MappingKernelManager.cull_connected=False"]
+    words += [f"--VoilaExecutor.{wait}_timeout={PATIENCE_S}" for wait in ("startup", "iopub")]
     return f"http://127.0.0.1:{port}/?token={token}", words
 
 
