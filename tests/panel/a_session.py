@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -12,9 +10,12 @@ from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
+
 from qtlib.journal import Journal
 from qtlib.runs.folder import journal_location
 
+PATIENCE_S = 240  # only what is stuck waits so long
 QT = [sys.executable, "-m", "qtlib.cli"]
 QUICK = [
     *("universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", "data.bars=100000", "venue.speed=7200", "session.health_port=0"),
@@ -33,8 +34,16 @@ def trading(root):
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(90)
+            end_sessions(root)
+            process.wait(PATIENCE_S)
+
+
+def end_sessions(root):
+    """No `qt live` goes on in `root`, whoever began it: the page may have, and its processes are nobody's children."""
+    found = [process for process in psutil.process_iter() if _trades_in(root, process)]
+    for process in found:
+        process.terminate()
+    assert psutil.wait_procs(found, PATIENCE_S)[1] == []
 
 
 @contextmanager
@@ -46,30 +55,11 @@ def served(root, *words):
         command = [*QT, "panel", "--port", str(port), "--token", "told", *words]
         process = subprocess.Popen(command, env=env(root), stdout=out, stderr=out)
         try:
-            waited_for(lambda: _answers(port), 60)
+            waited_for(lambda: _answers(port), PATIENCE_S)
             yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()
-            process.wait(30)
-
-
-@contextmanager
-def lab(root):
-    """The address of the panel's notebook in `qt lab` over `root`, until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    log = root / "lab.log"
-    with log.open("wb") as out:
-        command = [*QT, "lab", "--no-browser", "--port", str(port)]
-        process = subprocess.Popen(command, env=env(root), stdout=out, stderr=out)
-        try:
-            told = waited_for(
-                lambda: re.search(r"http://127\.0\.0\.1:\d+/lab/tree/\S+\?token=\w+", log.read_text()), 90
-            )
-            yield told[0].replace("launcher.ipynb", "control_panel.ipynb") + "&reset"
-        finally:
-            process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def env(root):
@@ -100,6 +90,14 @@ def records(root):
     """The records of the session's runs, newest first."""
     folders = sorted(root.glob("*-live-*"), reverse=True)
     return [json.loads((folder / "record.json").read_text()) for folder in folders]
+
+
+def _trades_in(root, process):
+    try:
+        words = process.cmdline()
+        return words[1:4] == [*QT[1:], "live"] and process.environ().get("QT_RUNS_DIR") == str(root)
+    except psutil.Error:
+        return False
 
 
 def _answers(port):

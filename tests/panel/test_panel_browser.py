@@ -3,12 +3,16 @@
 import os
 import re
 import signal
+import time
+from contextlib import suppress
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from a_browser import a_browser, serious
-from a_session import WORDS, events, lab, records, served, state, trading, waited_for
+from a_lab import NOTEBOOKS, a_lab, opened, run_all
+from a_session import PATIENCE_S, WORDS, events, records, served, state, trading, waited_for
+from playwright.sync_api import TimeoutError
 
 from qtlib.domain.commands import Outcome, Verb
 from qtlib.domain.events import CommandAnswered, Filled, OrderRequested, TradingStatus
@@ -17,7 +21,7 @@ from qtlib.domain.orders import Role
 from qtlib.panel.reader import resting
 
 ROWS = ".qt-positions tbody tr"
-PATIENCE_MS = 90_000
+PATIENCE_MS = PATIENCE_S * 1000
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +46,15 @@ def page(root, session):
         shown.set_default_timeout(PATIENCE_MS)
         shown.url_without_token = url
         shown.goto(f"{url}?token=told", timeout=PATIENCE_MS)
-        shown.wait_for_selector(".qt-panel .qt-head")
+        try:
+            shown.wait_for_selector(".qt-panel .qt-head")
+        except TimeoutError as why:
+            pytest.fail(f"{why}\n{shown.inner_text('body')[-2000:]}\n{(root / 'panel.log').read_text()[-2000:]}")
         yield shown
 
 
-def press(page, name):
-    page.locator(f".qt-do-{name}:enabled").click()
+def press(page, name, timeout=PATIENCE_MS):
+    page.locator(f".qt-do-{name}:enabled").click(timeout=timeout)
 
 
 def confirm(page, word):
@@ -55,22 +62,52 @@ def confirm(page, word):
     press(page, "confirm")
 
 
-def done(page, root, verb, within_s=2.0):
-    """The newest command is `verb`, was carried out within `within_s`, and the page says so."""
+def done(page, root, verb):
+    """The newest command is `verb`, was carried out within two seconds of a machine's own, and the page says so."""
     name = {"close": "Close position", "limits": "Set limit"}.get(verb.value, verb.value.capitalize())
     name = {"rearm": "Re-arm", "reduce": "Reduce only", "flatten": "Flatten all"}.get(verb.value, name)
     name = {"tighten": "Move stop", "stop": "Stop session"}.get(verb.value, name)
     page.wait_for_selector(f".qt-commands tbody tr:first-child:has-text('{name}'):has-text('done')")
     answer = events(root, CommandAnswered)[-1][1]
     assert (answer.command.verb, answer.outcome) == (verb, Outcome.DONE)
-    assert (answer.answered - answer.command.asked).total_seconds() < within_s
+    overbooked = max(1.0, os.getloadavg()[0] / os.cpu_count())
+    assert (answer.answered - answer.command.asked).total_seconds() < 2.0 * overbooked
+
+
+def protected(page, root):
+    """A position that page and journal both know to be protected, chosen on the page: its symbol, and the state."""
+
+    def found():
+        now = state(root)
+        shown = page.locator(f"{ROWS}:has(.qt-ok) b").all_inner_texts()
+        held = (symbol for symbol in shown if symbol in now.trades and Role.STOP_LOSS in resting(now, symbol))
+        return next(((symbol, now) for symbol in held), None)
+
+    symbol, now = waited_for(found, PATIENCE_S)
+    page.locator(".qt-symbol select").select_option(symbol)
+    return symbol, now
+
+
+def carried_out(page, root, ask):
+    """What `ask` gave once its command was done: the market may be faster than a person, and end the position first."""
+    for _ in range(20):
+        before, until = len(events(root, CommandAnswered)), time.monotonic() + 10
+        with suppress(TimeoutError):  # there was nothing left to press
+            asked = ask()
+            while len(answers := events(root, CommandAnswered)) == before and time.monotonic() < until:
+                page.wait_for_timeout(100)
+            if len(answers) > before and answers[-1][1].outcome is Outcome.DONE:
+                return asked
+    pytest.fail("each position was gone before it could be acted on")
 
 
 def rearm(page, root):
-    """Let go of the brake, by the code that is shown for it."""
-    code = page.locator(".qt-brake code").inner_text()
+    """Let go of the brake, by the code that is shown for it: another one each minute, of which the last ones hold."""
+    shown = page.locator(".qt-brake code")
+    before = shown.inner_text()
     press(page, "rearm")
-    page.wait_for_selector(f".qt-confirm kbd:text-is('{code}')")
+    code = page.wait_for_selector(".qt-confirm kbd:text-matches('^[0-9a-f]{6}$')").inner_text()
+    assert code in (before, shown.inner_text())
     confirm(page, code)
     page.wait_for_selector(".qt-head .qt-go")
     done(page, root, Verb.REARM)
@@ -87,49 +124,41 @@ def test_nobody_opens_the_page_without_its_token(page):
 
 
 def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
-    row = page.locator(ROWS).first
-    row.wait_for()
+    page.locator(ROWS).first.wait_for()
     page.wait_for_selector(f"{ROWS} .qt-ok:has-text('stop')")
-    for _ in range(5):  # the market may be faster than a person, and take it first
-        symbol = page.locator(f"{ROWS}:has(.qt-ok) b").last.inner_text()
-        page.locator(".qt-symbol select").select_option(symbol)
-        before = state(root).trades[symbol].trade_id
-        asked = len(events(root, CommandAnswered))
-        press(page, "close")
-        page.wait_for_selector(f".qt-confirm kbd:text-is('{symbol}')")
+
+    def close():
+        symbol, now = protected(page, root)
+        press(page, "close", 5_000)
+        page.wait_for_selector(f".qt-confirm kbd:text-is('{symbol}')", timeout=5_000)
         assert page.locator(".qt-do-confirm").is_disabled()
         confirm(page, symbol)
-        waited_for(lambda: len(events(root, CommandAnswered)) > asked, 5)  # noqa: B023  called at once
-        if events(root, CommandAnswered)[-1][1].outcome is Outcome.DONE:
-            break
+        return symbol, now.trades[symbol].trade_id
+
+    symbol, before = carried_out(page, root, close)
     done(page, root, Verb.CLOSE)
-    waited_for(lambda: symbol not in (held := state(root).trades) or held[symbol].trade_id != before, 5)
+    waited_for(lambda: symbol not in (held := state(root).trades) or held[symbol].trade_id != before, 30)
 
 
 def test_a_stop_is_moved_nearer_and_rests_there(page, root):
-    for _ in range(5):  # as above
-        symbol = page.locator(f"{ROWS}:has(.qt-ok) b").last.inner_text()
-        page.locator(".qt-symbol select").select_option(symbol)
-        now = state(root)
-        stop, mark = resting(now, symbol).get(Role.STOP_LOSS), now.prices[symbol]
-        if stop is None:
-            continue
-        wanted = f"{(2 * float(stop) + mark) / 3:.6g}"
-        asked = len(events(root, CommandAnswered))
-        page.locator(".qt-level input").fill(wanted)
+    def tighten():
+        symbol, now = protected(page, root)
+        wanted = (2 * float(resting(now, symbol)[Role.STOP_LOSS]) + now.prices[symbol]) / 3
+        page.locator(".qt-level input").fill(f"{wanted:.6g}")
         page.locator(".qt-level input").press("Tab")
-        press(page, "tighten")
-        waited_for(lambda: len(events(root, CommandAnswered)) > asked, 5)  # noqa: B023  called at once
-        if (seen := events(root, CommandAnswered)[-1])[1].outcome is Outcome.DONE:
-            break
+        press(page, "tighten", 5_000)
+        return now.facts.instruments[symbol], wanted
+
+    instrument, wanted = carried_out(page, root, tighten)
     done(page, root, Verb.TIGHTEN)
-    tick = float(now.facts.instruments[symbol].tick)
+    asked = events(root, CommandAnswered)[-1][0]
 
     def moved():
-        placed = [event.intent for _, event in events(root, OrderRequested, seen[0] - 1)]
-        return [i for i in placed if i.role is Role.STOP_LOSS and abs(float(i.trigger) - float(wanted)) < 2 * tick]
+        placed = [event.intent for _, event in events(root, OrderRequested, asked - 1)]
+        levels = [float(i.trigger) for i in placed if (i.symbol, i.role) == (instrument.symbol, Role.STOP_LOSS)]
+        return any(abs(level - wanted) < 2 * float(instrument.tick) + 1e-5 * wanted for level in levels)
 
-    assert waited_for(moved, 5)
+    assert waited_for(moved, 30)
 
 
 def test_everything_is_flattened_once_that_was_typed(page, root):
@@ -138,7 +167,7 @@ def test_everything_is_flattened_once_that_was_typed(page, root):
     confirm(page, "FLATTEN")
     page.wait_for_selector(".qt-head .qt-halt")
     done(page, root, Verb.FLATTEN)
-    waited_for(lambda: not state(root).trades, 5)
+    waited_for(lambda: not state(root).trades, 30)
     rearm(page, root)
 
 
@@ -154,7 +183,7 @@ def test_a_limit_that_is_tightened_makes_the_next_orders_smaller(page, root):
         fills = [event.fill for _, event in events(root, Filled, seq)]
         return [f.quantity * f.price for f in fills if role_of(f.client_id) is Role.ENTRY]
 
-    assert max(waited_for(entered, 60)) <= 60
+    assert max(waited_for(entered, PATIENCE_S)) <= 60
 
 
 def test_it_has_no_serious_fault_for_who_reads_otherwise_and_asks_no_other_machine(page):
@@ -175,7 +204,7 @@ def test_a_kill_is_typed_and_rearming_takes_the_code_that_is_shown(page, root):
     page.wait_for_selector(".qt-confirm kbd:text-is('KILL')")
     confirm(page, "KILL")
     page.wait_for_selector(".qt-head .qt-halt")
-    waited_for(lambda: not state(root).trades, 5)
+    waited_for(lambda: not state(root).trades, 30)
     assert state(root).brake.verb is Verb.KILL
     rearm(page, root)
 
@@ -183,7 +212,7 @@ def test_a_kill_is_typed_and_rearming_takes_the_code_that_is_shown(page, root):
 def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root):
     dead = records(root)[0]
     os.kill(dead["pid"], signal.SIGKILL)
-    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('STALE')", timeout=15_000)
+    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('STALE')", timeout=60_000)
     assert page.locator(".qt-do-pause").is_disabled()
     page.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
     assert records(root)[0]["run_id"] != dead["run_id"]
@@ -194,14 +223,10 @@ def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root
 
 
 def test_in_jupyterlab_it_is_the_same_panel(page, root):
-    with lab(root) as url:
+    with a_lab(root) as address:
         shown = page.context.browser.new_page(viewport={"width": 1440, "height": 1000})
-        shown.set_default_timeout(PATIENCE_MS)
-        shown.goto(url)
-        shown.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        shown.wait_for_selector("#jp-main-statusbar :text-matches('\\| Idle')")
-        shown.click(".lm-MenuBar-itemLabel:text-is('Run')")
-        shown.click("[data-command='runmenu:run-all']")
+        opened(shown, address, NOTEBOOKS / "control_panel.ipynb")
+        run_all(shown, NOTEBOOKS / "control_panel.ipynb")
         shown.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
         press(shown, "reduce")
         shown.wait_for_selector(".qt-head .qt-slow")
@@ -213,7 +238,7 @@ def test_a_session_is_ended_and_begun_from_the_page(page, root, session):
     press(page, "stop")
     confirm(page, "STOP")
     page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('no session runs')")
-    assert session.wait(60) == 0
+    assert session.wait(PATIENCE_S) == 0
     ended = records(root)[0]
     press(page, "start")
     confirm(page, "START")
