@@ -11,6 +11,7 @@ from qtlib.domain.events import TradingStatus
 from qtlib.panel.markup import pairs, plain, table, tinted
 from qtlib.panel.sight import Asked, Held, Life, Sight, flat
 from qtlib.report.names import limit_name, reason_name, role_name, rule_name, status_name, verb_name
+from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, age, clock, moment, number, percent, price, say, short_moment, signed
 from qtlib.rules.used import Used
 
@@ -34,7 +35,7 @@ def head(sight: Sight) -> str:
     return (
         f'<div class="qt-head qt-mode-{escape(sight.mode)}">'
         f'<div class="qt-mode"><strong>{escape(word)}</strong><span>{escape(say(meaning))}</span></div>'
-        f'<div class="qt-who"><b>{escape(sight.account)}</b><span>{escape(sight.market)}</span></div>'
+        f'<div class="qt-who"><b>{escape(sight.account)}</b><span>{escape(retold(sight.market))}</span></div>'
         f'<div class="qt-status qt-{kind}" role="status"><strong>{escape(name)}</strong>'
         f"<span>{escape(cause)}</span></div></div>"
     )
@@ -269,7 +270,8 @@ def _registry(sight: Sight) -> list[tuple[str, str]]:
     if models is None:
         return rows if sight.state.learning.enabled else []
     since = say("since {when} UTC, by {who}", when=moment(models.changed), who=models.who) if models.changed else ""
-    rows.append((say("Champion"), " · ".join(filter(None, [models.champion or say("none"), since, models.why]))))
+    told = (models.champion or say("none"), since, retold(models.why))
+    rows.append((say("Champion"), " · ".join(filter(None, told))))
     if models.champion != trades and models.changed is not None:
         waits = age(max(0.0, (sight.now - models.changed).total_seconds()))
         rows.append((say("Taken over"), say("not yet, after {age}: a session does so at its next bar", age=waits)))

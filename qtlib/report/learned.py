@@ -1,7 +1,7 @@
 """What a retrain found, to read: tables and pictures of scores, reliability, importance and the gate's word.
 
-They are given values, and know nothing of how these were made; what could not be computed is a dash. What the gate
-ruled is said in its own words, which are those of the record.
+They are given values, and know nothing of how these were made; what could not be computed is a dash. What the record
+says in English, as the gate its ruling, is told again in the reader's language.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from qtlib.report.blocks import Html, facts, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
+from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, number, percent, say
 
 Array = npt.NDArray[np.float64]
@@ -23,26 +24,29 @@ SHOWN = 20  # features
 def verdict(words: str, promoted: bool, then: str) -> Html:
     """The gate's word in a sentence, and what follows from it."""
     head = say("PROMOTED") if promoted else say("REFUSED")
-    return Html(f'<p class="qt-strip qt-notice"><strong>{head}</strong> {escape(words)}</p><p>{escape(then)}</p>')
+    told = f"<strong>{head}</strong> {escape(retold(words))}"
+    return Html(f'<p class="qt-strip qt-notice">{told}</p><p>{escape(then)}</p>')
 
 
 def card(version: str, known: Mapping[str, str]) -> Html:
     """All that is known of a model, by its card."""
-    return facts(say("Model {version}", version=version), known.items())
+    rows = [(retold(key), retold(words)) for key, words in known.items()]
+    return facts(say("Model {version}", version=version), rows)
 
 
 def reasons(rows: Sequence[tuple[str, str, str, bool]]) -> Html:
     """Every check of the gate: what it is, what was found, what it needs."""
-    shown = [(name, found, needs, say("passes") if ok else say("FAILS")) for name, found, needs, ok in rows]
+    passes = {True: say("passes"), False: say("FAILS")}
+    shown = [(retold(name), retold(found), retold(needs), passes[ok]) for name, found, needs, ok in rows]
     heads = (say("check"), say("found"), say("needs"), "")
     return table(say("The gate: every check must pass"), heads, shown, {0, 3})
 
 
 def scores(rows: Sequence[Mapping[str, object]]) -> Html:
     """Out-of-sample scores by group, each beside its baseline."""
-    heads = tuple(rows[0]) if rows else (say("group"),)
+    heads = tuple(rows[0]) if rows else ("group",)
     shown = [[_said(row[head]) for head in heads] for row in rows]
-    return table(say("Out of sample, purged walk-forward"), heads, shown, {0})
+    return table(say("Out of sample, purged walk-forward"), tuple(map(retold, heads)), shown, {0})
 
 
 def reliability(said: Array, came: Array, count: Array) -> go.Figure:
@@ -150,4 +154,4 @@ def stretch_table(rows: Sequence[tuple[str, float, float, int, float]]) -> Html:
 def _said(value: object) -> str:
     if isinstance(value, float):
         return number(value, ".4g")
-    return number(float(value), ",.0f") if isinstance(value, int) else UNKNOWN if value is None else str(value)
+    return number(float(value), ",.0f") if isinstance(value, int) else UNKNOWN if value is None else retold(str(value))

@@ -6,6 +6,7 @@ A name that has no words here yet is itself, with blanks.
 from qtlib.domain.commands import Verb
 from qtlib.domain.events import TradingStatus
 from qtlib.domain.universe import LOW_TURNOVER, NO_CANDIDATE, NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG
+from qtlib.report.retold import FORMS
 from qtlib.report.words import say
 
 _STATUS = {
@@ -199,4 +200,4 @@ def cause_name(name: str) -> str:
 def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
     tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED)
-    return {words for table in tables for words in table.values()} | set(OTHERS)
+    return {words for table in tables for words in table.values()} | set(OTHERS) | set(FORMS)

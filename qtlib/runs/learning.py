@@ -13,6 +13,7 @@ from qtlib.learning.decay import promise
 from qtlib.learning.drift import profiles
 from qtlib.learning.scores import expectancy
 from qtlib.market.timeframes import datetime_at
+from qtlib.report.words import say
 from qtlib.runs.judgement import Judgement
 from qtlib.runs.lesson import Lesson
 from qtlib.runs.run import Run
@@ -92,13 +93,14 @@ def conclude(
 
 def consequence(model: Mapping[str, Any]) -> str:
     """What follows for trading, in a sentence."""
+    by_hand = f"qt models promote {model['version']}"
     then = {
-        RetrainOutcome.PROMOTED: "It trades from the next bar on.",
-        RetrainOutcome.ASKED: f"It trades once you say so: qt models promote {model['version']}",
-        RetrainOutcome.REFUSED: "What traded before goes on trading; this model keeps its report and trades nothing.",
+        RetrainOutcome.PROMOTED: say("It trades from the next bar on."),
+        RetrainOutcome.ASKED: say("It trades once you say so: {command}", command=by_hand),
+        RetrainOutcome.REFUSED: say("What traded before goes on; this model keeps its report and trades nothing."),
     }[RetrainOutcome(model["outcome"])]
-    run = f" Its backtest of the newest stretch is run {model['backtest']}." if model["backtest"] else ""
-    return then + run
+    of = say("Its backtest of the newest stretch is run {run}.", run=model["backtest"]) if model["backtest"] else ""
+    return f"{then} {of}".strip()
 
 
 def _metrics(study: Study) -> dict[str, float | None]:

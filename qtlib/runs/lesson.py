@@ -23,6 +23,7 @@ from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
 from qtlib.params import Params
 from qtlib.report.blocks import facts
+from qtlib.report.retold import retold
 from qtlib.report.words import number, say
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
@@ -56,11 +57,11 @@ class Lesson:
 
     def _repr_html_(self) -> str:
         d, traded = self.data, sum(not sample.shadow for sample in self.found)
-        left_out = [(say("left out: {why}", why=why), number(count, ",d")) for why, count in d.dropped.items()]
+        left_out = [(say("left out: {why}", why=retold(why)), number(count, ",d")) for why, count in d.dropped.items()]
         closes = say("{closes} of {symbols} symbols", closes=number(len(self.panel), ",d"), symbols=len(d.symbols))
         looked = say("{found} of {all}", found=len(self.leaks), all=len(self.leaks.looked))
         rows = [
-            (say("market"), self.market.source),
+            (say("market"), retold(self.market.source)),
             (say("closes"), closes),
             (say("rows, each a decision with a known outcome"), number(len(d), ",d")),
             *left_out,

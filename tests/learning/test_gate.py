@@ -1,6 +1,7 @@
 """The gate: what is worthless does not pass, however often it asks, and every check can say no on its own."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtlib.learning.gate import Evidence, GateParams, Traded, flat, judge
+from qtlib.learning.gate import Evidence, GateParams, Traded, flat, judge, said
 from qtlib.learning.nulltest import NullTest
 from qtlib.learning.scores import DAY, bets
+from qtlib.report.retold import retold
+from qtlib.report.words import speaking
 
 NULL = NullTest(0.05, tuple(np.linspace(-0.02, 0.02, 19)))
 
@@ -53,6 +56,18 @@ def test_a_challenger_with_an_edge_is_promoted_and_the_sentence_says_what_it_ear
     assert "more than flat" in ruling.words
     assert "more than 50 % of trend" in ruling.words
     assert json.loads(json.dumps(ruling.row(), allow_nan=False))["promoted"] is True
+
+
+@pytest.mark.parametrize(
+    "more", [{"rule": some_bets(skill=0.0, seed=3)}, {"bets": some_bets(skill=0.0)}, {"null": NullTest(0.01, ())}]
+)
+def test_all_that_it_says_is_read_in_norwegian(more):
+    ruling = judge(evidence(**more))
+    needs = [f"{reason.must_be} {said(reason.threshold, reason.unit)}" for reason in ruling.reasons]
+    with speaking("nb"):
+        for words in (ruling.words, *(reason.name for reason in ruling.reasons), *needs):
+            assert retold(words) != words
+            assert not re.search(r"\b(the|of|is|and|with|above|bound)\b", retold(words)), retold(words)
 
 
 @pytest.mark.parametrize(
