@@ -26,6 +26,7 @@ from qtlib.domain.events import (
     OrderRequested,
     PositionAdopted,
 )
+from qtlib.domain.market import Instrument
 from qtlib.domain.naming import PREFIX, role_of
 from qtlib.domain.orders import ExitReason, OrderIntent, OrderStatus, Role, Side
 from qtlib.domain.state import State
@@ -125,7 +126,7 @@ class Witness:
             self._breaks(venue, f"{name} was sent before it was written down")
         if role is Role.EXIT:
             self._left.add(intent.symbol)
-            stopped = name not in self._late and intent.reason in STOPPED and venue.is_as_listed(intent.symbol)
+            stopped = name not in self._late and intent.reason in STOPPED and venue.trades(intent.symbol)
             if stopped and intent.symbol in self._turned:
                 self._breaks(venue, f"{name} leaves {intent.symbol} by a stop of what it was turned over from")
         position = self._account.positions.get(intent.symbol)
@@ -162,7 +163,7 @@ class Witness:
         self._bare_since = {one: self._bare_since.get(one, calls) for one in bare}
         waited = {one: calls - since for one, since in self._bare_since.items()}
         self._at_most("calls that a position was bare", max(waited.values(), default=0))
-        late = [one for one, calls in waited.items() if calls > PATIENCE and venue.is_as_listed(one[0])]
+        late = [one for one, calls in waited.items() if calls > PATIENCE and venue.trades(one[0])]
         self._overdue, self._overdue_after = ({}, 0) if acted else (dict(late), troubles)
         self.figures["left as overdue"] += len(self._overdue)
 
@@ -186,7 +187,7 @@ class Witness:
             position = venue.account.positions.get(symbol)
             orders = [o for o in venue.view.orders(symbol) if self.name(o.intent.client_id).startswith(PREFIX)]
             self._count_bare(symbol, bool(position) and not self._is_covered(venue, symbol))
-            if quiet and venue.is_as_listed(symbol):
+            if quiet and venue.trades(symbol):
                 self._agrees(venue, symbol, orders, state)
                 if not position and orders:
                     self._breaks(venue, f"{symbol} is flat, and {self.name(orders[0].intent.client_id)} is left of it")
@@ -208,13 +209,15 @@ class Witness:
                 self._breaks(venue, f"the session knows nothing of {name}")
 
     def _is_protected(self, venue: "Watched", position: Position, orders: Sequence[Resting]) -> None:
-        """By one stop of its size, on its side, that is not further away than it was."""
+        """By one stop of its size (in lots as they were listed), on its side, that is not further away than it was."""
         symbol, size = position.symbol, abs(position.quantity)
         for order in orders:
             if not closes(order.intent.side, position):
                 self._breaks(venue, f"{self.name(order.intent.client_id)} lies on the wrong side of {symbol}")
         stops = [o for o in orders if role_of(self.name(o.intent.client_id)) is Role.STOP_LOSS]
-        if [stop.remaining for stop in stops if stop.intent.reduce_only] != [size]:
+        sizes = {size, *((size // lot + bool(size % lot)) * lot for lot in venue.lots.get(symbol, ()))}
+        resting = [stop.remaining for stop in stops if stop.intent.reduce_only]
+        if len(resting) != 1 or resting[0] not in sizes:
             self._breaks(venue, f"{symbol} holds {size}, and its stops are of {[str(o.remaining) for o in stops]}")
         elif (trigger := stops[0].intent.trigger) is not None:
             self._tightens(venue, symbol, -stops[0].intent.side.sign, trigger)
@@ -300,11 +303,15 @@ class Watched(SimulatedExchange):
     def __init__(self, *said, witness: Witness, lingering: bool = False, **named) -> None:
         self._witness, self._lingering = witness, lingering
         super().__init__(*said, **named)
-        self._listed = dict(self.instruments)
+        self.lots: dict[str, set[Decimal]] = {}  # in which each symbol was listed, where that changed
 
-    def is_as_listed(self, symbol: str) -> bool:
-        """Whether orders are taken there, by the steps and sizes that the session knows of."""
-        return symbol not in self.view.suspended and self.instruments[symbol] == self._listed[symbol]
+    def trades(self, symbol: str) -> bool:
+        """Whether orders are taken there."""
+        return symbol not in self.view.suspended
+
+    def relist(self, instrument: Instrument, suspended: bool = False) -> None:
+        self.lots.setdefault(instrument.symbol, set()).add(instrument.lot)
+        super().relist(instrument, suspended)
 
     def _tell(self, event) -> None:
         super()._tell(event)

@@ -88,6 +88,7 @@ class Reason(Enum):
     TOO_SMALL = "too_small"  # less than the venue's smallest order
     FEE_BUDGET = "fee_budget"
     UNIVERSE = "universe"  # it is out of the universe: `rule` says why
+    VENUE = "venue"  # nothing may be entered there for now: `rule` says why
 
 
 class Verdict(NamedTuple):

@@ -53,16 +53,20 @@ class SessionOpened:
 
 @value
 class FactsRead:
-    """What a session knows of what it trades: the venue's own listing, and the leverage that was read back there."""
+    """What a session knows of what it trades: the venue's own listing, and the leverage that was read back there.
+
+    Read as it begins, and again by its exchange, which tells what it finds changed.
+    """
 
     ts: datetime
-    run_id: str
+    run_id: str  # whose session read it as it began; empty: it was read again meanwhile
     instruments: Mapping[str, Instrument]
     leverage: Mapping[str, int]
+    out: Mapping[str, str] = field(default_factory=dict)  # where nothing may be entered for now, and why, by symbol
 
     @property
     def key(self) -> str:
-        return f"facts:{self.run_id}"
+        return f"facts:{self.run_id}:{self.ts.isoformat()}"
 
 
 @value

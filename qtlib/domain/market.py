@@ -93,6 +93,14 @@ class Instrument:
             return 0 * self.lot
         return lots if raw > 0 else -lots
 
+    def covering(self, quantity: Decimal) -> Decimal:
+        """The whole lots that hold `quantity`: what a reduce-only order closes all of it with, however it came about.
+
+        >>> Instrument("NEARUSDT", tick=Decimal("0.001"), lot=Decimal(10)).covering(Decimal(23))
+        Decimal('30')
+        """
+        return (quantity // self.lot + bool(quantity % self.lot)) * self.lot
+
     def bracket(self, notional: Decimal) -> MarginBracket:
         """The margin bracket that holds a position worth `notional` [quote, positive]."""
         for bracket in self.brackets:

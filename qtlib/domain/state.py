@@ -446,7 +446,10 @@ def _limits_set(state: State, event: LimitsSet) -> State:
 
 
 def _facts_read(state: State, event: FactsRead) -> State:
-    return state.but(facts=event)
+    """What was refused of an instrument that was listed otherwise may be asked for again."""
+    before, now = state.facts.instruments if state.facts else {}, event.instruments
+    again = {s: t.but(refused=()) for s, t in state.trades.items() if t.refused and before.get(s) != now.get(s)}
+    return state.but(facts=event, trades={**state.trades, **again} if again else state.trades)
 
 
 def _universe_changed(state: State, event: UniverseChanged) -> State:

@@ -2,7 +2,8 @@
 
 Each round writes down what happened, decides, writes down what was decided, and acts until what is equals what is
 wanted. Starting is recovering: a first start, a restart, a reconnect and a crash all come through `recover`. While the
-exchange cannot be reached nothing is decided; the moment it can be again, what was missed is learned first.
+exchange cannot be reached nothing is decided; the moment it can be again, what was missed is learned first. Where the
+exchange tells of instruments that are listed otherwise, the very next order is by what it told.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -18,7 +19,6 @@ from qtlib.domain.events import (
     BarClosed,
     DecisionMade,
     Event,
-    LimitsSet,
     OrderRequested,
     StatusSet,
     TradingStatus,
@@ -87,6 +87,7 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     with at once. A moment is one entry in the journal, so that no restart can decide on half of one.
     """
     state, agreed, missed = journal.state(), False, _Missed()
+    ruled = state  # by whose limits and facts `rules` are
     quiet: Calm | None = None
     for told in feed:
         if told.past:
@@ -102,21 +103,22 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
                 state = journal.absorb(state, heard, then=learned)
                 heard = ()
             missed.moments.clear()
-            concluded = partial(conclusions, moment=moment, rules=rules, watch=watch, journal=journal)
-            limits = state.limits
+            concluded = partial(conclusions, moment=moment, rules=rules, watch=watch, journal=journal, ruled=ruled)
             state = journal.absorb(state, heard, then=concluded)
-            rules = _limited(rules, limits, state)
+            quiet = quiet if ruled.facts is state.facts else None
+            rules, ruled = kept_up(rules, ruled, state), state
             watch.look(state)
             if quiet is None or not quiet.holds(state):
                 state, quiet = settle(state, rules, exchange, journal)
+                rules, ruled = kept_up(rules, ruled, state), state
                 watch.look(state)
         except ExchangeError as why:
             watch.trouble(why)
             missed.keep(moment, journal)
             state, agreed = journal.state(), False  # what was written before it failed counts
-            asked, limits = partial(answers, waiting=journal.commands(), journal=journal), state.limits
+            asked = partial(answers, waiting=journal.commands(), journal=journal)
             state = journal.absorb(state, [], then=asked)  # people need not wait for an exchange
-            rules = _limited(rules, limits, state)
+            rules, ruled = kept_up(rules, ruled, state), state
             if not isinstance(why, Unavailable | Unknown) and state.status is TradingStatus.ACTIVE:  # ask a person
                 state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.REDUCING, str(why))])
         if state.ending:
@@ -124,11 +126,14 @@ def trade(feed: Iterable[Moment], rules: Rules, exchange: Exchange, journal: Jou
     return state
 
 
-def _limited(rules: Rules, before: LimitsSet | None, state: State) -> Rules:
-    """`rules` with the limits of `state`, where somebody has set them since they were `before`."""
-    if state.limits is None or state.limits is before:
-        return rules
-    return replace(rules, limits=limits_of(state.limits.in_force, rules.limits))
+def kept_up(rules: Rules, before: State, state: State) -> Rules:
+    """`rules` by the limits and facts of `state`, where others were set or told since `before`."""
+    if state.limits is not None and state.limits is not before.limits:
+        rules = replace(rules, limits=limits_of(state.limits.in_force, rules.limits))
+    if state.facts is not None and state.facts is not before.facts:
+        listed = state.facts.instruments
+        rules = replace(rules, instruments={s: listed.get(s, known) for s, known in rules.instruments.items()})
+    return rules
 
 
 @dataclass(slots=True)
@@ -161,13 +166,20 @@ def answers(state: State, waiting: Iterable[Command], journal: Journal) -> Concl
 
 
 def conclusions(
-    state: State, moment: Moment, rules: Rules, watch: Watch, journal: Journal | None = None
+    state: State,
+    moment: Moment,
+    rules: Rules,
+    watch: Watch,
+    journal: Journal | None = None,
+    ruled: State | None = None,
 ) -> Conclusions:
-    """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed."""
+    """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed.
+
+    `ruled` is the state by which `rules` are.
+    """
     if journal and (waiting := journal.commands()):
-        limits = state.limits
         state = yield from answers(state, waiting, journal)
-        rules = _limited(rules, limits, state)
+    rules = kept_up(rules, ruled or state, state)
     while (event := watch.news(state)) is not None:
         state = yield event
     if moment.bars:  # else only time has passed
@@ -223,5 +235,6 @@ def settle(state: State, rules: Rules, exchange: Exchange, journal: Journal) -> 
         requests = [OrderRequested(state.ts, action.intent) for action in actions if isinstance(action, Submit)]
         if requests:
             state = journal.absorb(state, requests, synced=True)  # first on paper
-        state = journal.absorb(state, exchange.carry_out(actions))
+        before, state = state, journal.absorb(state, exchange.carry_out(actions))
+        rules = kept_up(rules, before, state)
     return state, None

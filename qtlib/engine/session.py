@@ -25,7 +25,7 @@ from qtlib.domain.events import (
 )
 from qtlib.domain.state import State
 from qtlib.engine.auditor import Unwatched
-from qtlib.engine.loop import Journal, Watch, settle, trade
+from qtlib.engine.loop import Journal, Watch, kept_up, settle, trade
 from qtlib.exchanges.port import Exchange, Untrusted
 from qtlib.rules.in_force import asked_for, in_force, loosened, plain
 from qtlib.rules.limits import RiskLimits
@@ -88,7 +88,7 @@ def session(
     facts = FactsRead(state.ts, name.run_id, rules.instruments, dict.fromkeys(rules.instruments, rules.sizing.leverage))
     known = state.facts is not None and replace(facts, run_id=state.facts.run_id, ts=state.facts.ts) == state.facts
     begun: list[Event] = [opened, *([] if known else [facts]), *([] if limits is None else [limits])]
-    state = journal.absorb(state, begun)
+    state = opening = journal.absorb(state, begun)
     journal.absorb(state, _readiness(state, name, misgivings))
 
     stretch = _Stretch(feed, beat, stop, max_bars)
@@ -99,7 +99,7 @@ def session(
     elif close_at_end and not stretch.stopped:
         if state.status is not TradingStatus.HALTED:
             state = journal.absorb(state, [StatusSet(state.ts, TradingStatus.HALTED, END_OF_DATA, name.run_id)])
-        state, _ = settle(state, rules, exchange, journal)
+        state, _ = settle(state, kept_up(rules, opening, state), exchange, journal)
     return journal.absorb(state, [SessionClosed(state.ts, name.run_id, stretch.ended_by)])
 
 

@@ -7,7 +7,8 @@ tell them apart. These promises hold for all of them:
 * cancelling what is already gone is no error;
 * `events` repeats what it is unsure of, and forgets nothing (the journal drops repeats);
 * of an order that was asked for and not heard of since, `events` says what became of it, LOST once that is certain;
-* a venue's "no" to one order is an event (`OrderChanged` to REJECTED, with its words), not an exception.
+* a venue's "no" to one order is an event (`OrderChanged` to REJECTED, with its words), not an exception; and where an
+  instrument is listed otherwise by now, `FactsRead` follows it at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

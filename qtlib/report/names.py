@@ -70,6 +70,7 @@ _REASONS = {
     "too_small": "less than the smallest order",
     "fee_budget": "the day's fee budget is spent",
     "universe": "out of the universe",
+    "venue": "its venue takes no entries",
 }
 _EXITS = {
     "stop_loss": "stop",

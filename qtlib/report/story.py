@@ -6,6 +6,7 @@ are of price, money is quote, every price and quantity has at least four decimal
 """
 
 from collections import Counter
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,6 +21,7 @@ from qtlib.domain.events import (
     CommandAnswered,
     DecisionMade,
     Event,
+    FactsRead,
     Filled,
     FundingPaid,
     LimitsSet,
@@ -33,6 +35,7 @@ from qtlib.domain.events import (
     TradingStatus,
 )
 from qtlib.domain.learned import ModelChanged, RetrainBegun, RetrainEnded, RetrainOutcome
+from qtlib.domain.market import Instrument
 from qtlib.domain.orders import ExitPlan, ExitSource, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import State
 from qtlib.domain.universe import UniverseChanged
@@ -103,11 +106,26 @@ def exits_lines(symbol: str, plan: ExitPlan) -> list[str]:
     ]
 
 
+def _listed(before: FactsRead, now: FactsRead) -> list[str]:
+    """What the venue lists otherwise than it was known."""
+    lines = []
+    for symbol, instrument in sorted(now.instruments.items()):
+        known = before.instruments.get(symbol, instrument)
+        other = [f.name for f in fields(Instrument) if getattr(known, f.name) != getattr(instrument, f.name)]
+        if other:
+            words = (f"{n} {getattr(known, n)} → {getattr(instrument, n)}" if n != "brackets" else n for n in other)
+            lines.append(f"📐 {symbol} is listed otherwise by now: {', '.join(words)}")
+    lines += [f"⛔ {why}: nothing is entered there" for s, why in sorted(now.out.items()) if before.out.get(s) != why]
+    return lines + [f"✅ {symbol} may be entered again" for symbol in sorted(before.out.keys() - now.out.keys())]
+
+
 def _chosen(before: State, event: Event) -> list[str]:
-    """Who trades from now on, and who believes."""
+    """Who trades from now on and how it is listed, and who believes."""
     match event:
         case UniverseChanged():
             return [_universe(before, event)]
+        case FactsRead():
+            return [] if event.run_id or before.facts is None else _listed(before.facts, event)
         case RetrainBegun():
             return [f"🎓 Retrain {event.number} begins beside the session: {event.cause}"]
         case ModelChanged():

@@ -75,6 +75,8 @@ def _judge(signal: Signal, state: State, rules: Rules) -> Candidate | Verdict:
         return _verdict(signal, Choice.EXIT if against and sure else Choice.HOLD)
     if state.status is not TradingStatus.ACTIVE:
         return _verdict(signal, Choice.REFUSED, Reason.STATUS, state.status.value)
+    if state.facts and symbol in state.facts.out:
+        return _verdict(signal, Choice.REFUSED, Reason.VENUE, state.facts.out[symbol])
     if not sure:
         return _verdict(signal, Choice.REFUSED, Reason.LOW_CONFIDENCE)
     if score == 0.0:

@@ -5,7 +5,8 @@ for exactly what is still missing; when nothing is, it returns nothing. What hol
 
 * protection first: the working stop is the first order after the first fill, and stays until the position is gone;
 * a stop that moves is replaced: the new one in and confirmed, then the old one out;
-* every order but an entry is reduce-only or closes the position, and no limit is asked about it;
+* every order but an entry is reduce-only or closes the position, and no limit is asked about it: so it is of whole
+  lots that cover what is held, however large a lot has become since that was bought;
 * leaving needs no signal: a halt, a refused or missing stop, the time stop are read from the state.
 """
 
@@ -35,7 +36,7 @@ from qtlib.domain.orders import (
 from qtlib.domain.state import State, Trade
 from qtlib.rules import limits
 from qtlib.rules.rules import Rules
-from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten
+from qtlib.rules.tpsl import net_price, static_plan, stop_price, stop_reason, target_price, tighten, toward
 
 MOST_CONDITIONAL = 200  # that may wait at once, per account: the venue takes no more
 
@@ -143,9 +144,10 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
             stop = tighten(order.intent.trigger, stop, sign)
     unstoppable = Role.STOP_LOSS in trade.refused or _passed(stop, sign, symbol, state)
     if not unstoppable:
-        kept = _found(stops, stop, abs(position.quantity))
+        kept = _found(stops, stop, abs(position.quantity), instrument)
         if kept is None:
-            actions.append(Submit(_stop_order(trade, position, stop, rules)))
+            fits = instrument.price(float(stop), toward(sign))  # the one that rests may be of a finer tick
+            actions.append(Submit(_stop_order(trade, position, fits, rules)))
         else:
             actions += _others_out(stops, kept)
     leaving = _leaving(trade, position, stop if unstoppable else None, state, rules)
@@ -157,7 +159,8 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
     elif Role.EXIT not in by_role:
         quantity, reason = leaving
         side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
-        leave = OrderIntent("", symbol, side, quantity, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
+        whole = instrument.covering(quantity)
+        leave = OrderIntent("", symbol, side, whole, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
         actions.append(Submit(leave))
     return actions
 
@@ -205,10 +208,11 @@ def _excess(position: Position, state: State, rules: Rules) -> Decimal:
     return min(over, abs(position.quantity))
 
 
-def _found(resting: list[Order], trigger: Decimal | None, quantity: Decimal) -> Order | None:
+def _found(resting: list[Order], trigger: Decimal | None, quantity: Decimal, instrument: Instrument) -> Order | None:
     """The one of `resting` that is an order of `quantity` at `trigger`."""
+    covering = instrument.covering(quantity)
     for order in resting:
-        if order.intent.trigger == trigger and order.remaining == quantity:
+        if order.intent.trigger == trigger and order.remaining in (quantity, covering):
             return order
     return None
 
@@ -236,9 +240,9 @@ def _take_profit(
     lots = round(float(whole) * share / float(instrument.lot))
     quantity = min(max(lots, 1) * instrument.lot, whole)
     trigger = None if already or Role.TAKE_PROFIT in trade.refused else price  # nothing can wait for what is there
-    kept = _found(resting, trigger, quantity)
+    kept = _found(resting, trigger, quantity, instrument)
     if kept is None:
-        return (Submit(_target_order(position, quantity, trigger, price)),)
+        return (Submit(_target_order(position, instrument.covering(quantity), trigger, price)),)
     return _others_out(resting, kept)
 
 
@@ -247,7 +251,7 @@ def _stop_order(trade: Trade, position: Position, trigger: Decimal, rules: Rules
         "",
         position.symbol,
         Side.of(position.quantity).opposite,
-        abs(position.quantity),
+        rules.instruments[position.symbol].covering(abs(position.quantity)),
         Role.STOP_LOSS,
         OrderType.STOP_MARKET,
         trigger=trigger,
@@ -283,7 +287,7 @@ def _target_order(position: Position, quantity: Decimal, trigger: Decimal | None
         trigger=trigger,
         reduce_only=True,
         expected=price,
-        reason=ExitReason.TAKE_PROFIT if quantity == abs(position.quantity) else ExitReason.PARTIAL,
+        reason=ExitReason.TAKE_PROFIT if quantity >= abs(position.quantity) else ExitReason.PARTIAL,
     )
 
 

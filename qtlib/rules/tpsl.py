@@ -187,10 +187,10 @@ def stop_price(trade: Trade, position: Position, instrument: Instrument, leverag
         nan if best is None or plan.trail_frac is None else plan.trail_frac,
         nan if breakeven is None else breakeven,
     )
-    belongs = instrument.price(stop, _toward(sign))
+    belongs = instrument.price(stop, toward(sign))
     if trade.tightened is None:
         return belongs
-    return tighten(belongs, instrument.price(float(trade.tightened), _toward(sign)), sign)
+    return tighten(belongs, instrument.price(float(trade.tightened), toward(sign)), sign)
 
 
 def followed(trade: Trade, position: Position, params: ExitParams) -> float | None:
@@ -222,10 +222,10 @@ def net_price(
     net_frac = min(plan.net_frac, _room_frac(trade, position, instrument, leverage, params))
     if net_frac <= plan.stop_frac:
         return None
-    return instrument.price(formulas.level(sign, float(position.entry_price), -net_frac), _toward(sign))
+    return instrument.price(formulas.level(sign, float(position.entry_price), -net_frac), toward(sign))
 
 
-def _toward(sign: int) -> str:
+def toward(sign: int) -> str:
     return "up" if sign > 0 else "down"
 
 
@@ -240,5 +240,5 @@ def stop_reason(
     """What being taken out at `stop` is called: a loss at the initial level, trailing anywhere nearer."""
     plan = trade.exits or static_plan(params, ExitSource.RECOVERED)
     sign = 1 if position.quantity > 0 else -1
-    initial = instrument.price(formulas.level(sign, float(position.entry_price), -plan.stop_frac), _toward(sign))
+    initial = instrument.price(formulas.level(sign, float(position.entry_price), -plan.stop_frac), toward(sign))
     return ExitReason.TRAILING if sign * (stop - initial) > 0 else ExitReason.STOP_LOSS

@@ -95,7 +95,7 @@ class Stretch:
     def take(self, event: Event, last: datetime) -> None:
         """What happened next, after the close `last`."""
         match event:
-            case FactsRead():
+            case FactsRead() if event.run_id:
                 self.facts = event
             case BarClosed():
                 self.closes.append(event.ts)
@@ -114,7 +114,8 @@ class Stretch:
             case ModelChanged():
                 self._coming = event.version
                 self.version = self.version if self.decided else event.version  # it was champion as the run began
-        if isinstance(event, FOREIGN) or (isinstance(event, StatusSet) and event.by == LEARNER):
+        reread = isinstance(event, FactsRead) and not event.run_id
+        if reread or isinstance(event, FOREIGN) or (isinstance(event, StatusSet) and event.by == LEARNER):
             self.told.append(Told(last, event, acted=False))
 
     @property
@@ -197,7 +198,7 @@ def relive(played: Sequence[Scene], world: World = AS_SET) -> MemoryJournal:
         pairs: Iterable[tuple[Step, Moment]] = scene.asked if world.asked else scene.pairs
         pairs = late(pairs, world.delay_s) if world.delay_s else pairs
         session(
-            _interrupted(lived(exchange, pairs), exchange, stretch.told),
+            _relisted(_interrupted(lived(exchange, pairs), exchange, stretch.told), venue, stretch.told),
             wiring.rules(scene.params, scene.listed),
             exchange,
             journal,
@@ -256,6 +257,19 @@ def _interrupted(
         yield moment
         if moment.bars and moment.ts in acted:
             yield Moment(venue.now, {})
+
+
+def _relisted(moments: Iterable[Moment], venue: SimulatedExchange, told: Sequence[Told]) -> Iterator[Moment]:
+    """`moments`, of a venue that lists otherwise when the session heard so; its fees stay."""
+    waiting = deque(one for one in told if isinstance(one.event, FactsRead))
+    for moment in moments:
+        while waiting and waiting[0].after < moment.ts:
+            facts = waiting.popleft().event
+            assert isinstance(facts, FactsRead)
+            for symbol, listed in facts.instruments.items():
+                if symbol in venue.instruments:
+                    venue.relist(replace(listed, taker_fee_frac=venue.instruments[symbol].taker_fee_frac))
+        yield moment
 
 
 def _settings(run_id: str, root: Path, balance: Decimal) -> Params:

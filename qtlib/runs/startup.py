@@ -116,7 +116,8 @@ def _strategy(subject: _Subject) -> str:
 def _venue(subject: _Subject) -> Iterator[Finding]:
     """What the exchange itself finds out, a step at a time."""
     params = subject.run.params
-    for found in subject.exchange.preflight(_symbols(subject), params.sizing.leverage, params.venue.margin_mode):
+    named = params.universe.symbols if params.universe.rule is None else _symbols(subject)
+    for found in subject.exchange.preflight(named, params.sizing.leverage, params.venue.margin_mode):
         yield found._replace(step=f"venue, {found.step}")
 
 

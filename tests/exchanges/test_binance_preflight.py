@@ -105,15 +105,22 @@ def test_leverage_that_the_venue_does_not_allow_is_refused_in_its_words(venue):
     ("changed", "words"),
     [({"status": "SETTLING"}, "is SETTLING, not TRADING"), ({"contractType": "CURRENT_QUARTER"}, "not a perpetual")],
 )
-def test_a_symbol_that_does_not_trade_is_refused(venue, changed, words):
+def test_a_symbol_that_does_not_trade_is_warned_of_and_the_others_are_tried(venue, changed, words):
     def other(said):
         rows = [{**row, **(changed if row["symbol"] == "ETHUSDT" else {})} for row in said["symbols"]]
         return {**said, "symbols": rows}
 
     with lying(venue.url, {("GET", "/fapi/v1/exchangeInfo"): other}) as url:
         found = findings(url)
-    assert f"ETHUSDT {words}" in found["symbols"].found.replace("is CURRENT_QUARTER in USDT, ", "")
-    assert not found["stops"].ok  # nothing is tried with facts that were not read
+    assert f"WARNING: ETHUSDT {words}" in found["symbols"].found.replace("is CURRENT_QUARTER in USDT, ", "")
+    assert all(finding.ok for finding in found.values())
+    assert found["margin"].found.endswith("read back for 1 symbols")
+
+
+def test_a_symbol_that_is_not_listed_is_refused_and_nothing_is_tried_with_facts_that_were_not_read(venue):
+    found = findings(venue.url, (*SYMBOLS, "NOSUCHUSDT"))
+    assert (found["symbols"].ok, found["symbols"].found) == (False, "NOSUCHUSDT is not listed")
+    assert not found["stops"].ok
 
 
 def test_a_symbol_whose_filters_can_not_be_read_is_refused(venue):

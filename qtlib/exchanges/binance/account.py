@@ -19,10 +19,12 @@ from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client, patience
 from qtlib.exchanges.binance.errors import NONSENSE, nonsense
 from qtlib.exchanges.binance.history import History, Told, placed
+from qtlib.exchanges.binance.listed import DAILY, Listed
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.orders import Orders, Recent
 from qtlib.exchanges.binance.watching import Watching
 from qtlib.exchanges.binance.words import Document, ts_of
+from qtlib.exchanges.listing import doubted
 from qtlib.exchanges.port import ExchangeError, Unavailable, Untrusted
 
 ABREAST = 24  # orders on their way at once; fewer than there are connections, so that questions get through
@@ -41,6 +43,7 @@ class Account:
         self._stood = START  # the last we heard of where a served market stands
         self._orders = Orders(client, self.now, deadline_s)
         self._history = History(client, self._orders)
+        self.listed = Listed(client, self.now)
         self._missed = Recent[str, float]()  # when an order was first looked for in vain, by the loop's clock
         self._abreast = asyncio.Semaphore(ABREAST)
         self._began: datetime | None = None  # when a journal that knew nothing asked first
@@ -65,7 +68,10 @@ class Account:
                 raise no
         if failed and len(failed) == len(done):
             raise failed[0]
-        return [event for one in done for event in one.events]
+        told = [event for one in done for event in one.events]
+        if doubted(told):
+            await self.listed.look()
+        return [*told, *self.listed.news()]
 
     async def events(self, since: datetime, about: Iterable[Order] = ()) -> list[Event]:
         working = list(about)
@@ -85,7 +91,10 @@ class Account:
             self._watching.asked(generation, told)
             told = [*told, *self._watching.told(since)]
         fresh = {one.event.key: one for one in told if one.event.key not in self._before}
-        return [one.event for one in sorted(fresh.values(), key=lambda one: one[:3])]
+        events = [one.event for one in sorted(fresh.values(), key=lambda one: one[:3])]
+        if doubted(events) or (self._watching is None and self.listed.due(self._stood, DAILY)):
+            await self.listed.look()
+        return [*events, *self.listed.news()]
 
     async def snapshot(self) -> ExchangeSnapshot:
         if self._watching:

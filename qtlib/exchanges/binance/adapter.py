@@ -104,8 +104,9 @@ class Binance:
     # --- the market ---------------------------------------------------------------------------------------------
 
     def instruments(self, symbols: Iterable[str]) -> Mapping[str, Instrument]:
-        """As the venue lists them now; Refused, with the reasons, if one can't be traded or read."""
-        return self._ask(listings.instruments(self._client, symbols))
+        """As the venue lists them now, but for those that it does not: the port's events say why, and tell from now on
+        what is listed otherwise. Refused, with the reasons, if none of them trades."""
+        return self._ask(self._account.listed.begin(symbols))
 
     def trading(self, symbols: Iterable[str]) -> tuple[str, ...]:
         """Those of `symbols` that trade now."""
@@ -221,7 +222,8 @@ class Binance:
             await self._watching.stop()
         now = await self._account.now()
         waits = Patience(quiet_s=inf) if self.mode.served else Patience()  # our own venue tells once a bar
-        self._watching = Watching(self._client, self._account.now, symbols, timeframe, now, waits)
+        listed = self._account.listed
+        self._watching = Watching(self._client, self._account.now, symbols, timeframe, now, waits, listed)
         self._account.listen(self._watching)
         self._watching.start()
         return self._watching.heard

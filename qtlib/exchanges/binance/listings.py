@@ -1,13 +1,13 @@
 """What the venue lists: instruments with their filters, fees and margin brackets, and bars.
 
-An instrument is read in full or refused with its reason: nothing about it is guessed.
+An instrument is read in full or left out with its reason: nothing about it is guessed.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtlib.domain.account import exact
 from qtlib.domain.market import Bar, Instrument, MarginBracket
@@ -22,23 +22,44 @@ _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _USUAL_FUNDING_H = 8  # only other intervals are listed
 
 
-async def instruments(client: Client, symbols: Iterable[str]) -> dict[str, Instrument]:
-    """The instruments of `symbols`; Refused, with a reason for each, if one of them can't be traded or read."""
-    wanted = list(dict.fromkeys(symbols))
-    listing, brackets, funding = await asyncio.gather(
+class Listing(NamedTuple):
+    """What the venue says of some symbols."""
+
+    instruments: dict[str, Instrument]  # of those that could be read, whether they trade or not
+    out: dict[str, str]  # of those that do not trade, or could not be read: why
+
+    @property
+    def traded(self) -> tuple[str, ...]:
+        return tuple(symbol for symbol in self.instruments if symbol not in self.out)
+
+
+async def listing(client: Client, symbols: Iterable[str]) -> Listing:
+    """How `symbols` are listed now; what can't be read in full is left out with its reason."""
+    said, brackets, funding = await asyncio.gather(
         client.fapiPublicGetExchangeInfo(), client.fapiPrivateGetLeverageBracket(), client.fapiPublicGetFundingInfo()
     )
-    listed = {row["symbol"]: row for row in listing["symbols"]}
+    listed = {row["symbol"]: row for row in said["symbols"]}
     rows = {row["symbol"]: row["brackets"] for row in brackets}
     hours = {row["symbol"]: int(row["fundingIntervalHours"]) for row in funding}
-    unfit = {symbol: why for symbol in wanted if (why := _unfit(symbol, listed, rows))}
-    if unfit:
-        raise Refused("; ".join(unfit.values()))
-    fees = await asyncio.gather(*(_fees(client, symbol) for symbol in wanted))
-    return {
-        symbol: instrument(listed[symbol], rows[symbol], fee, hours.get(symbol, _USUAL_FUNDING_H))
-        for symbol, fee in zip(wanted, fees, strict=True)
-    }
+    wanted = list(dict.fromkeys(symbols))
+    out = {symbol: why for symbol in wanted if (why := _unfit(symbol, listed, rows))}
+    readable = [symbol for symbol in wanted if symbol in listed and rows.get(symbol)]
+    fees = dict(zip(readable, await asyncio.gather(*(_fees(client, symbol) for symbol in readable)), strict=True))
+    found = {}
+    for symbol in readable:
+        try:
+            hours_of = hours.get(symbol, _USUAL_FUNDING_H)
+            found[symbol] = instrument(listed[symbol], rows[symbol], fees[symbol], hours_of)
+        except Refused as why:
+            out.setdefault(symbol, str(why))
+    return Listing(found, out)
+
+
+async def leverages(client: Client, symbols: Iterable[str]) -> dict[str, int]:
+    """At which leverage each of `symbols` is now."""
+    wanted = set(symbols)
+    rows = await client.fapiPrivateGetSymbolConfig()
+    return {row["symbol"]: int(row["leverage"]) for row in rows if row["symbol"] in wanted}
 
 
 async def trading(client: Client, symbols: Iterable[str]) -> tuple[str, ...]:
@@ -99,7 +120,7 @@ def instrument(said: Document, brackets: Any, fee: Document, funding_h: int) -> 
         return Instrument(
             said["symbol"],
             tick=Decimal(filters["PRICE_FILTER"]["tickSize"]),
-            lot=max(Decimal(lot["stepSize"]), Decimal(market["stepSize"])),
+            lot=max(Decimal(said[step]) for said in (lot, market) for step in ("stepSize", "minQty")),
             min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
             max_quantity=Decimal(lot["maxQty"]),
             max_market_quantity=Decimal(market["maxQty"]),

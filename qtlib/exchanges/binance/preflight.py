@@ -97,8 +97,14 @@ async def account_mode(wanted: Wanted) -> str:
 
 
 async def listed(wanted: Wanted) -> str:
-    wanted.instruments = await listings.instruments(wanted.client, wanted.symbols)
-    return ", ".join(f"{i.symbol} (tick {i.tick:f}, lot {i.lot:f})" for i in wanted.instruments.values())
+    """What is not listed at all is a mistake in the settings; what does not trade for now is only not entered."""
+    found = await listings.listing(wanted.client, wanted.symbols)
+    if strangers := [why for symbol, why in found.out.items() if symbol not in found.instruments]:
+        raise Refused("; ".join(strangers))
+    wanted.symbols = found.traded
+    wanted.instruments = {symbol: found.instruments[symbol] for symbol in found.traded}
+    words = ", ".join(f"{i.symbol} (tick {i.tick:f}, lot {i.lot:f})" for i in wanted.instruments.values())
+    return words + (f"; WARNING: {', '.join(found.out.values())}" if found.out else "")
 
 
 async def margin(wanted: Wanted) -> str:
@@ -115,6 +121,7 @@ async def margin(wanted: Wanted) -> str:
         said = (found[symbol]["marginType"], int(found[symbol]["leverage"]))
         if said != (margin_type, wanted.leverage):
             raise Untrusted(f"{symbol} is {said[0]} at {said[1]}, and was set to {margin_type} at {wanted.leverage}")
+    wanted.account.listed.expect(wanted.leverage)
     return f"{wanted.margin_mode} at leverage {wanted.leverage}, read back for {len(wanted.symbols)} symbols"
 
 

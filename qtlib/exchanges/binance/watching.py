@@ -20,6 +20,7 @@ from qtlib.domain.orders import ZERO
 from qtlib.exchanges.binance import listings
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.history import OVERLAP, Told, placed
+from qtlib.exchanges.binance.listed import HOURLY, SOON, Listed
 from qtlib.exchanges.binance.market_stream import MarketStream
 from qtlib.exchanges.binance.private_stream import PrivateStream
 from qtlib.exchanges.binance.sockets import Patience
@@ -45,7 +46,9 @@ class Watching:
         timeframe: str,
         after: datetime,
         patience: Patience,
+        listed: Listed,
     ) -> None:
+        self._listed = listed
         self.heard: SimpleQueue[Heard] = SimpleQueue()
         self._client, self._venue_now, self._timeframe = client, now, timeframe
         self._told: dict[str, Told] = {}  # by key: the latest, by stream or by REST
@@ -69,7 +72,7 @@ class Watching:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        runs = (self._account.run(), self._market.run(), self._stay_warm())
+        runs = (self._account.run(), self._market.run(), self._stay_warm(), self._look_at_listing())
         self._tasks = [asyncio.create_task(run) for run in runs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -183,6 +186,14 @@ class Watching:
             await asyncio.sleep(_WARM_S)
             with contextlib.suppress(ExchangeError):
                 await self._client.set_clock()
+
+    async def _look_at_listing(self) -> None:
+        """Read again now and then; what is found changed is told when the engine looks."""
+        while True:
+            await asyncio.sleep(SOON.total_seconds())
+            with contextlib.suppress(ExchangeError):
+                if self._listed.due(await self._venue_now(), HOURLY) and await self._listed.look():
+                    self.heard.put(Woken("the venue lists otherwise than before"))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """A stream that failed says so: without it nobody hears of anything."""

@@ -295,6 +295,8 @@ def _drawn(dice: random.Random, kind: str, within: int, longest_s: float) -> Fau
         said["asks"] = dice.randint(1, 4)
     if "frac" in its.takes:
         said["frac"] = round(its.takes["frac"] * dice.uniform(0.2, 2.0), 6)
+    if "what" in its.takes:
+        said |= {"what": dice.choice(_WHATS), "factor": dice.choice((2, 7, 10))}
     if kind.startswith("delay"):
         said["seconds"] = round(dice.uniform(0.0, longest_s), 4)
     if kind in ("banned", "too_many"):

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from qtlib.domain.events import Event, Filled, OrderChanged
+from qtlib.domain.events import Event, FactsRead, Filled, OrderChanged
 from qtlib.domain.market import Step
 from qtlib.domain.orders import Action, Cancel, Order, Submit
 from qtlib.domain.state import ExchangeSnapshot
+from qtlib.domain.values import changed
+from qtlib.exchanges.listing import doubted
 from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown, Untrusted
 from qtlib.exchanges.simulated.book import reduces
 from qtlib.exchanges.simulated.faults import KINDS, Fault, Faults, Place
@@ -39,6 +41,7 @@ class FaultyExchange:
         self._hidden: dict[str, int] = {}  # orders of which nothing is said, for so many questions yet
         self._owed: list[Event] = []  # told when they can be
         self._heard: set[str] = set()  # keys of events that were told, or are owed
+        self._listed = self._listing()  # as it is known to who listens
 
     @property
     def tells_all(self) -> bool:
@@ -64,7 +67,8 @@ class FaultyExchange:
             if unknown and unknown.kind == "reset":
                 raise _error(unknown)
             told += () if unknown else happened
-        return self._passed_on(told)
+        passed_on = self._passed_on(told)
+        return [*passed_on, *self._relisted(doubted(passed_on))]
 
     def events(self, since: datetime, about: Iterable[Order] = ()) -> Sequence[Event]:
         """What there is to tell, and what is owed by now."""
@@ -73,7 +77,8 @@ class FaultyExchange:
         owed, self._owed = self._owed, []
         known = {event.key for event in owed}
         fresh = (event for event in self.engine.events(since, about) if event.key not in known)
-        return self._passed_on(sorted([*owed, *fresh], key=lambda event: event.ts))
+        told = self._passed_on(sorted([*owed, *fresh], key=lambda event: event.ts))
+        return [*told, *self._relisted(doubted(told) or bool(self._listed.out))]
 
     def snapshot(self) -> ExchangeSnapshot:
         """What is open and held now."""
@@ -106,6 +111,19 @@ class FaultyExchange:
         acting = self.faults.acting(Place.REQUEST, name)
         if failed := _first(acting, (*_FAILS, *_MAYBE)):
             raise _error(failed) if failed.kind == "key_refused" else Unavailable(_words(failed))
+
+    def _listing(self) -> FactsRead:
+        view = self.engine.view
+        leverage = {symbol: view.leverage(symbol) for symbol in view.instruments}
+        out = {symbol: f"{symbol} is SETTLING, not TRADING" for symbol in sorted(view.suspended)}
+        return FactsRead(self.engine.now, "", dict(view.instruments), leverage, out)
+
+    def _relisted(self, looks: bool) -> list[Event]:
+        """The listing, where it has changed and an adapter looks: after a refusal, and while something is out."""
+        if not looks or changed(self._listed, ts=self.engine.now) == self._listing():
+            return []
+        self._listed = self._listing()
+        return [self._listed]
 
     def _passed_on(self, events: Iterable[Event]) -> list[Event]:
         """`events` once, twice, later, or owed, as the faults say when each is first to be told."""
