@@ -27,12 +27,12 @@ ON_REQUESTS = [name for name, kind in KINDS.items() if kind.place is Place.REQUE
 
 
 @contextmanager
-def a_venue(*faults, seed=0, coming=(), deadline_s=0.4):
+def a_venue(*faults, seed=0, coming=(), deadline_s=0.4, settle_s=SETTLE_S):
     """A venue that goes wrong from the moment on in which the adapter is ready."""
     at_work = Faults(seed=seed)
     with (
         served(coming, faults=at_work, times=1000) as venue,
-        open_exchange(Mode.SIM, url=venue.url, deadline_s=deadline_s, settle_s=SETTLE_S) as ours,
+        open_exchange(Mode.SIM, url=venue.url, deadline_s=deadline_s, settle_s=settle_s) as ours,
     ):
         at_work.add(faults)
         yield venue, ours, at_work
@@ -66,7 +66,7 @@ def fates(events, intent):
     return said + [OrderStatus.FILLED for e in events if isinstance(e, Filled) and e.fill.client_id == intent.client_id]
 
 
-IT_MAY_HAVE_HAPPENED = ["unknown_error", "timeout", "unexpected", "reset", "empty"]
+IT_MAY_HAVE_HAPPENED = ["unknown_error", "timeout", "unexpected", "reset", "empty", "unanswered"]
 IT_HAS_NOT = ["too_many", "unavailable", "overloaded", "engine_late"]
 
 
@@ -99,7 +99,7 @@ def test_an_order_that_may_have_landed_is_never_sent_again_and_is_lost_when_that
 def test_an_order_the_venue_does_not_find_at_first_is_not_taken_for_lost():
     entry = an_entry()
     at_first = (fault("timeout", on=PLACING, executes=True), fault("stale", on=PLACING, asks=6))
-    with a_venue(*at_first, deadline_s=0.1) as (venue, ours, _):
+    with a_venue(*at_first, deadline_s=0.1, settle_s=60.0) as (venue, ours, _):
         assert fates(ours.carry_out([Submit(entry)]), entry) == []
         told = []
         while not told:

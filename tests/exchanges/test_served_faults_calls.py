@@ -100,6 +100,27 @@ def test_where_it_may_have_happened_it_has_if_the_fault_says_so(venue, kind, exe
     assert (look(venue, name)["status"] == 200) is executes
 
 
+@pytest.mark.parametrize("executes", [True, False])
+def test_a_socket_can_fall_silent_for_good_and_another_one_is_answered(venue, executes):
+    name = f"unanswered-{executes}"
+    set_faults(venue, {"kind": "unanswered", "on": "POST v1/order", "executes": executes})
+
+    async def ask():
+        url = f"ws://127.0.0.1:{venue.port}/ws-fapi/v1"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+            for number, (method, params) in enumerate(
+                (("order.place", signed({**BUY, "newClientOrderId": name})), ("time", {}), ("ping", {}))
+            ):
+                await socket.send_json({"id": number, "method": method, "params": params})
+                await asyncio.sleep(0.05)  # else the others may have been heard before it fell silent
+            with pytest.raises(TimeoutError):
+                await socket.receive(timeout=0.3)
+            assert not socket.closed
+
+    asyncio.run(ask())
+    assert (look(venue, name)["status"] == 200) is executes
+
+
 def test_a_call_that_waits_lets_the_others_pass(venue):
     set_faults(venue, {"kind": "delay_before", "on": "POST v1/order", "seconds": 0.4})
     begun = time.monotonic()

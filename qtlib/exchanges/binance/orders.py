@@ -55,6 +55,7 @@ class Orders:
 
     def __init__(self, client: Client, now: Callable[[], Awaitable[datetime]], deadline_s: float) -> None:
         self._client, self._now, self._deadline_s = client, now, deadline_s
+        self._share_s = 0.6 * deadline_s  # of one try: the rest is for looking what became of it
         self.ears: Ears | None = None
         self._asked = Recent[str, bool]()  # names sent by us, and whether they are conditional
         self._names = Recent[int, str]()  # of plain orders, by order id
@@ -85,13 +86,14 @@ class Orders:
         until, pause = self._until(), _FIRST_PAUSE_S
         while True:
             try:
-                standing = await self._ended(client_id, symbol, conditional)
+                async with asyncio.timeout(min(self._share_s, max(0.0, until - self._time()))):
+                    standing = await self._ended(client_id, symbol, conditional)
                 return [] if standing is None else await self.told(standing, was_open=True)
-            except (Unavailable, Unknown) as why:
+            except (Unavailable, Unknown, TimeoutError) as why:
                 if self._time() + pause > until:
-                    if isinstance(why, Unknown):
-                        return []
-                    raise
+                    if isinstance(why, Unavailable):
+                        raise
+                    return []
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -184,7 +186,7 @@ class Orders:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _sent(self, intent: OrderIntent) -> Standing:
-        async with asyncio.timeout(0.6 * self._deadline_s):  # the rest is for looking what became of it
+        async with asyncio.timeout(self._share_s):
             if intent.type.conditional:
                 return words.algo_standing(await self._client.fapiPrivatePostAlgoOrder(words.algo_order(intent)))
             return words.plain_standing(await self._client.fapiPrivatePostOrder(words.plain_order(intent)))

@@ -90,6 +90,7 @@ KINDS: Mapping[str, Kind] = {
     "unexpected": Kind(Place.REQUEST, "-1006: it may have happened", _MAYBE, _ORDERS),
     "reset": Kind(Place.REQUEST, "the connection is reset: it may have happened", _MAYBE, _ANYTHING),
     "empty": Kind(Place.REQUEST, "200 and no word: it may have happened", _MAYBE, _ORDERS),
+    "unanswered": Kind(Place.REQUEST, "nor ever another answer there: it may have happened", _MAYBE, _ORDERS),
     "clock_skew": Kind(Place.REQUEST, "the venue's clock is `seconds` ahead: -1021", {"seconds": 30.0}, ("*",), 5),
     "engine_late": Kind(Place.REQUEST, "-5028: outside of the engine's window", {}, _ORDERS),
     "key_refused": Kind(Place.REQUEST, "401, -2015", {}, _ANYTHING),

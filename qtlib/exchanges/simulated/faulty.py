@@ -24,7 +24,7 @@ from qtlib.exchanges.simulated.store import order_of
 from qtlib.exchanges.simulated.venue import SimulatedExchange
 
 _FAILS = ("too_many", "banned", "unavailable", "overloaded", "key_refused")  # for sure, nothing has happened
-_MAYBE = ("unknown_error", "timeout", "unexpected", "empty", "reset")
+_MAYBE = ("unknown_error", "timeout", "unexpected", "empty", "unanswered", "reset")
 AT_THE_PORT = tuple(
     kind
     for kind, its in KINDS.items()

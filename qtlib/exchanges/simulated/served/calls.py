@@ -8,6 +8,7 @@ order; one that is made to wait does not keep the others waiting.
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from qtlib.exchanges.port import ExchangeError
 from qtlib.exchanges.simulated.served.auth import Sent
-from qtlib.exchanges.simulated.served.faults import RESET, RequestFaults, Said, reset
+from qtlib.exchanges.simulated.served.faults import RESET, SILENCE, RequestFaults, Said, reset
 from qtlib.exchanges.simulated.served.words import Document, Refusal
 
 PATH = "/ws-fapi/v1"
@@ -48,6 +49,20 @@ METHODS = {
 Answering = Callable[[Sent], Any]  # raises what is refused, or what failed
 
 
+@dataclass(eq=False, slots=True)
+class Line:
+    """One socket."""
+
+    request: web.Request
+    socket: web.WebSocketResponse
+    hushed: bool = False  # nothing comes through it any more, though it stands
+
+    def hush(self) -> None:
+        self.hushed = True
+        if self.request.transport:
+            self.request.transport.pause_reading()  # not even a ping is answered
+
+
 class Calls:
     """Answers calls; `used` says how much is used of what is allowed, `faults` what befalls them on purpose."""
 
@@ -58,23 +73,26 @@ class Calls:
         """One socket, from its opening to its end."""
         socket = web.WebSocketResponse(heartbeat=PING_S)
         await socket.prepare(request)
+        line = Line(request, socket)
         heard: set[asyncio.Task[None]] = set()
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                heard.add(task := asyncio.create_task(self._hear(message.data, request, socket)))
+                heard.add(task := asyncio.create_task(self._hear(message.data, line)))
                 task.add_done_callback(heard.discard)
         await asyncio.gather(*heard)  # what was asked for happens, though nobody hears the answer any more
         return socket
 
-    async def _hear(self, text: str, request: web.Request, socket: web.WebSocketResponse) -> None:
-        answer = await self._answered(text, request.headers.get("User-Agent", "a client"))
-        if answer is None:
-            reset(request)
-        elif not socket.closed:
-            await socket.send_json(answer)
+    async def _hear(self, text: str, line: Line) -> None:
+        answer = await self._answered(text, line.request.headers.get("User-Agent", "a client"))
+        if answer is RESET:
+            reset(line.request)
+        elif answer is SILENCE:
+            line.hush()
+        elif not (line.hushed or line.socket.closed):
+            await line.socket.send_json(answer)
 
-    async def _answered(self, text: str, client: str) -> Document | None:
-        """The answer to a call; None: the connection is reset instead."""
+    async def _answered(self, text: str, client: str) -> Document | Said:
+        """The answer to a call; RESET or SILENCE: what becomes of the connection instead."""
         try:
             call = json.loads(text)
             number, method, params = call["id"], call["method"], call.get("params") or {}
@@ -86,8 +104,8 @@ class Calls:
             answer = await self._faults.met(sent, partial(self._heard, sent), _result, _with)
         else:
             answer = await self._heard(sent)
-        if answer is RESET:
-            return None
+        if answer in (RESET, SILENCE):
+            return answer
         if isinstance(answer, Said):
             answer = {"status": answer.status} | ({"error": answer.document} if answer.document else {})
         placing = method in ("order.place", "order.modify", "algoOrder.place")

@@ -71,6 +71,9 @@ INSTEAD: Mapping[str, Callable[[Fault], Said]] = {
     "key_refused": lambda its: _no(401, -2015, "Invalid API-key, IP, or permissions for action."),
 }
 RESET = Said(0, None)  # not even an answer: the connection is gone
+SILENCE = Said(-1, None)  # not even that: the connection stands, and nothing comes through it
+SILENT_S = 60.0  # at most, over REST
+_WORDLESS = {"reset": RESET, "unanswered": SILENCE}
 _NOT_FOUND = _no(400, -2013, "Order does not exist.")
 
 
@@ -101,7 +104,9 @@ class RequestFaults:
         reply = await self.met(sent, partial(handler, request), _document, _with)
         if not isinstance(reply, Said):
             return reply
-        if reply is RESET:
+        if reply is SILENCE:
+            await _given_up(request)
+        if reply in (RESET, SILENCE):
             reset(request)
             return web.Response()  # goes nowhere
         text = "" if reply.document is None else json.dumps(reply.document)
@@ -223,8 +228,8 @@ def _total_s(acting: Iterable[Fault], kind: str) -> float:
 def _instead(acting: Iterable[Fault]) -> Said | None:
     """The answer of the first that has one."""
     for its in acting:
-        if its.kind == "reset":
-            return RESET
+        if its.kind in _WORDLESS:
+            return _WORDLESS[its.kind]
         if its.kind in INSTEAD:
             return INSTEAD[its.kind](its)
     return None
@@ -248,6 +253,13 @@ def _with(reply: web.StreamResponse, document: Any) -> web.StreamResponse:
     assert isinstance(reply, web.Response)  # it had a document
     reply.text = json.dumps(document)
     return reply
+
+
+async def _given_up(request: web.Request) -> None:
+    """Until whoever asked hangs up, or for so long that everybody has."""
+    ends = time.monotonic() + SILENT_S
+    while request.transport and not request.transport.is_closing() and time.monotonic() < ends:
+        await asyncio.sleep(0.02)
 
 
 def reset(request: web.Request) -> None:
