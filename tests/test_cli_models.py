@@ -62,7 +62,7 @@ def test_a_broken_model_is_a_line_in_the_list(qt, tmp_path):
 
 def test_what_is_not_there_is_answered_with_what_is(qt, tmp_path):
     assert "nothing there" in qt("list")
-    with pytest.raises(NoSuchModel, match=r"no model in .* answer to 'latest'; there are: none"):
+    with pytest.raises(NoSuchModel, match=r"no model in .* answers to 'latest'; there is none"):
         qt("show")
     one, two = saved(tmp_path / "models" / "a"), saved(tmp_path / "models" / "b", 1)
     with pytest.raises(NoSuchModel, match=f"2 models .* answer to 'flat'; name one of {one}, {two}"):

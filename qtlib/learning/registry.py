@@ -122,9 +122,12 @@ def find(root: Path, name: str) -> tuple[Path, str]:
     else:
         found = [p for p in there if p[1] == name] or [p for p in there if name and name in p[1]]
     if len(found) != 1:
-        which = f"{len(found)} models" if found else "no model"
-        names = ", ".join(version for _, version in found or there) or "none"
-        raise NoSuchModel(f"{which} in {root} answer to {name!r}; {'name one of' if found else 'there are:'} {names}")
+        names = ", ".join(version for _, version in found or there)
+        if found:
+            raise NoSuchModel(f"{len(found)} models in {root} answer to {name!r}; name one of {names}")
+        raise NoSuchModel(
+            f"no model in {root} answers to {name!r}; {f'there are {names}' if names else 'there is none'}"
+        )
     return found[0]
 
 

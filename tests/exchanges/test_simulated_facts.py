@@ -84,3 +84,8 @@ def test_a_float_means_the_decimal_it_is_written_as():
     assert instruments(["XUSDT"], {"XUSDT": {"tick": 0.1, "lot": 0.001, "min_notional": 5}})["XUSDT"] == Instrument(
         "XUSDT", tick=D("0.1"), lot=D("0.001"), min_notional=D(5)
     )
+
+
+def test_a_symbol_that_is_nearly_one_is_asked_back():
+    with pytest.raises(ValueError, match=r"\(did you mean BTCUSDT\?\)"):
+        instruments(["BTCUSD"], {})

@@ -53,13 +53,12 @@ def instruments(symbols: Iterable[str], settings: Mapping[str, Mapping[str, Any]
 def _one(symbol: str, said: Mapping[str, Any]) -> Instrument:
     for name in said:
         if name not in _SETTABLE:
-            near = difflib.get_close_matches(name, _SETTABLE, 1)
-            raise ValueError(f"{symbol}: unknown fact {name!r}" + (f" (did you mean {near[0]}?)" if near else ""))
+            raise ValueError(f"{symbol}: unknown fact {name!r}{_meant(name, _SETTABLE)}")
     known = facts().get(symbol)
     if known is None and (missing := [name for name in _REQUIRED if name not in said]):
         raise ValueError(
-            f"{symbol} is not among the recorded symbols ({', '.join(facts())}), and its settings lack"
-            f" {', '.join(missing)}; write them out under venue.symbols, as in"
+            f"{symbol} is not among the recorded symbols ({', '.join(facts())}){_meant(symbol, facts())}, and its"
+            f" settings lack {', '.join(missing)}; write them out under venue.symbols, as in"
             f" -p 'venue.symbols={{{symbol}: {{tick: 0.0001, lot: 1, min_notional: 5}}}}'"
         )
     base = {f: getattr(known, f) for f in _SETTABLE} if known else {}
@@ -78,6 +77,11 @@ def _instrument(symbol: str, said: Mapping[str, Any]) -> Instrument:
         if values[name] <= 0:
             raise ValueError(f"{symbol}: {name} {values[name]} must be above 0")
     return Instrument(symbol, **values)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, cutoff=0.75)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _brackets(symbol: str, rows: Iterable[Any]) -> tuple[MarginBracket, ...]:
