@@ -24,6 +24,11 @@ from numba.core import caching
 from numba.core.types import unliteral
 from numba.extending import overload
 
+from qtlib.lean import without
+
+with without("scipy.linalg"):  # a quarter of a second, for products of matrices that nothing compiled here has
+    import numba.np.arraymath
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FOLDER = "QT_COMPILED_DIR"  # where compiled code is kept, if not in the user's cache folder

@@ -1,9 +1,25 @@
-"""Imported before Jupyter's libraries: they load without a grammar that nothing here has a use for.
+"""What libraries load beside what they are used for here, and how they load without it.
 
-nbformat loads jsonschema, and that builds a parser of internationalised URIs when it is imported, at the price of one
-to two seconds in every process. It does without where there is none, and no notebook's schema asks for it.
+Imported before Jupyter's libraries: nbformat loads jsonschema, and that builds a parser of internationalised URIs when
+it is imported, at the price of one to two seconds in every process. It does without where there is none, and no
+notebook's schema asks for it.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: an import of it fails, as documented
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """What is imported meanwhile does not find the module `name`, unless it is loaded already; afterwards all do."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # as above
+    try:
+        yield
+    finally:
+        del sys.modules[name]

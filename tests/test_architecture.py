@@ -7,14 +7,14 @@ import pytest
 
 MAY_IMPORT = {
     "domain": set(),
-    "compiler": set(),
+    "compiler": {"lean"},
     "durable": set(),
     "lean": set(),
     "rules": {"domain", "compiler"},  # the compiler's decorator, where a formula is made known to compiled code
     "exchanges": {"domain", "rules.formulas"},  # an exchange computes fills and margin, and never decides
     "market": {"domain", "durable"},  # a part on disk is whole or not there
     "journal": {"domain"},
-    "learning": {"domain", "rules", "market", "compiler", "durable"},  # a model on disk is whole or not there
+    "learning": {"domain", "rules", "market", "compiler", "durable", "lean"},  # a model on disk is whole or not there
     "engine": {"domain", "rules", "exchanges", "journal", "compiler"},
     "report": {"domain", "journal", "lean"},
     "panel": {"domain", "rules", "journal", "report"},  # rules: what is shown is reckoned as it is decided

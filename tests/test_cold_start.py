@@ -13,6 +13,7 @@ import pytest
         ("qtlib.runs.exchange", ("ccxt", "sklearn", "papermill", "plotly", "numba")),
         ("qtlib.runs.live", ("sklearn", "papermill", "plotly", "nbformat")),
         ("qtlib.cli", ("pandas", "numpy", "papermill", "ccxt", "sqlalchemy")),
+        ("qtlib.runs.backtested, qtlib.engine.compiled.kernel", ("polars", "scipy.linalg", "sklearn", "papermill")),
         ("qtlib", ("numpy",)),
     ],
 )

@@ -14,6 +14,7 @@ PACKAGE = Path(compiler.__file__).parent
 COPIED = (
     "__init__.py",
     "compiler.py",
+    "lean.py",
     "domain/__init__.py",
     "domain/market.py",
     "domain/values.py",

@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import talib
 
 from qtlib.domain.panel import Array, Panel, Times
+from qtlib.lean import without
 from qtlib.learning.sharing import shared
 from qtlib.learning.windows import finite, still
+
+with without("polars"):  # a quarter of a second, for frames that TA-Lib could take and never gets here
+    import talib
 
 BLOCK = 256  # bars
 WARM_UP = 256

@@ -146,7 +146,7 @@ def _chart(figure: Any) -> str:
 
 
 def _page(body: str, strips: str, title: str, lang: str, charts: int) -> str:
-    library = f'<script type="text/plain" id="qt-plotly">{_packed_plotly()}</script>' if charts else ""
+    library = f'<script type="text/plain" id="qt-plotly">{packed_plotly()}</script>' if charts else ""
     with speaking(lang):
         complete = say("Times are UTC. This page is complete in itself: it loads nothing and sends nothing.")
         unpacked = say("This browser could not unpack the charts; the tables hold the same numbers.")
@@ -177,8 +177,9 @@ def _page(body: str, strips: str, title: str, lang: str, charts: int) -> str:
 
 
 @cache
-def _packed_plotly() -> str:
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+def packed_plotly() -> str:
+    """The chart library, as it stands in a page."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()
 
 
 @cache

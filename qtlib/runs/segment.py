@@ -11,12 +11,10 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qtlib.params import Params
-from qtlib.report.page import export
 from qtlib.runs import atomic, guard
 from qtlib.runs.ends import end_of
 from qtlib.runs.folder import RunFolder
@@ -28,9 +26,12 @@ ALIVE_S = 1.0
 
 
 def page(params: Params) -> Export:
-    """How a run of these settings becomes a page to read: one that says whether its market was simulated."""
+    """How a run of these settings becomes a page to read: one that says whether its market was simulated.
+
+    What makes it is loaded meanwhile, on a core that waits for the kernel.
+    """
     simulated = params.data.source == "simulated"
-    return partial(export, simulated=f"Seed {params.data.seed}." if simulated else None, replayed=not simulated)
+    return _Page(simulated=f"Seed {params.data.seed}." if simulated else None, replayed=not simulated)
 
 
 def main() -> None:
@@ -60,6 +61,24 @@ def main() -> None:
         told.say(exit_code=code, record={"status": status, "error": error})
     else:
         told.say(exit_code=outcome.exit_code, record=dict(outcome.record))
+
+
+class _Page:
+    def __init__(self, **said: Any) -> None:
+        self._said = said
+        self._loading = threading.Thread(target=self._load, name="page", daemon=True)
+        self._loading.start()
+
+    def __call__(self, *args: Any, **given: Any) -> object:
+        self._loading.join()
+        return self._load().export(*args, **given, **self._said)
+
+    @staticmethod
+    def _load() -> Any:
+        from qtlib.report import page  # noqa: PLC0415  cold start: a second that a run begins earlier
+
+        page.packed_plotly()
+        return page
 
 
 class _Told:

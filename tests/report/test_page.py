@@ -22,7 +22,7 @@ def test_a_page_holds_its_library_once_and_stays_small(exported):
 
 def test_a_page_asks_nothing_of_the_network(exported):
     html, _ = exported
-    outside = html.replace(page._packed_plotly(), "")
+    outside = html.replace(page.packed_plotly(), "")
     assert "default-src 'none'" in outside
     for word in ("<link", "src=", "@import", "url(", "require.js", "MathJax"):
         assert word not in outside, word
