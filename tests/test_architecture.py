@@ -46,6 +46,7 @@ MAY_IMPORT = {
 PURE = ("domain", "rules")  # no clock, no dice, no disk, no network
 STANDARD_LIBRARY_ONLY = ("domain",)
 BORROWED = {
+    Path("domain/naming.py"): {"numpy"},  # orders are named by the ten thousand, in a table of trades
     Path("domain/panel.py"): {"numpy"},  # what bars and signals are one by one, in columns: it may hold arrays
     Path("domain/values.py"): {"msgspec"},  # values are made by the million, and in C in a quarter of the time
 }

@@ -14,6 +14,7 @@ import pandas as pd
 from qtlib.report.columns import Tables
 
 DAYS_A_YEAR = 365  # this market never closes
+DAY_US = 86_400_000_000
 
 Metrics = dict[str, float | int | None]
 
@@ -22,7 +23,8 @@ def metrics(tables: Tables) -> Metrics:
     """Every metric that `record.json` promises, by name."""
     s, equity = tables.summary, tables.equity
     results = trade_results(tables.trades)
-    wins, losses = results.pnl_quote[results.pnl_quote > 0], -results.pnl_quote[results.pnl_quote < 0]
+    pnl = pd.Series(results.pnl_quote.to_numpy())  # by number: to pick by name takes ten times as long
+    wins, losses = pnl[pnl > 0], -pnl[pnl < 0]
     start, final = float(s.start_equity), float(s.final_equity)
     earned = less_moved(tables)
     daily = daily_returns(earned, start)
@@ -44,7 +46,7 @@ def metrics(tables: Tables) -> Metrics:
         "sortino": sortino(daily),
         "calmar": calmar(earned, start, deepest),
         "profit_factor": _ratio(float(wins.sum()), float(losses.sum())),
-        "expectancy_quote": _ratio(float(results.pnl_quote.sum()), len(results)),
+        "expectancy_quote": _ratio(float(pnl.sum()), len(pnl)),
         "expectancy_r": float(results.r_multiple.mean()),
         "exposure_frac": _ratio(int((equity.open_positions > 0).sum()), len(equity)),
         "max_open_positions": s.max_open_positions,
@@ -66,11 +68,12 @@ def trade_results(trades: pd.DataFrame) -> pd.DataFrame:
     >>> trade_results(exits).to_dict("index")
     {'a': {'pnl_quote': 30.0, 'r_multiple': 0.3}, 'b': {'pnl_quote': -10.0, 'r_multiple': -1.0}}
     """
-    weighted = trades.assign(r=trades.r_multiple * trades.quantity)
-    sums = weighted.groupby("trade_id", sort=False)[["pnl_quote", "r", "quantity"]].sum(min_count=1)
-    known = weighted.r_multiple.notna().groupby(weighted.trade_id, sort=False).all()
-    ratio = (sums.r / sums.quantity).where(known)
-    return pd.DataFrame({"pnl_quote": sums.pnl_quote, "r_multiple": ratio})
+    who, names = pd.factorize(trades.trade_id)
+    pnl, r, quantity = (trades[name].to_numpy() for name in ("pnl_quote", "r_multiple", "quantity"))
+    told = np.bincount(who, ~np.isnan(pnl), len(names)) > 0
+    sums = np.where(told, np.bincount(who, np.nan_to_num(pnl), len(names)), np.nan)
+    ratio = np.bincount(who, r * quantity, len(names)) / np.bincount(who, quantity, len(names))
+    return pd.DataFrame({"pnl_quote": sums, "r_multiple": ratio}, pd.Index(names, name="trade_id"))
 
 
 def breakeven_win_rate(wins: pd.Series, losses: pd.Series) -> float | None:
@@ -98,8 +101,9 @@ def daily_returns(equity: pd.Series, start: float) -> pd.Series:
     if equity.empty:
         return equity
     index = pd.DatetimeIndex(equity.index).as_unit("us")
-    day = (index.asi8 - 1) // 86_400_000_000
-    lasts = np.flatnonzero(np.append(day[1:] != day[:-1], True))
+    first, last = ((index.asi8[place] - 1) // DAY_US for place in (0, -1))
+    midnights = np.arange(first + 1, last + 2) * DAY_US
+    lasts = np.unique(np.searchsorted(index.asi8, midnights, side="right") - 1)
     closes = equity.iloc[lasts].set_axis((index[lasts] - pd.Timedelta(microseconds=1)).normalize())
     return closes / closes.shift(1, fill_value=start) - 1
 

@@ -1,5 +1,6 @@
 """The tables of a run of the compiled engine: what `report.tables` makes of a journal, made of arrays."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -8,17 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
 from qtlib.domain.events import END_OF_DATA, START, TradingStatus
-from qtlib.domain.naming import named
+from qtlib.domain.naming import all_named, named
 from qtlib.domain.orders import ZERO, ExitPlan, ExitReason, ExitSource, Role
 from qtlib.domain.state import State, Trade
 from qtlib.engine import compiled
 from qtlib.engine.compiled import shapes
-from qtlib.report.columns import DECISIONS, EQUITY, LEVELS, TRADES, Carried, Summary, Tables
+from qtlib.report.columns import DECISIONS, EQUITY, LEVELS, TIME, TRADES, Carried, Summary, Tables
 from qtlib.rules.rules import Rules
+from qtlib.runs.curve import curve
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +46,8 @@ class _Columns:
 
     def tables(self) -> Tables:
         rows = self.w.rows[: self.account["rows"]]
-        rows = rows[np.argsort(rows["bar"], kind="stable")]
+        if (np.diff(rows["bar"]) < 0).any():
+            rows = rows[np.argsort(rows["bar"], kind="stable")]
         return Tables(
             trades=self._trades(rows),
             equity=self._equity(),
@@ -67,15 +71,15 @@ class _Columns:
         sign = np.where(rows["long"], 1.0, -1.0)
         seen = [sign * (price - entry) / entry for price in (rows["best"], rows["worst"], entry, exit_price)]
         names = {
-            "trade_id": [self._name(*row) for row in zip(s, rows["trade_bar"], rows["trade_number"], strict=True)],
-            "symbol": np.array(self.symbols, dtype=object)[s],
-            "side": np.where(rows["long"], "long", "short"),
+            "trade_id": self._names(s, rows["trade_bar"], rows["trade_number"]),
+            "symbol": _words(self.symbols, s),
+            "side": _words(("short", "long"), rows["long"].astype(np.int64)),
             "quantity": quantity,
             "entry_ts": self._at(rows["trade_bar"]),
             "entry_price": entry,
             "exit_ts": self._at(rows["bar"]),
             "exit_price": exit_price,
-            "exit_reason": np.array([r.value for r in _REASONS], dtype=object)[rows["reason"]],
+            "exit_reason": _words([r.value for r in _REASONS], rows["reason"]),
             "fees_quote": fees,
             "funding_quote": rows["funding_f"],
             "pnl_quote": pnl,
@@ -84,8 +88,8 @@ class _Columns:
             "mae_frac": np.minimum.reduce(seen),
             "mfe_frac": np.maximum.reduce(seen),
             "confidence": rows["confidence"],
-            "model_version": [self.version] * len(rows),
-            "exits_source": np.array([source.value for source in _SOURCES], dtype=object)[rows["source"]],
+            "model_version": _words([self.version], np.zeros(len(rows), np.int64)),
+            "exits_source": _words([source.value for source in _SOURCES], rows["source"]),
             "stop_price": self._price(s, rows["stop"], absent=True),
             "take_profit_price": self._price(s, rows["target"], absent=True),
         }
@@ -95,8 +99,11 @@ class _Columns:
         price = ticks * self.facts["tick_num"][s] / self.facts["tick_den"][s]
         return np.where(ticks == 0, np.nan, price) if absent else price
 
-    def _at(self, bars: Array) -> pd.DatetimeIndex:
+    def _at(self, bars: Array | slice) -> pd.DatetimeIndex:
         return pd.DatetimeIndex(self.times[bars].astype("datetime64[us]")).tz_localize("UTC")
+
+    def _names(self, s: Array, bars: Array, numbers: Array) -> Any:
+        return _text(pa.array(all_named(self.symbols, Role.ENTRY, s, self.times[bars] // 60_000_000, numbers)))
 
     def _name(self, s: int, bar: int, number: int) -> str:
         return named(self.symbols[s], Role.ENTRY, int(self.times[bar]) // 60_000_000, int(number))
@@ -104,24 +111,16 @@ class _Columns:
     # --- equity -------------------------------------------------------------------------------------------
 
     def _equity(self) -> pd.DataFrame:
-        rows = self.w.accounts[: self.account["accounts"]]
-        bars = np.diff(rows["bar"], append=self.end)  # at which each is as it is
+        rows, moves = self.w.accounts[: self.account["accounts"]], self.w.moves[: self.account["moves"]]
         start = int(self.cash * int(self.one))
-        peak = np.maximum.accumulate(np.maximum(self.curve, start))
-        for move in self.w.moves[: self.account["moves"]]:  # what the insurance fund paid is no profit
-            at = int(move["bar"]) - self.first
-            peak[at:] = np.maximum.accumulate(
-                np.maximum(self.curve[at:], (peak[at - 1] if at else start) + move["amount_u"])
-            )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawdown = np.where(peak > 0, (peak - self.curve) / peak, 0.0)
+        equity, cash, drawdown, gross, count = curve(self.curve, rows, moves, self.first, self.one, start)
         columns = {
-            "ts": self._at(np.arange(self.first, self.end)),
-            "equity_quote": self.curve / self.one,
-            "cash_quote": np.repeat(rows["cash_u"] / self.one, bars),
+            "ts": self._at(slice(self.first, self.end)),
+            "equity_quote": equity,
+            "cash_quote": cash,
             "drawdown_frac": drawdown,
-            "gross_exposure_quote": np.repeat(rows["gross_u"] / self.one, bars),
-            "open_positions": np.repeat(rows["open"], bars),
+            "gross_exposure_quote": gross,
+            "open_positions": count,
         }
         return _frame(columns, EQUITY)
 
@@ -141,13 +140,13 @@ class _Columns:
         score, confidence, volatility = self.w.beliefs[:, s, bar]
         told = ~np.isnan(score + confidence + volatility)
         words = [_WORDS.get(c, _WORDS[shapes.HOLD]) for c in range(max(_WORDS) + 1)]
-        by_code = np.array([words_of[2] for words_of in words], dtype=object)[code]
+        said = [w[2] for w in words]
         columns = {
             "ts": self._at(bar),
-            "symbol": np.array(self.symbols, dtype=object)[s],
-            "action": np.array([w[0].value for w in words], dtype=object)[code],
-            "reason": np.array([w[1].value for w in words], dtype=object)[code],
-            "rule": np.where(rule > 0, np.array(shapes.CAPS, dtype=object)[rule], by_code),
+            "symbol": _words(self.symbols, s),
+            "action": _words([w[0].value for w in words], code),
+            "reason": _words([w[1].value for w in words], code),
+            "rule": _words([*said, *shapes.CAPS], np.where(rule > 0, rule + len(said), code)),
             "wanted_notional_quote": np.concatenate([zero, verdicts["wanted"]])[order],
             "allowed_notional_quote": np.concatenate([zero, verdicts["allowed"]])[order],
             "confidence": np.where(told, confidence, 0.0),
@@ -158,11 +157,12 @@ class _Columns:
     def _levels(self) -> pd.DataFrame:
         levels = self.w.levels[: self.account["levels"]]
         s = levels["symbol"]
-        who = zip(s, levels["trade_bar"], levels["trade_number"], strict=True)
+        gone = levels["trade_number"] == shapes.NONE
+        names = self._names(s, np.where(gone, 0, levels["trade_bar"]), np.where(gone, 0, levels["trade_number"]))
         columns = {
             "ts": self._at(levels["bar"]),
-            "symbol": np.array(self.symbols, dtype=object)[s],
-            "trade_id": ["" if row[2] == shapes.NONE else self._name(*row) for row in who],
+            "symbol": _words(self.symbols, s),
+            "trade_id": names.where(~gone, ""),
             "stop_price": self._price(s, levels["stop"], absent=True),
             "take_profit_price": self._price(s, levels["target"], absent=True),
         }
@@ -314,7 +314,23 @@ _WORDS: dict[int, tuple[Choice, Reason, str]] = {
 
 
 def _frame(columns: dict[str, Any], types: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=kind) for name, kind in types.items()}, copy=False)
+    made = {
+        name: columns[name] if kind in ("str", TIME) else np.asarray(columns[name], kind)
+        for name, kind in types.items()
+    }
+    return pd.DataFrame(made, copy=False)
+
+
+def _words(words: Sequence[str], codes: Array) -> Any:
+    """The word of each code, as a column of text."""
+    return _text(pa.array(words, pa.large_string()).take(pa.array(codes)))
+
+
+def _text(words: Any) -> Any:
+    return pd.Series(_STR.__from_arrow__(words.cast(pa.large_string())))
+
+
+_STR: Any = pd.Series(dtype="str").dtype
 
 
 def _decimal(number: Any) -> Decimal:
