@@ -98,7 +98,7 @@ def served(coming=(), speed=None, wall=time.time, faults=None, times=1, make=a_d
 
     thread = threading.Thread(target=loop.run_until_complete, args=[stay_open()], daemon=True)
     thread.start()
-    assert opened.wait(10)
+    assert opened.wait(60)
     try:
         yield found[0]
     finally:

@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from qtlib.market.quality import COLUMNS, Finding, Severity, check, check_funding, missing, usable
 from qtlib.market.report import Report
-from qtlib.market.timeframes import HOUR, Micros, among, datetime_at, index_of, micros_in, micros_of
+from qtlib.market.timeframes import HOUR, Micros, among, datetime_at, index_of, indexed, micros_in, micros_of
 
 FUNDING_EVERY = 8 * HOUR  # the longest interval between two settlements
 REFILL = 200  # bars after an interruption until they may be traded again: a strategy's lookback
@@ -36,7 +37,6 @@ class Market:
     usable: Mapping[str, "pd.Series[bool]"]  # which bars may be traded on
     source: str  # in words
     simulated: bool
-    fingerprint: str  # sha256 over every number above
     notes: tuple[str, ...] = ()  # which fallback is used where
     findings: tuple[Finding, ...] = ()
     finer: "Market | None" = None  # shorter bars that sum up to these: what a venue lives through inside them
@@ -80,11 +80,25 @@ class Market:
             usable={symbol: usable(frame, timeframe, refill) for symbol, frame in frames.items()},
             source=source,
             simulated=simulated,
-            fingerprint=_fingerprint(timeframe, frames, marked, rates, finer),
             notes=(*notes, *_fallbacks(timeframe, frames, marked, rates)),
             findings=tuple(found),
             finer=finer,
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over every bar, mark price and rate, finer ones too: equal where all of them are."""
+        digest = hashlib.sha256(self.timeframe.encode())
+        tables: list[tuple[str, pd.DataFrame]] = [(f"bars {s}", frame) for s, frame in self.bars.items()]
+        tables += [(f"marks {s}", frame) for s, frame in self.marks.items()]
+        tables += [(f"funding {s}", series.to_frame()) for s, series in self.funding.items()]
+        for name, table in sorted(tables, key=lambda named: named[0]):
+            digest.update(f"|{name} {len(table)}|".encode())
+            digest.update(np.ascontiguousarray(micros_in(table.index)).data)
+            for column in table.columns:
+                digest.update(np.ascontiguousarray(table[column].to_numpy(np.float64)).data)
+        digest.update(self.finer.fingerprint.encode() if self.finer else b"")
+        return digest.hexdigest()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -187,12 +201,11 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise BadData(f"bars have no column {', '.join(missing)}; they have {', '.join(map(str, frame.columns))}")
-    values = {name: frame[name].to_numpy(np.float64) for name in COLUMNS}
-    return pd.DataFrame(values, index=index_of(micros_in(frame.index)))
+    return frame[list(COLUMNS)].astype(np.float64).set_axis(indexed(frame.index))
 
 
 def _tidy_rates(series: "pd.Series[float]") -> "pd.Series[float]":
-    return pd.Series(series.to_numpy(np.float64), index=index_of(micros_in(series.index)), name="funding_rate")
+    return series.astype(np.float64).set_axis(indexed(series.index)).rename("funding_rate")
 
 
 def _tolerated(finding: Finding) -> Finding:
@@ -205,26 +218,6 @@ def _refusal(bad: Sequence[Finding], source: str) -> str:
     gaps = all(f.kind == "gap" for f in bad)
     remedy = "ask for a period without them, or set allow_gaps" if gaps else "mend these bars, or get them again"
     return f"{shown}. Not read from {source}: {remedy}"
-
-
-def _fingerprint(
-    timeframe: str,
-    bars: Mapping[str, pd.DataFrame],
-    marks: Mapping[str, pd.DataFrame],
-    funding: Mapping[str, "pd.Series[float]"],
-    finer: Market | None,
-) -> str:
-    digest = hashlib.sha256(timeframe.encode())
-    tables: list[tuple[str, pd.DataFrame]] = [(f"bars {s}", frame) for s, frame in bars.items()]
-    tables += [(f"marks {s}", frame) for s, frame in marks.items()]
-    tables += [(f"funding {s}", series.to_frame()) for s, series in funding.items()]
-    for name, table in sorted(tables, key=lambda named: named[0]):
-        digest.update(f"|{name} {len(table)}|".encode())
-        digest.update(np.ascontiguousarray(micros_in(table.index)).data)
-        for column in table.columns:
-            digest.update(np.ascontiguousarray(table[column].to_numpy(np.float64)).data)
-    digest.update(finer.fingerprint.encode() if finer else b"")
-    return digest.hexdigest()
 
 
 def _fallbacks(

@@ -3,7 +3,8 @@
 `BTCUSDT-1h.parquet` is somebody's own file. `BTCUSDT-1h/` is ours: a parquet file a month, `2025-06.parquet`, each
 replaced whole or not at all, so that a day more rewrites a month and nothing else. Both hold timestamp (the bar's
 *open*, or the settlement, UTC) and the columns of the series, and any parquet reader understands them as they lie.
-Files that this program wrote carry a label: their source, and whether they are simulated.
+Files that this program wrote carry a label: their source, and whether they are simulated. Damage to their bytes is
+found when they are read: a page has a checksum, and the label a seal.
 """
 
 import json
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ from qtlib.market.timeframes import Micros, datetime_at, index_of
 
 READERS = os.cpu_count() or 1  # parts that are read side by side
 LABEL = b"qtlib"  # where a file's metadata say what it holds
+SEAL = b"qtlib.seal"  # ... and what binds that to its rows
 TIME = pa.timestamp("ms", tz="UTC")
 _MICROS = pa.timestamp("us", tz="UTC")
 
@@ -99,8 +102,8 @@ class Label:
         return Label.of(pq.read_schema(file))
 
     @property
-    def metadata(self) -> dict[bytes, str]:
-        return {LABEL: json.dumps({"sources": self.sources, "simulated": self.simulated, "venue": self.venue})}
+    def document(self) -> bytes:
+        return json.dumps({"sources": self.sources, "simulated": self.simulated, "venue": self.venue}).encode()
 
     def joined(self, other: "Label") -> "Label":
         """Of rows from both."""
@@ -157,6 +160,7 @@ class Series:
         files = self.files(period)
         with ThreadPoolExecutor(min(READERS, len(files))) as pool:
             read = list(pool.map(lambda file: _load(file, columns, period), files))
+            values = list(pool.map(lambda column: np.concatenate([rows.values[column] for rows, _ in read]), columns))
         labels = {label for _, label in read}
         if len({label.simulated for label in labels}) > 1 or len({label for label in labels if label.simulated}) > 1:
             told = "; ".join(sorted(label.source for label in labels))
@@ -166,8 +170,13 @@ class Series:
         label = next(iter(labels))
         for other in labels:
             label = label.joined(other)
-        times = np.concatenate([rows.times for rows, _ in read])
-        return Rows(times, {c: np.concatenate([rows.values[c] for rows, _ in read]) for c in columns}), label
+        return Rows(np.concatenate([rows.times for rows, _ in read]), dict(zip(columns, values, strict=True))), label
+
+
+def seal(label: bytes, times: Micros) -> bytes:
+    """What tells that a label and the rows it was written with belong together: a parquet footer has no checksum."""
+    ends = (int(times[0]), int(times[-1])) if len(times) else ()
+    return f"{crc32(repr((label, len(times), *ends)).encode()):08x}".encode()
 
 
 def months(folder: Path) -> list[Path]:
@@ -206,12 +215,13 @@ def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Lab
     wanted = ["timestamp", *columns]
     try:
         with pq.ParquetFile(file, memory_map=True, page_checksum_verification=True) as opened:
-            schema = opened.schema_arrow
+            schema, groups = opened.schema_arrow, _groups(opened, period)
+            label, whole = Label.of(schema), len(groups) == opened.metadata.num_row_groups
             _must_have(file, schema, wanted)
-            table = opened.read_row_groups(_groups(opened, period), columns=wanted)
+            table = opened.read_row_groups(groups, columns=wanted)
     except FileNotFoundError:
         raise BadData(f"{named(file)} is not in {file.parent}; {_there(file)}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BadData(f"{named(file)} can't be read as parquet ({_first_line(error)}); get it again") from error
     for name in wanted:
         if table.column(name).null_count:
@@ -221,6 +231,9 @@ def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Lab
                 f"{np.flatnonzero(null)[0]}; get the file again"
             )
     times = np.asarray(table.column("timestamp").cast(_MICROS, safe=False).cast(pa.int64()).to_numpy(), dtype=np.int64)
+    told = schema.metadata or {}
+    if whole and told.get(SEAL, sealed := seal(told.get(LABEL, b""), times)) != sealed:
+        raise BadData(f"{named(file)} is damaged: its rows are not those that it was written with; get it again")
     values = {name: table.column(name).to_numpy().astype(np.float64, copy=False) for name in columns}
     rows = Rows(times, values)
     if len(times) and not period.covers(int(times.min()), int(times.max())):
@@ -228,7 +241,7 @@ def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Lab
             times <= (times.max() if period.end is None else period.end)
         )
         rows = rows.where(inside)
-    return rows, Label.of(schema)
+    return rows, label
 
 
 def _groups(opened: pq.ParquetFile, period: Period) -> list[int]:

@@ -15,6 +15,7 @@ Micros = npt.NDArray[np.int64]
 MINUTE = 60_000_000  # [µs]
 HOUR = 60 * MINUTE
 
+_STAMP = pd.DatetimeTZDtype("us", "UTC")
 _UNITS = {"m": MINUTE, "h": HOUR, "d": 24 * HOUR}
 
 
@@ -55,14 +56,21 @@ def datetime_at(micros: int) -> datetime:
 
 def index_of(micros: Micros) -> pd.DatetimeIndex:
     """`micros` as the index every frame has: aware, UTC, named ts."""
-    return pd.DatetimeIndex(micros.view("datetime64[us]"), name="ts").tz_localize("UTC")
+    return pd.DatetimeIndex(micros, dtype=_STAMP, name="ts", copy=False)
+
+
+def indexed(index: pd.Index) -> pd.DatetimeIndex:
+    """The same times as the index every frame has; as it is where it is one."""
+    if isinstance(index, pd.DatetimeIndex) and index.dtype == _STAMP and index.name == "ts" and index.freq is None:
+        return index
+    return index_of(micros_in(index))
 
 
 def micros_in(index: pd.Index) -> Micros:
     """The times of an aware index, in microseconds."""
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
         raise ValueError("bars are indexed by the time of their close, aware and in UTC")
-    return np.asarray(index.as_unit("us").asi8, dtype=np.int64)
+    return np.asarray((index if index.unit == "us" else index.as_unit("us")).asi8, dtype=np.int64)
 
 
 def among(times: Micros, others: Micros) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from qtlib.durable import sync_folder
 from qtlib.market.market import BadData
-from qtlib.market.series import TIME, Label, Rows, Series
+from qtlib.market.series import LABEL, SEAL, TIME, Label, Rows, Series, seal
 
 _ROW_GROUP = 65_536
 _LOCK = ".writing"
@@ -36,7 +36,13 @@ class Staged:
         self.drafts.append((draft, target))
         with draft.open("wb") as out:
             pq.write_table(
-                _table(rows, label), out, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True
+                _table(rows, label),
+                out,
+                compression="zstd",
+                row_group_size=_ROW_GROUP,
+                write_page_checksum=True,
+                use_dictionary=False,
+                column_encoding={"timestamp": "DELTA_BINARY_PACKED"} | dict.fromkeys(rows.values, "BYTE_STREAM_SPLIT"),
             )
             out.flush()
             os.fsync(out.fileno())
@@ -113,4 +119,5 @@ def _table(rows: Rows, label: Label) -> pa.Table:
     times = pa.array(rows.times, pa.timestamp("us", tz="UTC")).cast(TIME)
     columns: Sequence[str] = tuple(rows.values)
     table = pa.table({"timestamp": times, **{name: rows.values[name] for name in columns}})
-    return table.replace_schema_metadata(label.metadata)
+    said = label.document
+    return table.replace_schema_metadata({LABEL: said, SEAL: seal(said, rows.times)})

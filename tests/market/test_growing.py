@@ -1,5 +1,6 @@
 """A series that grows: in whatever pieces it came, it is the same bytes; nothing is lost, nothing silently changed."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from builders import T0
 from hypothesis import given, settings
@@ -21,7 +24,8 @@ from qtlib.market import BadData, Store, read
 from qtlib.market.catalogue import union, without
 from qtlib.market.merging import Differing, Disagree, merge
 from qtlib.market.names import Name
-from qtlib.market.series import Label, Rows, Series, months
+from qtlib.market.quality import COLUMNS
+from qtlib.market.series import ALWAYS, Label, Period, Rows, Series, months
 from qtlib.market.timeframes import HOUR, micros_at
 from qtlib.market.writing import alone
 
@@ -202,6 +206,38 @@ def test_a_byte_that_rots_is_noticed(store):
         read(store.folder, ["BTCUSDT"], "1h")
     part.unlink()
     assert store.damaged() == {"BTCUSDT-1h/2026-02.parquet": "is gone"}
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory):
+    """A part of a series, and what is in it."""
+    store = Store(tmp_path_factory.mktemp("rot"))
+    store.add(HOURLY, some_rows(60), HERE)
+    series = Series(store.folder, str(HOURLY))
+    return series, series.files()[0].read_bytes(), series.load(COLUMNS)[0]
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_a_bit_that_flips_anywhere_is_refused_or_means_nothing(part, data):
+    series, written, rows = part
+    footer = int.from_bytes(written[-8:-4], "little")  # which parquet leaves without a checksum
+    place = data.draw(st.integers(0, len(written) - 1) | st.integers(len(written) - 8 - footer, len(written) - 1))
+    spoilt = bytearray(written)
+    spoilt[place] ^= 1 << data.draw(st.integers(0, 7))
+    series.files()[0].write_bytes(spoilt)
+    period = Period(int(rows.times[10]), int(rows.times[-10]))
+    for asked, expected in ((ALWAYS, rows), (period, rows.where(slice(10, -9)))):
+        with contextlib.suppress(BadData):
+            assert series.load(COLUMNS, asked)[0].same(expected)
+
+
+def test_a_part_whose_footer_tells_of_fewer_rows_is_refused(part):
+    series, written, rows = part
+    shorter = pq.read_table(pa.BufferReader(written)).slice(0, len(rows) - 1)  # with the label, and the seal, of all
+    pq.write_table(shorter, series.files()[0])
+    with pytest.raises(BadData, match=r"BTCUSDT-1h/2026-01.parquet is damaged: its rows are not those"):
+        series.load(COLUMNS)
 
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted).map(tuple), max_size=6)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.market import Severity, check
-from qtlib.market.quality import OUTAGE, check_funding, fit, usable
+from qtlib.market.quality import AT_ONCE, OUTAGE, check_funding, fit, usable
 
 
 def test_good_bars_leave_nothing_to_say():
@@ -101,9 +101,8 @@ def torn(draw):
     return bars[kept] if any(kept) else bars
 
 
-@given(bars=torn(), refill=st.integers(1, 12))
-@settings(deadline=None)
-def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bars, refill):
+def by_its_definition(bars, refill):
+    """Which bars are usable, one by one."""
     silent = (bars["volume"] == 0).tolist()
     hours = [round((ts - T0) / HOUR) for ts in bars.index]
     traded = {hour for hour, quiet in zip(hours, silent, strict=True) if not quiet}
@@ -112,10 +111,39 @@ def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bar
         before = range(hours[row] - OUTAGE, hours[row])
         return hours[row] - hours[row - 1] > 1 or not traded.intersection(before)  # what is not there did not trade
 
-    for row, answer in enumerate(usable(bars, "1h", refill)):
+    def fits(row):
         recent = range(row - refill + 2, row + 1)
-        whole = row + 1 >= refill
-        assert answer == (whole and not silent[row] and not any(begins_anew(r) for r in recent if r))
+        return row + 1 >= refill and not silent[row] and not any(begins_anew(r) for r in recent if r)
+
+    return [fits(row) for row in range(len(bars))]
+
+
+@given(bars=torn(), refill=st.integers(1, 12))
+@settings(deadline=None)
+def test_a_bar_is_usable_when_it_traded_and_nothing_interrupted_its_lookback(bars, refill):
+    assert usable(bars, "1h", refill).tolist() == by_its_definition(bars, refill)
+
+
+@pytest.mark.parametrize("shift", range(6))
+def test_where_rows_are_looked_at_together_is_not_seen_in_what_is_usable(shift):
+    bars = make_bars(AT_ONCE + 40)
+    border = AT_ONCE - 3 + shift
+    bars.iloc[border - 9 : border, bars.columns.get_loc("volume")] = 0.0
+    bars = bars.drop(bars.index[border + 4])
+    assert usable(bars, "1h", 8).tolist() == by_its_definition(bars, 8)
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_where_rows_are_looked_at_together_is_not_seen_in_what_is_found(kind):
+    whole = make_bars(AT_ONCE + 60)
+    for place in (1, 2, 3, 4, 5, 10, 11, 20):
+        start = AT_ONCE - place  # so that the break falls to both sides of where the first rows end
+        broken = BREAKS[kind](whole.iloc[start : start + 50].copy())
+        alone, together = (
+            {(f.kind, f.count, f.first, f.last) for f in check(bars, "1h", "BTCUSDT")}
+            for bars in (broken, pd.concat([whole.iloc[:start], broken]))
+        )
+        assert alone <= together
 
 
 @given(bars=torn(), refill=st.integers(1, 12), share=st.floats(0, 1))
