@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qtlib.market.market import FUNDING_EVERY, REFILL, Market
+from qtlib.market.quality import COLUMNS
 from qtlib.market.simulated import life, regimes
 from qtlib.market.simulated.life import Array
 from qtlib.market.simulated.likeness import LIKENESS, Likeness, Traits
@@ -94,12 +95,12 @@ def simulate(params: SimulatedMarket | None = None, bars: int = 2000, *, refill:
     settles = found.ts % FUNDING_EVERY == 0
     rates = {}
     for i, symbol in enumerate(params.symbols):
-        met = settles & np.isfinite(found.rates[:, i])
-        rates[symbol] = pd.Series(found.rates[met, i], index=index[met])
+        met = settles & np.isfinite(found.rates[i])
+        rates[symbol] = pd.Series(found.rates[i][met], index=index[met])
     return Market.of(
-        {symbol: _frame(found.last[:, i], index) for i, symbol in enumerate(params.symbols)},
+        {symbol: _frame(found.last[i], index) for i, symbol in enumerate(params.symbols)},
         params.timeframe,
-        marks={symbol: _frame(found.mark[:, i], index) for i, symbol in enumerate(params.symbols)},
+        marks={symbol: _frame(found.mark[i], index) for i, symbol in enumerate(params.symbols)},
         funding=rates,
         source=f"simulated market ({params.words})",
         simulated=True,
@@ -132,5 +133,4 @@ def _traits(params: SimulatedMarket, symbol: str) -> Traits:
 
 
 def _frame(values: Array, index: pd.DatetimeIndex) -> pd.DataFrame:
-    names = ("open", "high", "low", "close", "volume")
-    return pd.DataFrame({name: np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}, index=index)
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)), index=index, copy=False)
