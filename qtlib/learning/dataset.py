@@ -2,7 +2,7 @@
 
 Rows ascend in time, and within a close stand in the order of the symbols. A row's features were known at the close
 of its column `at`; what came of a long and of a short begun there was known at the close of column `end`. Nothing
-else about time is needed to keep the future out of a fit.
+else about time is needed to keep the future out of a fit. Bars that may not be traded on teach nothing.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from qtlib.domain.panel import Array, Panel
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.labels import Labels, age_weights, uniqueness
+from qtlib.market import Market
+from qtlib.market.timeframes import among, micros_in, micros_of
 
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -23,6 +25,7 @@ Flags = npt.NDArray[np.bool_]
 _GOLDEN = 0.6180339887498949  # its multiples, less what is whole, lie evenly and never repeat
 UNKNOWN_FEATURE = "a feature is unknown"
 UNKNOWN_END = "the outcome is not known yet"
+UNSOUND = "its bars may not be traded on, or those of its outcome are doubted"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +75,35 @@ class Dataset:
         return digest.hexdigest()
 
 
+def sound(market: Market, panel: Panel, labels: Labels) -> Flags:
+    """Which decisions may teach: those at a bar of `market` that is usable, with an outcome of which no bar is doubted.
+
+    `panel` and `labels` are of bars of the market; (symbols, bars).
+    """
+    end, span = _known_at(labels), micros_of(market.timeframe)
+    found = np.zeros(end.shape, dtype=np.bool_)
+    for row, symbol in enumerate(panel.symbols):
+        usable = market.usable[symbol]
+        traded_on = micros_in(usable.index)[usable.to_numpy()]
+        doubted = np.zeros(len(panel), dtype=np.int64)
+        for start, until in market.doubtful.get(symbol, ()):
+            doubted |= (panel.times > start) & (panel.times - span < until)
+        so_far = np.cumsum(doubted)
+        found[row] = among(panel.times, traded_on) & (so_far[end[row]] == so_far)
+    return found
+
+
 def dataset(
-    panel: Panel, features: FeatureSet, labels: Labels, volatility_frac: Array, *, half_life: float | None = None
+    panel: Panel,
+    features: FeatureSet,
+    labels: Labels,
+    volatility_frac: Array,
+    *,
+    half_life: float | None = None,
+    may_teach: Flags | None = None,
 ) -> Dataset:
     """A row for each bar of `panel` whose features, volatility and outcome are known; the others are counted by why.
+    With `may_teach`, (symbols, bars), only for those that it names.
 
     A row weighs by how much of its label is its own (its long and its short have one weight, that of the longer), and
     half as much for each `half_life` closes of age; None: age does not matter.
@@ -87,8 +115,9 @@ def dataset(
     over = ends >= 0
     for column in (labels.long_r, labels.short_r, labels.favourable_frac, labels.adverse_frac):
         over &= np.isfinite(column)
-    known = told & over
-    end = np.maximum(np.maximum(labels.long_end, labels.short_end), labels.excursion_end)
+    fit = told & over
+    known = fit if may_teach is None else fit & may_teach
+    end = _known_at(labels)
     weight = np.zeros(known.shape)
     for row in np.flatnonzero(known.any(axis=1)):
         at = np.flatnonzero(known[row])
@@ -109,9 +138,15 @@ def dataset(
         weight=weight[symbol, at],
         dropped=MappingProxyType(
             {UNKNOWN_FEATURE: int((there & ~told).sum()), UNKNOWN_END: int((told & ~over).sum())}
+            | ({UNSOUND: int((fit & ~known).sum())} if (fit & ~known).any() else {})
             | {f"all of {s}": bars for s, bars in _silent(panel.symbols, there, known)}
         ),
     )
+
+
+def _known_at(labels: Labels) -> Indices:
+    """The column at whose close the outcomes of both sides are known; below 0: none yet."""
+    return np.maximum(np.maximum(labels.long_end, labels.short_end), labels.excursion_end)
 
 
 def _silent(symbols: tuple[str, ...], there: Flags, known: Flags) -> list[tuple[str, int]]:

@@ -87,6 +87,7 @@ LESSON = (
     "wild",
     "a feature is unknown",
     "the outcome is not known yet",
+    "its bars may not be traded on, or those of its outcome are doubted",
     "all of {symbol}",
 )
 FORMS = GATE + CARD + MARKET + LESSON

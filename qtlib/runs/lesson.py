@@ -12,13 +12,14 @@ from qtlib.domain.panel import Panel
 from qtlib.engine.feeds import micros, panel_of
 from qtlib.exchanges.port import Settled
 from qtlib.journal import Journal
-from qtlib.learning.dataset import Dataset, dataset
+from qtlib.learning.dataset import Dataset, dataset, sound
 from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.findings import Findings
 from qtlib.learning.labels import Labels, labels, settlements
 from qtlib.learning.leaks import Leaky, lint
 from qtlib.learning.samples import Sample, samples, shadowed, taught, usable
 from qtlib.market import Market, read
+from qtlib.market.market import REFILL
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
 from qtlib.params import Params
@@ -88,7 +89,8 @@ def lesson(run: Run) -> Lesson:
     learned = rules.exits.profile == "learned"  # what a model will propose is not known before there is one
     exits = replace(rules.exits, profile="one_r") if learned else rules.exits
     came = labels(panel, volatility_frac, exits, rules.costs, settled_frac=settled)
-    data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel))
+    may_teach = sound(market.refilled(features.lookback), panel, came)
+    data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel), may_teach=may_teach)
     found = shadowed(own(params, run.folder.root), panel, came)
     data, used, strange = taught(data, found, features.schema_hash, OWN_WEIGHT)
     leaks = lint(features.features, panel)
@@ -120,7 +122,7 @@ def history(run: Run) -> Market:
         assert data.path is not None  # the settings were checked
         end = until or data.end
         start = None if end is None else end - bars * length_of(data.timeframe)
-        return read(
+        found = read(
             data.path,
             params.universe.symbols,
             data.timeframe,
@@ -129,6 +131,7 @@ def history(run: Run) -> Market:
             allow_gaps=data.allow_gaps,
             absent_ok=params.universe.rule is not None,
         )
+        return wiring.surveyed(found, data.path, REFILL)
     return _asked(run, bars)
 
 

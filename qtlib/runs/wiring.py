@@ -95,13 +95,18 @@ def market(params: Params, after: datetime = START) -> Market:
             refill=refill,
             absent_ok=params.universe.rule is not None,
         )
-        within = (micros_at(found.first) - micros_of(data.timeframe), micros_at(found.last))
-        doubted = doubts(Path(data.path), found.symbols, data.timeframe, within)
-        return found.doubting(doubted.spans, refill, doubted.notes)
+        return surveyed(found, data.path, refill)
     kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked
     return simulate(kind, bars=max(passed, data.history) + data.bars, refill=refill)
+
+
+def surveyed(market: Market, folder: str | Path, refill: int) -> Market:
+    """`market`, which was read from `folder`, with what a survey of that doubts in it."""
+    within = (micros_at(market.first) - micros_of(market.timeframe), micros_at(market.last))
+    doubted = doubts(Path(folder), market.symbols, market.timeframe, within)
+    return market.doubting(doubted.spans, refill, doubted.notes)
 
 
 def universe(params: Params, market: Market) -> Universe | None:

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import a_panel, make_bars
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import a_dataset
 
-from qtlib.learning.dataset import UNKNOWN_END, UNKNOWN_FEATURE, dataset
+from qtlib.learning.dataset import UNKNOWN_END, UNKNOWN_FEATURE, UNSOUND, dataset, sound
 from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.labels import labels
+from qtlib.market import Market
+from qtlib.market.timeframes import micros_in
 from qtlib.rules.tpsl import Costs, ExitParams
 
 FEATURES = FeatureSet(("momentum_24", "channel_48"))
@@ -48,6 +50,36 @@ def test_what_is_left_out_is_counted_by_why_and_nothing_is_lost(data):
     assert len(data) + data.dropped[UNKNOWN_FEATURE] + data.dropped[UNKNOWN_END] == there
     assert data.dropped["all of SOLUSDT"] == 20  # listed yesterday
     assert set(np.unique(data.symbol)) == {0, 1}
+
+
+def test_only_what_may_teach_does_and_the_rest_is_counted(data):
+    may_teach = np.random.default_rng(3).random(PANEL.close.shape) < 0.6
+    taught = dataset(PANEL, FEATURES, LABELS, VOLATILITY, half_life=200.0, may_teach=may_teach)
+    kept = may_teach[data.symbol, data.at]
+    assert np.array_equal(taught.times, data.times[kept])
+    assert np.array_equal(taught.x, data.x[kept])
+    assert taught.dropped[UNSOUND] == np.count_nonzero(~kept)
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_nothing_teaches_of_bars_that_may_not_be_traded_on(data):
+    frame = make_bars(300)
+    missing = data.draw(st.integers(150, 299))
+    frame.iloc[data.draw(st.integers(0, 299)), frame.columns.get_loc("volume")] = 0.0
+    start, hours = data.draw(st.integers(0, 299)), data.draw(st.integers(0, 30))
+    doubt = (int(start * 3.6e9), int((start + hours) * 3.6e9))
+    bars = frame.drop(frame.index[missing])
+    at_t0 = int(micros_in(frame.index)[0]) - 3_600_000_000
+    market = Market.of({"BTCUSDT": bars}, "1h", allow_gaps=True, refill=FEATURES.lookback)
+    market = market.doubting({"BTCUSDT": ((at_t0 + doubt[0], at_t0 + doubt[1]),)}, FEATURES.lookback)
+    panel = a_panel(bars)
+    came = labels(panel, true_range_frac(panel, 14), ExitParams(), Costs())
+    may_teach = sound(market, panel, came)
+    doubted = [at_t0 + doubt[0] < close and close - 3.6e9 < at_t0 + doubt[1] for close in panel.times]
+    for at in np.flatnonzero(came.excursion_end[0] >= 0):
+        end = max(came.long_end[0, at], came.short_end[0, at], came.excursion_end[0, at])
+        assert may_teach[0, at] == (market.usable["BTCUSDT"].iloc[at] and not any(doubted[at : end + 1]))
 
 
 def test_a_row_weighs_less_the_older_it_is_and_the_more_it_shares(data):
