@@ -1,12 +1,13 @@
 """The past of any venue that ccxt knows and that has bars: slower and plainer than one that is known by name.
 
 Symbols are ours, BTCUSDT, and found among the venue's markets: a linear perpetual first, else spot. What ccxt raises
-becomes one of the port's errors; it keeps to the venue's rate by itself.
+becomes one of the port's errors; it keeps to the venue's rate by itself. Venues differ in how much they answer with,
+in which of it comes first, and in whether they have more than the latest: so nothing of that is taken for granted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import ccxt.async_support as ccxt
 
@@ -14,8 +15,19 @@ from qtlib.exchanges.past import BARS, FUNDING, MARKS, Asked, Row, checked
 from qtlib.exchanges.port import ExchangeError, Refused, Unavailable
 
 _PAGE_BARS = 500
+_DAY_MS = 24 * 3_600_000
 _PAGE_RATES_MS = 100 * 8 * 3_600_000
 _PRICES = {BARS: {}, MARKS: {"price": "mark"}}
+
+
+class _Beside(NamedTuple):
+    """What is there beside bars, if a venue has it: ccxt would give bars of last prices for marks where it has none."""
+
+    call: str  # ccxt's name of it
+    words: str
+
+
+_BESIDE = {MARKS: _Beside("fetchMarkOHLCV", "mark prices"), FUNDING: _Beside("fetchFundingRateHistory", "funding")}
 
 
 @dataclass(slots=True)
@@ -44,28 +56,42 @@ class CcxtPast:
 
     async def page(self, asked: Asked) -> Sequence[Row]:
         symbol = await self._symbol(asked)
+        span = 1_000 * int(self.exchange.parse_timeframe(asked.timeframe)) if asked.timeframe else 0
         found: dict[int, tuple[float, ...]] = {}
-        start = asked.start
-        while start < asked.end:  # a venue may answer with less than it was asked for
-            rows = await self._asked(self._call(asked, symbol, start))
-            read = [_row(row) for row in rows]
-            new = [row for row in read if start <= row[0] < asked.end]
-            found.update(new)
-            if not new:
-                break
-            start = max(at for at, _ in new) + 1
-        return checked(sorted(found.items()), asked, 0)
+        open_ended = [(asked.start, asked.end)]
+        while open_ended:  # a venue may answer with less than it was asked for: with the first of it, or with the last
+            start, end = open_ended.pop()
+            said = [_row(row) for row in await self._asked(self._call(asked, symbol, start, end))]
+            rows = {at: cells for at, cells in said if start <= at < end}
+            found |= rows
+            if said and not rows:
+                await self._must_not_be_the_latest(asked, min(said)[0], max(said)[0], span)
+            if rows:
+                edges = (start, min(rows)), (max(rows) + max(span, 1), end)
+                open_ended += [edge for edge in edges if edge[0] < edge[1]]
+        return checked(sorted(found.items()), asked, span)
 
     async def end(self) -> None:
         await self.exchange.close()
 
     # --- below ------------------------------------------------------------------------------------------------
 
-    def _call(self, asked: Asked, symbol: str, start: int) -> Any:
+    def _call(self, asked: Asked, symbol: str, start: int, end: int) -> Any:
         if asked.kind == FUNDING:
-            return self.exchange.fetch_funding_rate_history(symbol, start, None, {"until": asked.end - 1})
-        words = {**_PRICES[asked.kind], "until": asked.end - 1}
-        return self.exchange.fetch_ohlcv(symbol, asked.timeframe, start, _PAGE_BARS, words)
+            words = {"until": end - 1} if self.venue != "okx" else {"after": end}  # ccxt hands its "until" on unread
+            return self.exchange.fetch_funding_rate_history(symbol, start, None, words)
+        return self.exchange.fetch_ohlcv(
+            symbol, asked.timeframe, start, _PAGE_BARS, {**_PRICES[asked.kind], "until": end - 1}
+        )
+
+    async def _must_not_be_the_latest(self, asked: Asked, first: int, last: int, span: int) -> None:
+        """What a venue answers when it is asked for what is before all that it gives away is no hole."""
+        if first >= asked.end and last > await self.now_ms(asked.symbol) - 2 * (span or _DAY_MS):
+            begins = self.exchange.iso8601(first)
+            raise Refused(
+                f"{self.venue} gives nothing of {asked.symbol} before {begins} away, but its latest: "
+                "ask from then on, with --start"
+            )
 
     async def _symbol(self, asked: Asked) -> str:
         """The venue's market for our symbol."""
@@ -77,6 +103,11 @@ class CcxtPast:
             if not (linear or spot):
                 raise Refused(f"{self.venue} has no {asked.symbol}")
             self._ids[asked.symbol] = (linear or spot)[0]
+        if said := _BESIDE.get(asked.kind):
+            if not self.exchange.has.get(said.call):
+                raise Refused(f"{self.venue} gives no {said.words} away: leave them out")
+            if self.exchange.markets[self._ids[asked.symbol]].get("spot"):
+                raise Refused(f"{asked.symbol} at {self.venue} is spot, and has no {said.words}: leave them out")
         timeframes = self.exchange.timeframes or {}
         if asked.timeframe and timeframes and asked.timeframe not in timeframes:
             raise Refused(f"{self.venue} has no bars of {asked.timeframe}; it has {', '.join(timeframes)}")
