@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from qtlib.cli.app import AsJson, Debug, Overrides, ParamsFile, app
-from qtlib.cli.notebooks import run
+from qtlib.cli.notebooks import OWN_TITLE, run
 from qtlib.cli.saying import respond
 
 GENTLY = 10  # the niceness beside a session: a retrain has all the time there is
@@ -44,7 +44,7 @@ def retrain(
     if until_pid is not None:
         os.nice(GENTLY)
         threading.Thread(target=_end_with, args=(until_pid,), name="session", daemon=True).start()
-    run("retrain", params or Path("params/sim.yaml"), p, as_json, debug)
+    run("retrain", params or Path("params/sim.yaml"), [OWN_TITLE, *(p or [])], as_json, debug)
 
 
 def _end_with(pid: int) -> None:

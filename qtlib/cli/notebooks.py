@@ -91,9 +91,9 @@ def parity(
     from qtlib.runs.folder import find
 
     if of is None:
-        run("parity", params or _newest_session(p), [_OWN_TITLE, *(p or [])], as_json, debug)
+        run("parity", params or _newest_session(p), [OWN_TITLE, *(p or [])], as_json, debug)
     else:
-        meant, words = find(of), [_OWN_TITLE, *(p or [])]
+        meant, words = find(of), [OWN_TITLE, *(p or [])]
         run("parity", params or meant / "params.yaml", [*words, f"parity.of={meant.run_id}"], as_json, debug)
 
 
@@ -107,7 +107,7 @@ def postmortem(
 ) -> None:
     """One trade or one day, from the account's journal: beliefs, rules, orders, the price's way, costs, and what if."""
     words = [] if of is None else [f"postmortem.of={of}"]
-    run("postmortem", params or _newest_session(p), [_OWN_TITLE, *(p or []), *words], as_json, debug)
+    run("postmortem", params or _newest_session(p), [OWN_TITLE, *(p or []), *words], as_json, debug)
 
 
 @app.command(epilog="Example: qt lab --port 8890 --no-browser")
@@ -155,7 +155,7 @@ def panel(
     os.execve(sys.executable, words, environment(params, p or []))
 
 
-_OWN_TITLE = "report.title=null"  # not that of the session whose settings these are
+OWN_TITLE = "report.title=null"  # not that of the session whose settings these are
 
 
 def _newest_session(overrides: list[str] | None) -> Path:

@@ -78,6 +78,8 @@ def reliability_table(said: Array, came: Array, count: Array) -> Html:
 def importance(rows: Sequence[tuple[str, float]]) -> go.Figure:
     """What each feature is worth on bars that nothing was fitted to."""
     figure, top = go.Figure(), list(rows[:SHOWN])[::-1]
+    if not np.isfinite([worth for _, worth in top]).any():
+        nothing(figure, say("There was nothing to measure it by"))
     colors = [BLUE if worth > 0 else VERMILION for _, worth in top]
     figure.add_bar(x=[worth for _, worth in top], y=[name for name, _ in top], orientation="h", marker_color=colors)
     figure.update_xaxes(title=say("rank correlation that goes when it is shuffled"))
@@ -153,5 +155,5 @@ def stretch_table(rows: Sequence[tuple[str, float, float, int, float]]) -> Html:
 
 def _said(value: object) -> str:
     if isinstance(value, float):
-        return number(value, ".4g")
+        return number(value, ".4g") if np.isfinite(value) else UNKNOWN
     return number(float(value), ",.0f") if isinstance(value, int) else UNKNOWN if value is None else retold(str(value))

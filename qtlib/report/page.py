@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -27,7 +28,7 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 
 from qtlib.report.blocks import STYLE
-from qtlib.report.words import months_and_days, say, speaking
+from qtlib.report.words import moment, months_and_days, say, speaking
 
 LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -49,13 +50,15 @@ def export(
 ) -> Path:
     """Write the page of an executed notebook to `html_path`, whole or not at all.
 
-    `banner` is a notice on top, as for a run that was interrupted. `simulated`, where the market was, says how:
-    "Seed 7."; `replayed`: the market was real, and the venue was not. A cell that failed is named in any case.
+    Without a `title` it is the notebook's own heading, and when that was. `banner` is a notice on top, as for a run
+    that was interrupted. `simulated`, where the market was, says how: "Seed 7."; `replayed`: the market was real, and
+    the venue was not. A cell that failed is named in any case.
     """
     notebook = nbformat.read(Path(notebook_path), as_version=4)  # type: ignore[no-untyped-call]  # half typed
     with speaking(lang):
         strips = _strips(failure(notebook), banner, simulated, replayed)
         charts, name = _prepare(notebook), say("Table")
+        title = title or f"{_heading(notebook)}, {moment(datetime.now(UTC))} UTC"
     left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
     exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
     body, _ = exporter.from_notebook_node(notebook)
@@ -119,6 +122,12 @@ def _prepare(notebook: NotebookNode) -> int:
                 output.data["text/html"] = _chart(figure)
                 charts += 1
     return charts
+
+
+def _heading(notebook: NotebookNode) -> str:
+    """The first heading there is."""
+    lines = (line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
+    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), "")
 
 
 def _scrolling(body: str, name: str) -> str:

@@ -6,10 +6,12 @@ writers speak, and hears whether anything stays English. What has no form here i
 """
 
 import re
+from datetime import datetime
 from functools import cache
 
-from qtlib.report.words import ENGLISH, localized, say, spoken
+from qtlib.report.words import ENGLISH, localized, moment, say, spoken
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e-?\d+)?")
 
 GATE = (
@@ -61,9 +63,13 @@ CARD = (
     "{source} (SIMULATED market: says nothing about real ones)",
     "{count}, schema {hash}",
     "not judged yet",
+    "{known} a feature is unknown, {over} the outcome is not known yet",
+    "{known} a feature is unknown",
+    "{over} the outcome is not known yet",
 )
 MARKET = (
     "the simulated market ({edition}) of {timeframe} bars with seed {seed} and edge {edge}",
+    "simulated market (seed {seed}, edge {edge})",
     "bars of {timeframe} on disk",
     "the real venue's public prices, {timeframe} bars",
     "the venue's demo market, {timeframe} bars",
@@ -90,7 +96,13 @@ LESSON = (
     "its bars may not be traded on, or those of its outcome are doubted",
     "all of {symbol}",
 )
-FORMS = GATE + CARD + MARKET + LESSON
+BACKTEST = (
+    "the event loop ran, because the compiled engine does not know this: {why}",
+    "the compiled engine ran",
+    "the event loop ran, as asked",
+    "no leak found in {count}: {names}",
+)
+FORMS = GATE + CARD + MARKET + LESSON + BACKTEST
 
 
 def retold(text: str) -> str:
@@ -106,6 +118,8 @@ def retold(text: str) -> str:
     for form, pattern in _patterns():
         if (found := pattern.fullmatch(text)) is not None:
             return say(form, **{name: retold(part) for name, part in found.groupdict().items()})
+    if _INSTANT.fullmatch(text):
+        return moment(datetime.fromisoformat(text))
     number, _, unit = text.partition(" ")
     return f"{localized(number)} {unit}".strip() if _NUMBER.fullmatch(number) else text
 

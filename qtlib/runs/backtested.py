@@ -7,6 +7,7 @@ reads the future is refused: what it would have earned is nobody's to earn.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 
 from qtlib.domain.events import START
 from qtlib.engine import compiled
@@ -18,6 +19,7 @@ from qtlib.learning.findings import Findings
 from qtlib.learning.leaks import Leaky, lint
 from qtlib.market import Market
 from qtlib.report.columns import Tables
+from qtlib.report.retold import retold
 from qtlib.report.tables import tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import columns, wiring
@@ -36,7 +38,7 @@ class Backtest:
     leaks: Findings  # none, or there is no backtest
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.said}</p><p>{self.leaks}</p>"
+        return f"<p>{escape(retold(self.said))}</p><p>{escape(retold(str(self.leaks)))}</p>"
 
     @property
     def said(self) -> str:

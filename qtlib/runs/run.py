@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pandas as pd
 import psutil
 
 from qtlib.params import Params, Resolved, resolve, validate
-from qtlib.report.words import speak
+from qtlib.report.words import say, speak
 from qtlib.runs import atomic, guard
 from qtlib.runs.folder import HOME, OK, RunFolder, create, final_record, first_record, journal_location
 from qtlib.runs.log import Log
@@ -131,7 +132,9 @@ class Run:
             atomic.write_json(self.folder / "result.json", told)
 
     def _repr_html_(self) -> str:
-        return f"<p>run <code>{self.run_id}</code> · mode {self.params.mode} · {self.params.data.source} market</p>"
+        market = say("simulated market") if self.params.data.source == "simulated" else say("bars on disk")
+        words = say("run {run} · mode {mode} · {market}", run=self.run_id, mode=self.params.mode, market=market)
+        return f"<p>{escape(words)}</p>"
 
 
 def _plain(value: Any) -> Any:

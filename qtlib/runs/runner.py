@@ -333,9 +333,8 @@ def _report(
     given = resolved.params.report
     told = status == OK or "traceback" in (trouble or {})  # the page itself says which cell raised what
     banner = None if told else sentence(status, trouble)
-    title = given.title or f"{folder.kind} {folder.run_id}"
     try:
-        export(notebook, folder / "report.html", title=title, lang=given.language, banner=banner)
+        export(notebook, folder / "report.html", title=given.title or "", lang=given.language, banner=banner)
     except Exception as e:
         full = isinstance(e, OSError) and e.errno in NO_ROOM
         why = unwritable(folder.root, e) if isinstance(e, OSError) and full else _first_line(str(e))

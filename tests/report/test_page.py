@@ -76,6 +76,12 @@ def test_a_table_of_any_making_scrolls_by_itself_and_by_the_keyboard(tmp_path):
     assert 'tabindex="0" role="region" aria-label="Table"><table><tr><td>7</td></tr></table></div>' in html
 
 
+def test_a_page_without_a_title_has_that_of_its_notebook_in_the_readers_language(tmp_path):
+    write(v4.new_notebook(cells=[v4.new_markdown_cell("# Parity\n\nwords")]), tmp_path / "n.ipynb")
+    html = page.export(tmp_path / "n.ipynb", tmp_path / "r.html", title="", lang="nb").read_text()
+    assert re.search(r"<title>Samsvar, \d\d\.\d\d\.\d{4} \d\d:\d\d UTC</title>", html)
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path):
     a_notebook(tmp_path / "n.ipynb", bars_n=30)
     old = tmp_path / "r.html"

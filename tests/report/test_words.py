@@ -17,7 +17,7 @@ HOME = Path(__file__).parents[2]
 FILES = [*(HOME / "qtlib" / "report").rglob("*.py"), *(HOME / "qtlib" / "panel").rglob("*.py")]
 FILES += [
     HOME / "qtlib" / "runs" / name
-    for name in ("postmortem.py", "parity_page.py", "lesson.py", "learning.py", "sweep/shown.py")
+    for name in ("postmortem.py", "parity_page.py", "lesson.py", "learning.py", "run.py", "sweep/shown.py")
 ]
 REPORTS = ("live", "backtest", "retrain", "postmortem", "sweep", "parity")  # the notebooks whose words a report shows
 OTHERS = [language for language in LANGUAGES if language != "en"]
