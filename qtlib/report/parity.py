@@ -60,6 +60,7 @@ class Deal:
 
 
 Candidate = tuple[datetime | None, str]  # the close at which it was judged, and its symbol
+Belief = tuple[float, float]  # score and confidence
 Parts = Mapping[Cause, float]  # in quote; what is not named is zero
 Deals = Mapping[str, Deal]
 
@@ -199,6 +200,11 @@ def unlike(live: Iterable[Event], replayed: Iterable[Event]) -> dict[Candidate, 
     return found
 
 
+def beliefs(events: Iterable[Event]) -> Mapping[Candidate, Belief]:
+    """What was believed of each candidate."""
+    return _Beliefs.of(events).said
+
+
 # --- below ------------------------------------------------------------------------------------------------
 
 
@@ -216,19 +222,22 @@ def _decided(trade_id: str) -> str:
 class _Beliefs:
     """What a journal says of what was believed."""
 
-    said: Mapping[Candidate, tuple[float, float]]  # score and confidence
+    said: Mapping[Candidate, Belief]
     features: Mapping[Candidate, tuple[float, ...]]  # where a model was to learn from them
-    versions: Mapping[datetime | None, str]  # by close, where something was entered
+    versions: Mapping[datetime | None, str]  # by close: as the last entry until then names it
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "_Beliefs":
-        said: dict[Candidate, tuple[float, float]] = {}
+        said: dict[Candidate, Belief] = {}
         features: dict[Candidate, tuple[float, ...]] = {}
         versions: dict[datetime | None, str] = {}
+        version: str | None = None
         for event in events:
             if isinstance(event, DecisionMade):
                 said |= {(event.ts, v.symbol): (v.score, v.confidence) for v in event.decision.verdicts}
-                if (version := _version(event.decision)) is not None:
+                entered = _version(event.decision)
+                version = version if entered is None else entered
+                if version is not None:
                     versions[event.ts] = version
             elif isinstance(event, FeaturesSeen):
                 features |= {(event.ts, symbol): row for symbol, row in event.rows.items()}

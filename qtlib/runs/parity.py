@@ -6,7 +6,7 @@ what it led to, down to a trade that was missed for it, is put to its account.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from statistics import median
@@ -17,7 +17,7 @@ from qtlib.domain.events import START, DecisionMade, Event, Filled, OrderRequest
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import OrderIntent
 from qtlib.journal import Journal
-from qtlib.report.parity import Cause, Deal, Difference, by_cause, deals, differences, disagreements, unlike
+from qtlib.report.parity import Cause, Deal, Difference, beliefs, by_cause, deals, differences, disagreements, unlike
 from qtlib.report.tables import tables
 from qtlib.runs import relived, wiring
 from qtlib.runs.folder import RunsError, journal_location
@@ -26,6 +26,8 @@ from qtlib.runs.run import Run
 
 LEAST_FEE = Decimal("0.0000001")  # of notional: fees are charged in whole 1e-8 of quote, and no nearer known
 LEAST_S = 0.001  # of a delay
+LEAST_SLIP_FRAC = 1e-5  # of price: prices are in ticks, and no nearer known
+TAKEN = (Cause.MISSED, Cause.MODEL, Cause.FEATURES, Cause.SIGNAL, Cause.FEE, Cause.DELAY, Cause.SLIPPAGE)  # in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,13 @@ class Measured:
 
     fee_frac: Mapping[str, Decimal] = field(default_factory=dict)  # of notional, of takers, by symbol
     delay_s: float | None = None  # median, from a close to a fill of what was decided at it; None: nothing was filled
-    slippage_frac: float | None = None  # mean, of the price that was reckoned with
+    slips: Mapping[str, float] = field(default_factory=dict)  # of the price that was reckoned with, by order
     decisions: int = 0
+
+    @property
+    def slippage_frac(self) -> float | None:
+        """The mean; None: nothing was filled at once."""
+        return sum(self.slips.values()) / len(self.slips) if self.slips else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +76,15 @@ def compare(
     events: Sequence[Event], scenes: Sequence[Scene], account: str = "", of: str = "", since: datetime = START
 ) -> Parity:
     """What `events` add up to beside what their replay does, after `since`."""
-    listed = {symbol: instrument for scene in scenes for symbol, instrument in scene.listed.items()}
-    met = measured(events)
-    replays = [list(_relived(scenes, World()))]
-    books = [tables(replays[0])]
-    causes: list[Cause | None] = [None]
-    for cause, world in worlds(met, listed, away := _away(scenes)):
-        replays.append(list(_relived(scenes, world)))
-        books.append(tables(replays[-1]))
-        causes.append(cause)
+    met, away = measured(events), _away(scenes)
+    world, causes, replays = World(), list[Cause | None]([None]), [list(_relived(scenes, World()))]
+    for cause in TAKEN:
+        nearer = taken(cause, world, events, replays[-1], met, _listed(scenes), away)
+        if nearer != world:
+            world = nearer
+            causes.append(cause)
+            replays.append(list(_relived(scenes, world)))
+    books = [tables(replay) for replay in replays]
     lived = tables(events)
     judged, again = (b.decisions[b.decisions.ts > pd.Timestamp(since)] for b in (lived, books[0]))
     live, *steps = (
@@ -99,20 +106,35 @@ def compare(
     )
 
 
-def worlds(met: Measured, listed: Mapping[str, Instrument], away: int) -> Iterable[tuple[Cause, World]]:
-    """From the backtest's world to the session's, one thing at a time; only what differs."""
-    world = World()
-    if away:
-        world = World(asked=True)
-        yield Cause.MISSED, world
-    dearer = {
-        symbol: frac for symbol, frac in met.fee_frac.items() if abs(frac - listed[symbol].taker_fee_frac) >= LEAST_FEE
-    }
-    if dearer:
-        world = World(dearer, asked=world.asked)
-        yield Cause.FEE, world
-    if met.delay_s is not None and met.delay_s >= LEAST_S:
-        yield Cause.DELAY, World(world.taker_fee_frac, met.delay_s, world.asked)
+def taken(
+    cause: Cause,
+    world: World,
+    life: Sequence[Event],
+    replayed: Sequence[Event],
+    met: Measured,
+    listed: Mapping[str, Instrument],
+    away: int,
+) -> World:
+    """`world`, which went as `replayed`, with what `cause` names taken from life too, where that is not the same."""
+    match cause:
+        case Cause.MISSED:
+            return replace(world, asked=away > 0)
+        case Cause.MODEL | Cause.FEATURES | Cause.SIGNAL:
+            said = beliefs(life)
+            other = {candidate: said[candidate] for candidate, why in unlike(life, replayed).items() if why is cause}
+            return replace(world, believed={**world.believed, **other})
+        case Cause.FEE:
+            paid = met.fee_frac.items()
+            dearer = {s: frac for s, frac in paid if abs(frac - listed[s].taker_fee_frac) >= LEAST_FEE}
+            return replace(world, taker_fee_frac=dearer)
+        case Cause.DELAY:
+            delay_s = met.delay_s or 0.0
+            return replace(world, delay_s=delay_s if delay_s >= LEAST_S else 0.0)
+        case _:
+            slipped = measured(replayed).slips
+            more = [slip - slipped[name] for name, slip in met.slips.items() if name in slipped]
+            more_frac = median(more) if more else 0.0
+            return replace(world, slippage_frac=more_frac if abs(more_frac) >= LEAST_SLIP_FRAC else 0.0)
 
 
 def measured(events: Iterable[Event]) -> Measured:
@@ -120,7 +142,7 @@ def measured(events: Iterable[Event]) -> Measured:
     asked: dict[str, tuple[datetime, OrderIntent]] = {}
     paid: dict[str, tuple[Decimal, Decimal]] = {}
     delays: list[float] = []
-    slips: list[float] = []
+    slips: dict[str, float] = {}
     decisions = 0
     for event in events:
         match event:
@@ -133,12 +155,11 @@ def measured(events: Iterable[Event]) -> Measured:
                 fee, notional = paid.get(fill.symbol, (Decimal(0), Decimal(0)))
                 paid[fill.symbol] = fee + fill.fee, notional + fill.price * fill.quantity
                 if intent.expected:
-                    slips.append(intent.side.sign * (float(fill.price / intent.expected) - 1))
+                    slips[fill.client_id] = intent.side.sign * (float(fill.price / intent.expected) - 1)
                 if not intent.type.conditional:
                     delays.append((event.ts - since).total_seconds())
     fees = {symbol: (fee / notional).quantize(LEAST_FEE) for symbol, (fee, notional) in paid.items() if notional}
-    slippage = sum(slips) / len(slips) if slips else None
-    return Measured(fees, median(delays) if delays else None, slippage, decisions)
+    return Measured(fees, median(delays) if delays else None, slips, decisions)
 
 
 def keep(run: Run, found: Parity) -> None:
@@ -172,6 +193,10 @@ def keep(run: Run, found: Parity) -> None:
 
 def _relived(scenes: Sequence[Scene], world: World) -> Iterable[Event]:
     return (event for _, event in relived.relive(scenes, world).events())
+
+
+def _listed(scenes: Sequence[Scene]) -> Mapping[str, Instrument]:
+    return {symbol: instrument for scene in scenes for symbol, instrument in scene.listed.items()}
 
 
 def _away(scenes: Sequence[Scene]) -> int:

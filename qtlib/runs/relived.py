@@ -42,6 +42,7 @@ from qtlib.exchanges.simulated import SimulatedExchange
 from qtlib.exchanges.simulated.late import LateExchange, late
 from qtlib.journal import MemoryJournal
 from qtlib.params import Params, resolve
+from qtlib.report.parity import Belief, Candidate
 from qtlib.report.tables import bars
 from qtlib.runs import wiring
 from qtlib.runs.folder import RunsError, find
@@ -58,6 +59,8 @@ class World:
     taker_fee_frac: Mapping[str, Decimal] = field(default_factory=dict)  # of notional, by symbol
     delay_s: float = 0.0  # from a close to the fills of what was decided at it
     asked: bool = False  # whether only those closes are decided at which the session decided
+    believed: Mapping[Candidate, Belief] = field(default_factory=dict)  # what the session believed of a candidate
+    slippage_frac: float = 0.0  # of price, of each fill that was not resting, beyond what the settings say
 
 
 AS_SET = World()  # the backtest's: nothing is taken from life
@@ -188,14 +191,14 @@ def relive(played: Sequence[Scene], world: World = AS_SET) -> MemoryJournal:
     """The journal of the session as it goes in `world`."""
     listed = {symbol: instrument for scene in played for symbol, instrument in scene.listed.items()}
     charged = {s: replace(i, taker_fee_frac=world.taker_fee_frac.get(s, i.taker_fee_frac)) for s, i in listed.items()}
-    venue = wiring.venue(played[0].params, charged)
+    venue = wiring.venue(_slipping(played[0].params, world.slippage_frac), charged)
     exchange = LateExchange(venue, world.delay_s) if world.delay_s else venue
     clock = _Clock()
     journal = MemoryJournal(now=clock)
     for scene in played:
         stretch, opened = scene.stretch, scene.stretch.opened
         clock.at = stretch.began
-        pairs: Iterable[tuple[Step, Moment]] = scene.asked if world.asked else scene.pairs
+        pairs = _believing(scene.asked if world.asked else scene.pairs, world.believed)
         pairs = late(pairs, world.delay_s) if world.delay_s else pairs
         session(
             _relisted(_interrupted(lived(exchange, pairs), exchange, stretch.told), venue, stretch.told),
@@ -218,6 +221,22 @@ def relive(played: Sequence[Scene], world: World = AS_SET) -> MemoryJournal:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _slipping(params: Params, more_frac: float) -> Params:
+    slippage_frac = max(0.0, params.venue.slippage_frac + more_frac)
+    return params.model_copy(update={"venue": params.venue.model_copy(update={"slippage_frac": slippage_frac})})
+
+
+def _believing(
+    pairs: Iterable[tuple[Step, Moment]], believed: Mapping[Candidate, Belief]
+) -> Iterable[tuple[Step, Moment]]:
+    """`pairs`, with other beliefs where some are given."""
+    for step, moment in pairs:
+        said = [believed.get((moment.ts, s.symbol), (s.score, s.confidence)) for s in moment.signals]
+        told = zip(moment.signals, said, strict=True)
+        signals = (s._replace(score=score, confidence=confidence) for s, (score, confidence) in told)
+        yield step, moment._replace(signals=tuple(signals)) if believed else moment
 
 
 class _Clock:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from qtlib.domain.commands import Command, Verb
-from qtlib.domain.events import CommandAnswered
+from qtlib.domain.events import START, CommandAnswered
 from qtlib.engine.feeds import lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated.late import LateExchange, late
@@ -33,19 +33,40 @@ def settings(*more):
     return resolve(HOME / "params" / "sim.yaml", [*QUARTERS, *more], {})
 
 
-def lived_through(root, journal, resolved, *, dearer=Decimal(0), delay_s=0.0, meanwhile=iter, venue=None, bars=None):
-    """A session of these settings up to its end, on a venue that charges `dearer` and is `delay_s` away."""
+def lived_through(
+    root, journal, resolved, *, dearer=Decimal(0), delay_s=0.0, slips=0.0, meanwhile=iter, venue=None, bars=None, **how
+):
+    """A session of these settings up to its end, on a venue that charges `dearer`, is `delay_s` away, and `slips` more.
+
+    `how` may say other `pairs` than its settings make, other `sizing` than they have, and a `watch`.
+    """
     params = resolved.params
     run = Run(open_folder("live", resolved, datetime.now(UTC), root), params)
     listed = wiring.instruments(params)
     charged = {s: replace(i, taker_fee_frac=i.taker_fee_frac + dearer) for s, i in listed.items()}
-    venue = venue or wiring.venue(params, charged)
+    conduct = params.venue.model_copy(update={"slippage_frac": params.venue.slippage_frac + slips})
+    venue = venue or wiring.venue(params.model_copy(update={"venue": conduct}), charged)
     exchange = LateExchange(venue, delay_s) if delay_s else venue
-    pairs = replay(wiring.market(params), wiring.strategy(params), after=journal.state().ts)
+    pairs = how.get("pairs") or believed(params, root, journal.state().ts)
     moments = lived(exchange, late(pairs, delay_s) if delay_s else pairs)
     rules, name = wiring.rules(params, listed), wiring.name(run)
-    session(meanwhile(moments), rules, exchange, journal, name=name, max_bars=bars)
+    rules = replace(rules, sizing=how.get("sizing", rules.sizing))
+    session(meanwhile(moments), rules, exchange, journal, name=name, max_bars=bars, watch=how.get("watch"))
     return [event for _, event in journal.events()]
+
+
+def believed(params, root, after=START):
+    return replay(wiring.market(params), wiring.believer(params, root), after=after)
+
+
+def between(first, last, change):
+    """`change` the signals of the closes from `first` to `last`."""
+
+    def changed(moments):
+        for number, m in enumerate(moments):
+            yield m._replace(signals=tuple(map(change, m.signals))) if first < number < last else m
+
+    return changed
 
 
 def compared(root, events, resolved):
@@ -83,6 +104,37 @@ def test_what_was_planted_is_found_out_and_told_apart(tmp_path):
     assert sums[Cause.FEE] == pytest.approx(-paid, rel=0.02)
     for one in found.found:
         assert sum(one.parts.values()) == pytest.approx(one.total, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cause", "planted"),
+    [
+        (Cause.SLIPPAGE, {"slips": 0.0003}),
+        (Cause.SIGNAL, {"meanwhile": between(100, 400, lambda s: s._replace(score=-s.score))}),
+        (Cause.MODEL, {"meanwhile": between(100, 400, lambda s: s._replace(score=-s.score, model_version="m9"))}),
+    ],
+)
+def test_all_that_a_cause_led_to_is_put_to_it(tmp_path, cause, planted):
+    resolved = settings()
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, **planted), resolved)
+    assert sum(one.live is None or one.replayed is None for one in found.found) > 0  # it led to other trades
+    assert attributed_frac(found, cause) >= 0.95
+
+
+def test_other_funding_is_all_that_a_venue_with_other_rates_does(tmp_path):
+    resolved = settings()
+    pairs = believed(resolved.params, tmp_path)
+    dearer = [(s._replace(funding={k: rate + 0.001 for k, rate in s.funding.items()}), m) for s, m in pairs]
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, pairs=dearer), resolved)
+    assert attributed_frac(found, Cause.FUNDING) >= 0.95
+
+
+def test_a_session_that_trades_smaller_than_it_says_differs_by_size_first(tmp_path):
+    resolved = settings()
+    smaller = replace(resolved.params.sizing, base_notional=150.0)
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, sizing=smaller), resolved)
+    first = min((one for one in found.found if one.parts), key=lambda one: one.decided)
+    assert max(first.parts, key=lambda cause: abs(first.parts[cause])) is Cause.SIZE
 
 
 def test_what_people_asked_for_meanwhile_is_no_difference(tmp_path):
