@@ -77,7 +77,7 @@ class Schedule:
         self._scheduler = BackgroundScheduler(
             jobstores={"default": SQLAlchemyJobStore(engine=self._engine)},
             executors={"default": _Executor(self.fire)},
-            job_defaults={"coalesce": False, "max_instances": 1, "misfire_grace_time": None},  # `fire` sees to all that
+            job_defaults={"coalesce": False, "max_instances": 1_000, "misfire_grace_time": None},  # `fire` sees to that
             timezone=UTC,
         )
 

@@ -154,6 +154,19 @@ def test_a_clock_that_is_set_otherwise_or_switched_off_is_believed(clock):
         Clock(clock.root, words=["schedule.report=99 * * * *"]).schedule()
 
 
+def test_what_is_due_while_it_still_runs_is_skipped_and_written_down(clock):
+    clock.now, clock.does = datetime.now(UTC), "time.sleep(60)"
+    schedule = clock.schedule()
+    schedule.start()
+    job, executor = schedule._scheduler.get_job("report"), schedule._scheduler._lookup_executor("default")
+    due = clock.now.replace(second=0, microsecond=0)
+    executor.submit_job(job, [due - MINUTE])
+    until(lambda: clock.ran)
+    executor.submit_job(job, [due])
+    until(lambda: SKIPPED in dict(outcomes(schedule)).values())
+    schedule.close()
+
+
 def test_one_process_an_account_keeps_the_clocks(clock):
     enough, params = threading.Event(), clock.resolved.params
     keeper = threading.Thread(target=scheduling, args=(clock.schedule(), enough, clock.root, params))
