@@ -173,7 +173,12 @@ def _files(
     if there is None:
         ledger.note("market", market)
     elif there != market:
-        raise SettingsError(f"{state} was begun in the {there}; asked is the {market}: keep that, or name another file")
+        engine.close()
+        ledger.close()
+        raise SettingsError(
+            f"{state} was begun in the {there}; asked is the {market}: ask for that again, or begin anew with another "
+            "file (a session: with another account, -p session.account=NAME)"
+        )
     return engine, ledger
 
 

@@ -10,13 +10,16 @@ import sys
 
 import psutil
 import pytest
+from builders import a_state
 from death_drill import until
 
 from qtlib.engine.feeds import lived, replay
-from qtlib.engine.session import session
+from qtlib.engine.session import insist_on_market, session
+from qtlib.exchanges.port import Untrusted
+from qtlib.exchanges.simulated.served.ledger import Ledger
 from qtlib.journal import MemoryJournal
 from qtlib.params import SettingsError, resolve
-from qtlib.runs import venue, wiring
+from qtlib.runs import exchange, venue, wiring
 from qtlib.runs.folder import venue_location
 from qtlib.runs.venue import VenueProcess, opened
 
@@ -110,3 +113,28 @@ def test_an_account_that_was_lived_through_in_process_is_refused_in_words_and_le
     again = wiring.venue(PARAMS, listed, store)
     assert again.account == before
     again.close()
+
+
+def test_an_account_of_the_first_simulated_market_is_refused_in_words_and_left_as_it_was(tmp_path):
+    store = tmp_path / "venue.sqlite"
+    desk, _ = exchange.opened(PARAMS, store)
+    lived_then, begun = desk.engine.account, "simulated market (seed 7, edge 3), bars of 1h, BTCUSDT"
+    desk.ledger.note("market", begun)  # as the first edition of the market had it
+    desk.engine.close()
+    desk.ledger.close()
+    for _ in range(2):  # it stays refused
+        with pytest.raises(SettingsError, match=r"was begun in the simulated market \(seed 7, edge 3\).*account=NAME"):
+            exchange.opened(PARAMS, store)
+    left = Ledger(store.with_name(store.name + ".orders"))
+    assert left.noted("market") == begun
+    left.close()
+    engine = wiring.venue(PARAMS, wiring.instruments(PARAMS), store)
+    assert engine.account == lived_then
+    engine.close()
+
+
+def test_a_journal_of_the_first_simulated_market_is_not_gone_on_with():
+    first = "the simulated market of 1h bars with seed 7 and edge 3"
+    with pytest.raises(Untrusted, match=r"prices of the simulated market of 1h bars.*second edition.*account=NAME"):
+        insist_on_market(a_state(market=first), wiring.prices_of(PARAMS))
+    insist_on_market(a_state(market=wiring.prices_of(PARAMS)), wiring.prices_of(PARAMS))
