@@ -232,7 +232,8 @@ def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Lab
             )
     times = np.asarray(table.column("timestamp").cast(_MICROS, safe=False).cast(pa.int64()).to_numpy(), dtype=np.int64)
     told = schema.metadata or {}
-    if whole and told.get(SEAL, sealed := seal(told.get(LABEL, b""), times)) != sealed:
+    sealed = seal(told.get(LABEL, b""), times)
+    if whole and told.get(SEAL, sealed) != sealed:
         raise BadData(f"{named(file)} is damaged: its rows are not those that it was written with; get it again")
     values = {name: table.column(name).to_numpy().astype(np.float64, copy=False) for name in columns}
     rows = Rows(times, values)

@@ -14,7 +14,8 @@ from qtlib.market.simulated import LIKENESS, LISTINGS, Likeness, SimulatedMarket
 from qtlib.market.simulated.likeness import FOUND
 
 BARS = {"1h": 24 * 730, "15m": 96 * 365, "5m": 288 * 183}
-# most real bars of 5 m are of one half-year, in which months differed less in volume than they usually do
+# most real bars of 5 m are of one half-year, in which volume remembered less than it usually does: on 1 h the same
+# fact of six symbols is 0.46 over all years and 0.38 in it, on 15 m 0.39 and 0.34; the market is made from all years
 KNOWN_FAR = {"5m": ["autocorrelation of log volume, 1 day"]}
 
 
