@@ -57,6 +57,7 @@ class Beliefs(NamedTuple):
     features: Array | None = None  # what it was made from, (symbols, bars, features), where that is to be kept
     schema: str = ""  # of the features
     version: str = ""  # of the model that believes this; empty: a rule of thumb
+    silence: str = "warming up"  # why nothing is believed where there is NaN
 
     def at(self, where: tuple[Places, Places]) -> "Beliefs":
         """Those at some places (of symbols, of closes), as flat columns."""

@@ -175,7 +175,7 @@ def signals_of(
     columns += [price.tolist(), np.where(told, beliefs.volatility_frac, 0.0).tolist()]
     may = [True] * len(told) if fit is None else fit
     faults = [
-        ("" if ok else "bars not usable") if known else "warming up"
+        ("" if ok else "bars not usable") if known else beliefs.silence
         for known, ok in zip(told.tolist(), may, strict=True)
     ]
     levels = [repeat(nan) if c is None else c.tolist() for c in beliefs[3:6]]

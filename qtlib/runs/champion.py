@@ -41,7 +41,7 @@ class Silent:
 
     def signals(self, panel: Panel) -> Beliefs:
         nothing = np.full((len(panel.symbols), len(panel)), np.nan)
-        return Beliefs(nothing, nothing, nothing)
+        return Beliefs(nothing, nothing, nothing, silence="nobody may believe")
 
 
 class Champion:

@@ -14,6 +14,7 @@ from qtlib.domain.events import StatusSet, TradingStatus
 from qtlib.domain.learned import Learning, ModelChanged, Realized, RetrainBegun, RetrainEnded, RetrainOutcome
 from qtlib.domain.state import State, advance
 from qtlib.engine.auditor import Unwatched
+from qtlib.engine.feeds import signals_of
 from qtlib.learning import registry
 from qtlib.learning.features import FeatureSet
 from qtlib.learning.strategies import Trend
@@ -259,6 +260,9 @@ def test_where_nobody_may_believe_the_model_before_does_not_and_one_that_may_doe
     registry.promote(tmp_path, before, who="gate", why="it earns", at=T0)
     registry.promote(tmp_path, by_hand, who="me", why="I like it", at=T0, unjudged=True)
     champion = Champion(Silent("it was not promoted by the gate"), FEATURES)
+    panel = a_panel(make_bars(30))
+    said = signals_of(panel.symbols, [T0], panel.close[:, -1], champion.signals(panel).at(([0], [-1])))
+    assert [signal.fault for signal in said] == ["nobody may believe"]
     learner = a_learner(tmp_path, champion=champion, earned=True)
     state, said = told(learner, State(ts=T0, learning=Learning(version=before)))
     assert (said, champion.refusal) == ([], "it was not promoted by the gate")
