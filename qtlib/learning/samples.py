@@ -88,10 +88,10 @@ def _closed(was: Trade, before: State, net: Decimal, ts: datetime, seen: Feature
     )
 
 
-def usable(found: Iterable[Sample], mode: str) -> list[Sample]:
-    """Those that may teach a session of `mode`: a market that was made up teaches nothing of a real one."""
-    real = [sample for sample in found if sample.provenance != "sim"]
-    return [sample for sample in found if sample.provenance == "sim"] if mode == "sim" else real
+def usable(found: Iterable[Sample], mode: str, until: datetime | None = None) -> list[Sample]:
+    """Those known at `until` (None: all) that may teach in `mode`: a market made up teaches nothing of a real one."""
+    known = [sample for sample in found if until is None or (sample.ended or sample.decided) <= until]
+    return [sample for sample in known if (sample.provenance == "sim") == (mode == "sim")]
 
 
 def shadowed(found: Sequence[Sample], panel: Panel, labels: Labels) -> list[Sample]:

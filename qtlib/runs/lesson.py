@@ -100,12 +100,12 @@ def lesson(run: Run) -> Lesson:
 
 
 def own(params: Params, root: Path) -> list[Sample]:
-    """The samples of the account's journal that may teach; none where there is no journal."""
+    """The samples of the account's journal that may teach, as known at `learning.until`; none without a journal."""
     where = journal_location(params.session.account, root)
     if isinstance(where, Path) and not where.exists():
         return []
     with Journal(where, params.session.account) as journal:
-        return usable(samples(event for _, event in journal.events()), params.mode)
+        return usable(samples(event for _, event in journal.events()), params.mode, params.learning.until)
 
 
 def history(run: Run) -> Market:

@@ -91,6 +91,15 @@ def test_a_made_up_market_teaches_nothing_of_a_real_one(lived):
     assert usable(found, "sim") == found
 
 
+def test_what_ended_or_was_decided_later_is_not_known_yet(lived):
+    found = samples(lived)
+    until = sorted(s.ended for s in found if s.ended)[5]
+    known = usable(found, "sim", until)
+    assert 0 < len(known) < len(found)
+    assert sum(not s.shadow for s in known) == 6
+    assert all(s.decided <= until for s in known)
+
+
 def test_what_really_came_stands_in_place_of_the_label_where_it_was_seen_as_it_is_now(lived):
     traded = [s for s in samples(lived) if not s.shadow]
     panel = panel_of(Past(BARS))
@@ -99,7 +108,7 @@ def test_what_really_came_stands_in_place_of_the_label_where_it_was_seen_as_it_i
     zeros = np.zeros(len(at))
     columns = dict.fromkeys(("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac"), zeros)
     data = Dataset(
-        ("close", "ratio"), panel.symbols, x[symbol, at], symbol, at, at, panel.times[at], **columns,
+        ("close", "ratio"), panel.symbols, x[symbol, at], x[symbol, at], symbol, at, at, panel.times[at], **columns,
         volatility_frac=zeros, weight=zeros + 1.0,
     )  # fmt: skip
     out, used, strange = taught(data, traded, "two", 5.0)
