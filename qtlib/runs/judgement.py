@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def judged(
     against = [trade(lesson, study, *rival)]
     references = tuple(stretch.traded for stretch in against)
     if now is None:
-        references = (flat(len(ours.traded.returns)), *(replace(t, learned=False) for t in references))
+        references = (flat(len(ours.traded.returns)), *references)
     data = lesson.data.fingerprint
     ledger.add(*(_tried(lesson, data, stretch) for stretch in (ours, *against)))
     last = ledger.judged(lesson.subject)
