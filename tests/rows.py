@@ -30,6 +30,7 @@ def a_dataset(rows=4000, *, edge=0.3, cost_r=0.1, symbols=("AUSDT", "BUSDT"), se
         "names": NAMES,
         "symbols": symbols,
         "x": x,
+        "mirror": x * np.where(np.array(NAMES) == "heat", 1.0, -1.0),
         "symbol": np.arange(rows) % len(symbols),
         "at": at,
         "end": at + span,
@@ -49,6 +50,7 @@ def a_dataset(rows=4000, *, edge=0.3, cost_r=0.1, symbols=("AUSDT", "BUSDT"), se
 def a_learned(model="boosted", names=("momentum_24", "channel_48", "volatility_168"), rows=2000, **changes):
     """A model of rows that have these features' names, and nothing of their meaning."""
     data = a_dataset(rows)
-    data = replace(data, x=np.tanh(data.x[:, : len(names)]), names=names)
+    x = np.tanh(data.x[:, : len(names)])
+    data = replace(data, x=x, mirror=-x, names=names)
     trained = Trained(FeatureSet(names), fit(data, TrainParams(model=model, folds=2)), fit_exits(data), 2**62)
     return Learned(replace(trained, **changes), "m1")

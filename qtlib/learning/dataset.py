@@ -3,6 +3,12 @@
 Rows ascend in time, and within a close stand in the order of the symbols. A row's features were known at the close
 of its column `at`; what came of a long and of a short begun there was known at the close of column `end`. Nothing
 else about time is needed to keep the future out of a fit. Bars that may not be traded on teach nothing.
+
+Beside each row stands its mirror: the same decision in the market upside down, where every rise is a fall, and what a
+long earned a short earns. Half of what is learned from is `turned` so. Without it, what tells one month from another
+(volatility, volume, funding) seems to tell up from down, as each month mostly went one way. On simulated markets with
+a planted edge, models of 3,000 hours of three symbols correlated -0.03 and 0.35 with what came, and turned 0.23 and
+0.44; of 5,700 hours 0.24 and 0.19, and turned 0.34 and 0.26.
 """
 
 import hashlib
@@ -30,11 +36,12 @@ UNSOUND = "its bars may not be traded on, or those of its outcome are doubted"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Rows side by side: every array but `x`, which is (rows, features), has the shape (rows,)."""
+    """Rows side by side: every array but `x` and `mirror`, which are (rows, features), has the shape (rows,)."""
 
     names: tuple[str, ...]  # of the features
     symbols: tuple[str, ...]
     x: Array
+    mirror: Array  # `x` in the market upside down; NaN where something is unknown there
     symbol: Indices  # which of `symbols`
     at: Indices  # column of the panel at whose close it was decided
     end: Indices  # column at whose close the outcome of either side was known
@@ -58,10 +65,20 @@ class Dataset:
 
     def drawn(self, rows: int) -> "Dataset":
         """`rows` rows, drawn in proportion to their weight and evenly over time, so that each counts the same."""
-        total, steps = np.cumsum(self.weight), np.arange(rows)
-        steps = (steps + steps * _GOLDEN % 1.0) * (total[-1] / rows)  # uneven: even ones could miss every other symbol
-        drawn = self.take(np.minimum(np.searchsorted(total, steps, side="right"), len(self) - 1))
+        total = np.cumsum(self.weight)
+        drawn = self.take(np.minimum(np.searchsorted(total, _steps(rows, total[-1]), side="right"), len(self) - 1))
         return replace(drawn, weight=np.ones(rows))
+
+    def thinned(self, rows: int) -> "Dataset":
+        """At most `rows` rows, each once, evenly over time: neighbouring hours tell much the same."""
+        return self if len(self) <= rows else self.take(np.unique(_steps(rows, len(self)).astype(np.int64)))
+
+    def turned(self, seed: int) -> "Dataset":
+        """Half of the rows, by chance, as they are in the market upside down: so no side is the usual one."""
+        over = (np.random.default_rng(seed).random(len(self)) < 0.5) & np.isfinite(self.mirror).all(axis=1)
+        x, mirror = (np.where(over[:, np.newaxis], a, b) for a, b in ((self.mirror, self.x), (self.x, self.mirror)))
+        swapped = {a: np.where(over, getattr(self, b), getattr(self, a)) for a, b in _SIDES}
+        return replace(self, x=x, mirror=mirror, **swapped)
 
     @property
     def fingerprint(self) -> str:
@@ -108,7 +125,7 @@ def dataset(
     A row weighs by how much of its label is its own (its long and its short have one weight, that of the longer), and
     half as much for each `half_life` closes of age; None: age does not matter.
     """
-    x = features.matrix(panel)
+    x, mirror = features.matrix(panel), features.matrix(upside_down(panel))
     there = np.isfinite(panel.close)
     told = there & np.isfinite(x).all(axis=-1) & np.isfinite(volatility_frac) & (volatility_frac > 0.0)
     ends = np.minimum(np.minimum(labels.long_end, labels.short_end), labels.excursion_end)
@@ -129,6 +146,7 @@ def dataset(
         names=features.names,
         symbols=panel.symbols,
         x=x[symbol, at],
+        mirror=mirror[symbol, at],
         symbol=symbol,
         at=at,
         end=end[symbol, at],
@@ -149,10 +167,27 @@ def _known_at(labels: Labels) -> Indices:
     return np.maximum(np.maximum(labels.long_end, labels.short_end), labels.excursion_end)
 
 
+def upside_down(panel: Panel) -> Panel:
+    """The market in which every rise is a fall: one over each price, and who paid funding gets it."""
+    opened, high, low, close = (1.0 / of for of in (panel.open, panel.low, panel.high, panel.close))
+    return replace(panel, open=opened, high=high, low=low, close=close, funding_frac=-panel.funding_frac)
+
+
+def _steps(count: int, span: float) -> Array:
+    """So many places from 0 up to `span`, one in each of equal parts; uneven, or they could miss every other symbol."""
+    steps = np.arange(count)
+    return np.asarray((steps + steps * _GOLDEN % 1.0) * (span / count), dtype=np.float64)
+
+
 def _silent(symbols: tuple[str, ...], there: Flags, known: Flags) -> list[tuple[str, int]]:
     """The symbols that teach nothing, as one that was listed yesterday, and how many bars each has."""
     return [(s, int(t.sum())) for s, t, k in zip(symbols, there, known, strict=True) if not k.any()]
 
 
+_SIDES = tuple(
+    pair
+    for a, b in (("long_r", "short_r"), ("long_frac", "short_frac"), ("favourable_frac", "adverse_frac"))
+    for pair in ((a, b), (b, a))
+)
 _OUTCOMES = ("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac")
 _COLUMNS = tuple(f.name for f in fields(Dataset) if f.name not in ("names", "symbols", "dropped"))

@@ -80,8 +80,7 @@ def skill_of(fit: Fit, params: ValidationParams | None = None, max_rows: int = 8
     params = params or ValidationParams(folds=1, warmup_frac=0.6)  # who learned from little names no side
 
     def skill(data: Dataset) -> float:
-        if len(data) > max_rows:
-            data = data.take(np.arange(max_rows) * len(data) // max_rows)
+        data = data.thinned(max_rows)
         score = walk_forward(data, fit, params).score
         told = np.isfinite(score)
         if not told.any():

@@ -24,6 +24,8 @@ from qtlib.runs.lesson import Lesson
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the past, newest first: what more history teaches
 ENOUGH = 2  # permutations that do as well: then it is known that chance does, and the rest need not be asked
 SHUFFLED_ROWS = 4_000  # that importance is measured on
+PATH_ROWS = 30_000  # of the past, that the combinatorial paths go through
+CURVE_ROWS = 10_000  # of the newest stretch, that the curve is measured on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,8 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
         bets(seen.times, told_score, told_confidence, seen.long_r, seen.short_r, threshold)
         for told_score, told_confidence in sides
     )
-    paths = combinatorial(past, make, cut)
+    thin = past.thinned(PATH_ROWS)
+    paths = combinatorial(thin, make, cut)
     null = null_test(past, skill_of(make), learning.permutations, seed=learning.seed, enough=ENOUGH)
     found = Study(
         train=train,
@@ -78,7 +81,7 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
         bets=ours,
         rule=rule,
         scores=score(ours, rule, seen.symbol, seen.symbols, seen.volatility_frac),
-        paths=tuple(_of_path(past, paths, row, threshold) for row in range(len(paths.score))),
+        paths=tuple(_of_path(thin, paths, row, threshold) for row in range(len(paths.score))),
         null=null,
         importance=_importance(model, newest, learning.seed),
         curve=_curve(past, newest, make, model),
@@ -108,8 +111,7 @@ def _skill(model: Calibrated, data: Dataset, x: Array) -> float:
 
 def _importance(model: Calibrated, newest: Dataset, seed: int) -> tuple[tuple[str, float], ...]:
     """What each feature is worth: shuffled, so much of the rank IC goes (Breiman 2001, out of sample). Best first."""
-    step = max(1, len(newest) // SHUFFLED_ROWS)
-    some = newest.take(slice(None, None, step))
+    some = newest.thinned(SHUFFLED_ROWS)
     whole, dice = _skill(model, some, some.x), np.random.default_rng(seed)
     found = []
     for column, name in enumerate(some.names):
@@ -121,7 +123,7 @@ def _importance(model: Calibrated, newest: Dataset, seed: int) -> tuple[tuple[st
 
 def _curve(past: Dataset, newest: Dataset, make: Fit, model: Calibrated) -> tuple[tuple[int, float], ...]:
     """Skill on the newest stretch by how much of the past was learned from, the newest part of it."""
-    out: list[tuple[int, float]] = []
+    newest, out = newest.thinned(CURVE_ROWS), list[tuple[int, float]]()
     for share in SHARES:
         part = past if share == 1.0 else past.take(slice(round(len(past) * (1.0 - share)), None))
         try:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import a_dataset
 
-from qtlib.learning.dataset import UNKNOWN_END, UNKNOWN_FEATURE, UNSOUND, dataset, sound
+from qtlib.learning.dataset import UNKNOWN_END, UNKNOWN_FEATURE, UNSOUND, dataset, sound, upside_down
 from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.labels import labels
 from qtlib.market import Market
@@ -102,6 +102,48 @@ def test_as_many_rows_are_drawn_as_asked_for_in_time_order_and_none_without_weig
     assert len(drawn) == rows or not data.weight.any()
     assert (np.diff(drawn.at) >= 0).all()
     assert np.isin(drawn.x[:, 0], data.x[data.weight > 0, 0]).all() or not data.weight.any()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_turned_rows_are_what_they_are_upside_down_and_turned_again_what_they_were(seed):
+    data = a_dataset(200)
+    turned = data.turned(seed)
+    over = (turned.x != data.x).any(axis=1)
+    assert 50 < over.sum() < 150
+    assert np.array_equal(turned.x[over], data.mirror[over])
+    assert np.array_equal(turned.long_r, np.where(over, data.short_r, data.long_r))
+    assert np.array_equal(turned.adverse_frac, np.where(over, data.favourable_frac, data.adverse_frac))
+    assert turned.turned(seed).fingerprint == data.fingerprint
+
+
+def test_upside_down_what_rose_falls_and_how_far_it_moves_is_the_same(data):
+    back = upside_down(upside_down(PANEL))
+    assert back.high == pytest.approx(PANEL.high, nan_ok=True)
+    momentum, channel = FEATURES.names.index("momentum_24"), FEATURES.names.index("channel_48")
+    assert data.mirror[:, momentum] == pytest.approx(-data.x[:, momentum], abs=0.2)
+    assert data.mirror[:, channel] == pytest.approx(-data.x[:, channel], abs=0.2)
+    assert true_range_frac(upside_down(PANEL), 14) == pytest.approx(VOLATILITY, rel=0.25, nan_ok=True)
+
+
+def test_a_row_without_a_mirror_is_not_turned():
+    data = a_dataset(200)
+    assert np.array_equal(replace(data, mirror=np.full_like(data.x, np.nan)).turned(1).x, data.x)
+
+
+@given(rows=st.integers(1, 300), of=st.integers(1, 500))
+def test_thinned_rows_are_each_of_them_once_and_in_order(rows, of):
+    data = a_dataset(of)
+    thin = data.thinned(rows)
+    assert min(rows, of) / 2 <= len(thin) <= rows
+    assert (np.diff(thin.at * len(data.symbols) + thin.symbol) > 0).all()
+
+
+@pytest.mark.parametrize("share", [2, 3, 4, 5, 10, 7.3])
+def test_rows_are_thinned_alike_in_every_symbol(share):
+    data = a_dataset(20_000, symbols=tuple("ABCDEFGHIJ"))
+    thin = data.thinned(round(len(data) / share))
+    assert len(np.unique(thin.at * 10 + thin.symbol)) == len(thin)
+    assert np.bincount(thin.symbol) / len(thin) == pytest.approx(0.1, abs=0.005)
 
 
 @pytest.mark.parametrize("share", [2, 3, 4, 5, 10, 7.3])

@@ -23,6 +23,7 @@ def some_rows(bars=600, skill=0.3, seed=0, symbols=2):
         names=("f",),
         symbols=tuple("ABCDEF"[:symbols]),
         x=x,
+        mirror=-x,
         symbol=symbol,
         at=at,
         end=at + 1 + symbol,
