@@ -1,18 +1,24 @@
 """How fast a session reacts, over the wire: from a closed bar to its orders, from a fill to its stop, from a start to
-everything protected. The venue is a process of its own on loopback, as in a session."""
+everything protected. The venue is a process of its own on loopback, as in a session; so is the retrain that reactions
+are measured beside, begun as a session begins it."""
 
+import os
 import statistics
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from builders import beliefs
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.learned import RetrainOutcome
 from qtlib.domain.orders import OrderIntent, Role, Side, Submit
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.live import Subject, streamed
@@ -21,13 +27,17 @@ from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.journal import Journal
 from qtlib.market import Market, Store
+from qtlib.market.timeframes import HOUR, datetime_at, micros_at
 from qtlib.params import resolve
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
+from qtlib.runs import wiring
+from qtlib.runs.retrainer import Retrainer
 from qtlib.runs.venue import VenueProcess
 
+HERE = Path(__file__).parent
 SPAN = timedelta(minutes=1)
 NOISE_FRAC = 0.0004  # of price: what a bar moves
 FACTS = "{tick: 0.001, lot: 0.01, min_notional: 5}"
@@ -176,6 +186,51 @@ def reactions(moments=30, count=50, speed=60.0):
     return to_order, to_stop
 
 
+class Retrains:
+    """Retrains on ten symbols and two years of hours, as a session begins them, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        ten = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT,LINKUSDT,NEARUSDT,ADAUSDT,BNBUSDT,DOGEUSDT,AVAXUSDT"
+        settled = resolve(HERE.parent / "params/learning.yaml", [f"universe.symbols=[{ten}]"], {})
+        file = folder / "retrains" / "params.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(settled.dump_yaml())
+        self.until = datetime_at(micros_at(wiring.simulated_market(settled.params).start) + 17_520 * HOUR)
+        self.cpu_s, self.wall_s = [], []
+        self._beside = Retrainer(file, folder / "models", "bench")
+        self._over = threading.Event()
+        self._worker = threading.Thread(target=self._on_and_on)
+
+    def once(self, number: int = 1) -> None:
+        """One of them, to its end."""
+        before, begun = os.times(), time.perf_counter()
+        self._beside.begin(number, self.until)
+        while not self._beside.wait(0.2):
+            if self._over.is_set():
+                self._beside.end()
+                return
+        ended = self._beside.ended(number, self.until)
+        if ended is None or ended.outcome is RetrainOutcome.FAILED:
+            raise RuntimeError(f"retrain {number} came to nothing: {ended and ended.words}")
+        after = os.times()
+        self.cpu_s.append(sum(after[2:4]) - sum(before[2:4]))
+        self.wall_s.append(time.perf_counter() - begun)
+
+    def _on_and_on(self) -> None:
+        for number in count(1):
+            if self._over.is_set():
+                return
+            self.once(number)
+
+    def __enter__(self) -> Self:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self._worker.join()
+
+
 def _to_stops(stamps, asked):
     entries = {n.split("-")[1]: n for n in asked if _role(n) == "e" and n in stamps.answered}
     stops = {n.split("-")[1]: n for n in asked if _role(n) == "s" and n in stamps.answered}
@@ -222,7 +277,7 @@ def quantile(values, share):
 
 
 def figures():
-    """What a session on fifty symbols waits for, in milliseconds; and a recovery, in seconds."""
+    """What a session on fifty symbols waits for, alone and beside a retrain; how long a retrain and a recovery take."""
     orders, stops = reactions()
     for what, values, targets in (
         ("closed bar to order sent, 50 symbols", orders, ("< 15", "< 60")),
@@ -230,5 +285,21 @@ def figures():
     ):
         for share, target in zip((0.5, 0.99), targets, strict=True):
             yield f"{what}, p{share * 100:.0f} of {len(values)}", "ms", quantile(values, share), values, target
+    yield from beside_a_retrain(orders, stops)
     seconds = [recovery_s() for _ in range(3)]
     yield "start to 100 found positions with confirmed stops", "s", statistics.median(seconds), seconds, "< 3"
+
+
+def beside_a_retrain(orders, stops):
+    """The same while a retrain runs, against `orders` and `stops` without; then a retrain alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Retrains(Path(folder)):
+            beside = reactions()
+        for what, usual, now in zip(("to order", "to stop"), (orders, stops), beside, strict=True):
+            ratio = quantile(now, 0.99) / quantile(usual, 0.99)
+            yield f"  {what} beside a retrain, p99 over the usual", "x", ratio, [ratio], "< 2"
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Retrains(Path(folder))
+        alone.once()
+    yield "a retrain, 10 symbols and 2 years of hours", "s", alone.wall_s[0], alone.wall_s, "< 60"
+    yield "  its CPU", "s", alone.cpu_s[0], alone.cpu_s, ""
