@@ -4,6 +4,7 @@ Tables are those of an exchange's screen: symbols in rows, numbers aligned right
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 
 from qtlib.domain.commands import Outcome
@@ -136,7 +137,7 @@ def _position(row: Held) -> Sequence[str]:
         tinted(signed(row.funding)),
         escape(price(row.stop)),
         escape(price(row.target) if not row.partial_taken else say("taken")),
-        escape(_plan(row)),
+        _plan(row),
     )
 
 
@@ -149,7 +150,7 @@ def _plan(row: Held) -> str:
         )
     if row.time_stop is not None:
         words.append(say("out by {when}", when=short_moment(row.time_stop)))
-    return " · ".join(words) or UNKNOWN
+    return "<br>".join(map(escape, words)) or UNKNOWN
 
 
 def _protection(row: Held) -> str:
@@ -255,12 +256,17 @@ def learning(sight: Sight) -> str:
     since, needed = told.get("samples_since_retrain"), told.get("needed")
     rows += [
         (say("Samples since retrain"), f"{plain(since)} / {plain(needed)}"),
-        (say("Last retrain"), say("runs now") if sight.state.learning.running else plain(told.get("last_retrain"))),
-        (say("Last verdict"), plain(told.get("last_outcome"))),
-        (say("Next due"), plain(told.get("next_due"))),
-        (say("Drift"), plain(told.get("drift"))),
+        (say("Last retrain"), say("runs now") if sight.state.learning.running else _instant(told.get("last_retrain"))),
+        (say("Last verdict"), retold(plain(told.get("last_outcome")))),
+        (say("Next due"), _instant(told.get("next_due"))),
+        (say("Drift"), retold(plain(told.get("drift")))),
     ]
     return pairs(rows)
+
+
+def _instant(told: object) -> str:
+    """A time that the health page tells."""
+    return moment(datetime.fromisoformat(str(told))) if told else UNKNOWN
 
 
 def _registry(sight: Sight) -> list[tuple[str, str]]:

@@ -95,13 +95,21 @@ LESSON = (
     "its bars may not be traded on, or those of its outcome are doubted",
     "all of {symbol}",
 )
+LEARNING = (
+    "promoted: {why}",
+    "refused: {why}",
+    "asked: {why}",
+    "failed: {why}",
+    "fewer trades win than the model's probabilities say",
+    "{moved} of {all} inputs drifted, most {name}, population stability index {index}, of chance {expected}",
+)
 BACKTEST = (
     "the event loop ran, because the compiled engine does not know this: {why}",
     "the compiled engine ran",
     "the event loop ran, as asked",
     "no leak found in {count}: {names}",
 )
-FORMS = GATE + CARD + MARKET + LESSON + BACKTEST
+FORMS = GATE + CARD + MARKET + LESSON + LEARNING + BACKTEST
 
 
 def retold(text: str) -> str:

@@ -2,12 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from qtlib.learning.card import Card, Shown
+from qtlib.learning.drift import profiles
 from qtlib.params import resolve
 from qtlib.report.retold import retold
 from qtlib.report.words import speaking
+from qtlib.runs.learner import drifting
 from qtlib.runs.wiring import prices_of
 
 CARD = Card(
@@ -54,3 +57,10 @@ def test_whose_prices_they_are_is_read_in_norwegian(settings):
     assert norwegian(words) != words
     assert retold(words) == words
     assert not re.search(r"\b(the|of|bars|with)\b", norwegian(words))
+
+
+def test_what_the_panel_says_of_a_retrain_is_read_in_norwegian():
+    verdict = norwegian("refused: m1 is refused: drawdown is 30.00 % and must be at most 20.00 %.")
+    assert verdict == "avvist: m1 er avvist: nedtrekk er 30,00 % og må være høyst 20,00 %."
+    words, _ = drifting(profiles(["a"], np.arange(2_000.0)[:, None]), [np.full((1, 1), 5_000.0)] * 900)
+    assert norwegian(words).startswith("1 av 1 innganger har drevet, mest a, ")
