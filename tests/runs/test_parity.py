@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import market_data
 import pandas as pd
 import pytest
+from a_model import saved
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.events import START, CommandAnswered
+from qtlib.domain.learned import ModelChanged
 from qtlib.engine.feeds import lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated.late import LateExchange, late
@@ -21,9 +24,11 @@ from qtlib.params import resolve
 from qtlib.report.parity import Cause, by_cause
 from qtlib.report.tables import tables
 from qtlib.runs import parity, relived, wiring
+from qtlib.runs.believers import champion
 from qtlib.runs.folder import HOME, RunsError, journal_location
 from qtlib.runs.parity import compare
 from qtlib.runs.run import Run, open_folder
+from qtlib.runs.subjects import models
 
 QUARTERS = ["data.timeframe=15m", "data.bars=500"]
 BASIS_POINT = Decimal("0.0001")
@@ -135,6 +140,49 @@ def test_a_session_that_trades_smaller_than_it_says_differs_by_size_first(tmp_pa
     found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, sizing=smaller), resolved)
     first = min((one for one in found.found if one.parts), key=lambda one: one.decided)
     assert max(first.parts, key=lambda cause: abs(first.parts[cause])) is Cause.SIZE
+
+
+class Promotes:
+    """A `Watch` that says once, after so many looks, that `version` is champion."""
+
+    def __init__(self, version, looks):
+        self._version, self._left, self.told = version, looks, False
+
+    def look(self, state):
+        self._left -= 1
+
+    def news(self, state):
+        if self._left > 0 or self.told:
+            return None
+        self.told = True
+        return ModelChanged(state.ts, self._version, "h", "it earned")
+
+    def trouble(self, why):
+        raise why
+
+
+def test_a_champion_that_takes_over_in_mid_session_is_no_difference(tmp_path):
+    """A rule of thumb believes up to a close, and from the next one on the model, which sees no edge anywhere."""
+    resolved = settings("strategy.name=learned", "data.bars=900")
+    version = saved(models(resolved.params, tmp_path))
+    watch, market = Promotes(version, 750), wiring.market(resolved.params)
+    rule, model = (replay(market, champion(resolved.params, tmp_path, who)) for who in ("", version))
+    pairs = (after if watch.told else before for before, after in zip(rule, model, strict=True))
+    events = lived_through(tmp_path, MemoryJournal(), resolved, pairs=pairs, watch=watch)
+    (at,) = (event.ts for event in events if isinstance(event, ModelChanged))
+    found = compared(tmp_path, events, resolved)
+    assert sum(deal.decided <= at for deal in found.live.values()) > 5
+    assert not any(deal.decided > at for deal in found.live.values())
+    assert (len(found.unequal), by_cause(found.found)) == (0, {})
+
+
+def test_on_real_bars_too_a_session_and_its_replay_are_the_same_to_the_tick(tmp_path):
+    """Through the crash of November 2022."""
+    where = [f"data.path={market_data.folder()}", "data.start=2022-11-01", "data.end=2022-11-20", "data.timeframe=1h"]
+    resolved = settings("data.source=files", "data.bars=null", "data.allow_gaps=true", *where)
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved), resolved)
+    assert len(found.live) > 20
+    assert (len(found.unequal), by_cause(found.found)) == (0, {})
 
 
 def test_what_people_asked_for_meanwhile_is_no_difference(tmp_path):
