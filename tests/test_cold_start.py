@@ -11,7 +11,8 @@ import pytest
     [
         ("qtlib.runs.runner, qtlib.report.page", ("rfc3987_syntax.syntax_helpers", "lark", "ccxt", "sklearn", "numba")),
         ("qtlib.runs.exchange", ("ccxt", "sklearn", "papermill", "plotly", "numba")),
-        ("qtlib.runs.live", ("sklearn", "papermill", "plotly", "nbformat")),
+        ("qtlib.runs.segment", ("pandas", "nbconvert", "ccxt", "sklearn", "numba")),
+        ("qtlib.runs.live", ("sklearn", "papermill", "plotly", "nbformat", "numba")),
         ("qtlib.cli", ("pandas", "numpy", "papermill", "ccxt", "sqlalchemy")),
         ("qtlib.runs.backtested, qtlib.engine.compiled.kernel", ("polars", "scipy.linalg", "sklearn", "papermill")),
         ("qtlib", ("numpy",)),

@@ -10,12 +10,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-import pandas as pd
-
 from qtlib.durable import into_place
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(r"^QT_.*(SECRET|KEY|TOKEN|PASSW)", re.IGNORECASE)
@@ -91,7 +92,7 @@ def write_json(path: Path, value: object) -> bool:
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
     """Write `frame` with its column names and without its row numbers."""
     known = secrets()
     frame = frame.apply(lambda column: _clean(column, known) if column.dtype.kind in "OTU" else column)

@@ -1,7 +1,7 @@
 """What a run leaves behind: its tables, its metrics and what it traded on, in the run's folder."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtlib.domain.events import Event, TradingStatus
 from qtlib.domain.state import State
@@ -9,8 +9,10 @@ from qtlib.market import Market
 from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics, metrics
 from qtlib.report.tables import tables
-from qtlib.runs.backtested import Backtest
 from qtlib.runs.run import Run
+
+if TYPE_CHECKING:  # a session has no use for what compiles, and it takes a second
+    from qtlib.runs.backtested import Backtest
 
 
 def before(journal: Iterable[tuple[int, Event]], start: State) -> Mapping[str, Any]:
@@ -31,7 +33,7 @@ def keep(run: Run, books: Tables, data: Mapping[str, Any]) -> Metrics:
     return figures
 
 
-def replayed(market: Market, done: Backtest) -> dict[str, Any]:
+def replayed(market: Market, done: "Backtest") -> dict[str, Any]:
     """What a backtest was made of, as the record has it."""
     return {
         **market_words(market),

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import psutil
 
 from qtlib.params import Params, Resolved, resolve, validate
@@ -24,6 +23,9 @@ from qtlib.report.words import say, speak
 from qtlib.runs import atomic, guard
 from qtlib.runs.folder import HOME, OK, RunFolder, create, final_record, first_record, journal_location
 from qtlib.runs.log import Log
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def open_run(run_dir: str = "", params: Mapping[str, Any] | None = None) -> "Run":
@@ -104,7 +106,7 @@ class Run:
         rss_mb = round(self._process.memory_info().rss / 1e6, 1)
         guard.write_beat(self.folder.path, {"done": done, "total": total, "rss_mb": rss_mb, **figures})
 
-    def write_table(self, name: str, frame: pd.DataFrame) -> Path:
+    def write_table(self, name: str, frame: "pd.DataFrame") -> Path:
         """`frame` as `<name>.parquet` in the run's folder."""
         if not name.isidentifier():
             raise ValueError(f"a table's name must be a plain name, not {name!r}")

@@ -28,6 +28,7 @@ from qtlib.runs import wiring
 from qtlib.runs.folder import HOME, journal_location, venue_location
 
 SESSION = Path(__file__).with_name("struck_session.py")
+LIGHT = Path(__file__).with_name("light")  # a life is mostly starts, and a start was mostly what it never uses
 KERNEL, RUNNER, SUPERVISOR, VENUE = "kernel", "runner", "supervisor", "venue"
 KILL, STOP = "SIGKILL", "SIGSTOP"  # who is stopped stays so until somebody kills it
 WIRE = "wire"  # the step of a request at the venue: before it is heard, after that and before it is answered
@@ -176,7 +177,8 @@ class Life:
     def _begin(self, bars: int) -> None:
         words = [*self.settings, f"session.max_bars={bars}"]
         command = [sys.executable, str(SESSION), str(self.root), *words]
-        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(self.root)}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")}
+        env |= {"QT_RUNS_DIR": str(self.root), "PYTHONPATH": str(LIGHT)}
         with (self.root / "heard").open("a", encoding="utf-8") as heard:
             self._session = psutil.Popen(command, env=env, stdout=heard, stderr=heard, start_new_session=True)
 

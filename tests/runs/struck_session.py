@@ -15,6 +15,7 @@ from qtlib.runs.policy import Restarts
 from qtlib.runs.supervisor import supervise
 
 WIRED, KEPT = "moments = live.moments(", "figures = live.keep("
+PICTURES = "import blocks, charts"
 LINE = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom strike import struck\n"
 LINE += "exchange, journal = struck(run.folder.root, exchange, journal)\n"
 
@@ -25,8 +26,8 @@ def notebook(path: Path) -> Path:
     book = nbformat.read(HOME / "notebooks" / "live.ipynb", as_version=4)
     for cell in book.cells:
         cells.append(cell)
-        if WIRED in cell.source:
-            cell.source = cell.source.replace(WIRED, LINE + WIRED)
+        if WIRED in cell.source and PICTURES in cell.source:
+            cell.source = cell.source.replace(WIRED, LINE + WIRED).replace(PICTURES, "import blocks")
             kept.append(WIRED)
         if KEPT in cell.source:
             kept.append(KEPT)
