@@ -119,21 +119,18 @@ class Stamps:
 
 
 class Arrivals:
-    """A queue that notes when the last bar was taken from it."""
+    """What the adapter puts the market's bars into: it notes when the last one came, however long it waits there."""
 
     def __init__(self, queue):
-        self.queue, self.at = queue, 0.0
+        self._queue, self.at = queue, 0.0
 
-    def get(self, timeout):
-        return self._seen(self.queue.get(timeout=timeout))
-
-    def get_nowait(self):
-        return self._seen(self.queue.get_nowait())
-
-    def _seen(self, said):
+    def put(self, said):
         if hasattr(said, "bar"):
             self.at = time.perf_counter()
-        return said
+        self._queue.put(said)
+
+    def __getattr__(self, name):
+        return getattr(self._queue, name)
 
 
 class Ears:
@@ -146,8 +143,9 @@ class Ears:
         return getattr(self.exchange, name)
 
     def watch(self, symbols, timeframe):
-        self.arrivals = Arrivals(self.exchange.watch(symbols, timeframe))
-        return self.arrivals
+        queue = self.exchange.watch(symbols, timeframe)
+        self.arrivals = self.exchange._watching.heard = Arrivals(queue)
+        return queue
 
 
 def reactions(moments=30, count=50, speed=60.0):

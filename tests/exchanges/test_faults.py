@@ -13,6 +13,31 @@ seeds = st.integers(0, 10**9)
 names = st.sampled_from(["POST v1/order", "GET v1/order", "DELETE v1/order", "GET v1/time"])
 
 
+TO_BE_OFFERED = {  # everything that is to go wrong on demand, and what it is called
+    "late before it is executed, and after": ("delay_before", "delay_after"),
+    "429 and 418, with when to come back": ("too_many", "banned"),
+    "503 in its three texts": ("unknown_error", "unavailable", "overloaded"),
+    "-1007 and -1006, executed or not": ("timeout", "unexpected"),
+    "the connection is reset, the answer empty, or there is none": ("reset", "empty", "unanswered"),
+    "-1021, -5028, -2015": ("clock_skew", "engine_late", "key_refused"),
+    "an order that is not found for a while": ("stale",),
+    "events twice, out of order, or never": ("repeat", "reorder", "omit"),
+    "sockets that are cut off or fall silent, a key that expires": (
+        "drop_socket",
+        "silent_socket",
+        "listen_key_expired",
+    ),
+    "fills in part, a gap through a stop, liquidation, deleveraging": ("partial_fills", "gap", "liquidation", "adl"),
+    "a symbol that settles, other filters, funding at the instant of a close": ("settling", "filters", "funding"),
+}
+
+
+def test_everything_that_is_to_be_offered_has_a_name_and_there_is_little_else():
+    offered = {kind for kinds in TO_BE_OFFERED.values() for kind in kinds}
+    assert set(KINDS) - offered == {"rejected", "alters"}
+    assert offered <= set(KINDS)
+
+
 @given(seed=seeds)
 def test_the_same_seed_draws_the_same_faults(seed):
     assert schedule(seed) == schedule(seed)
@@ -42,6 +67,20 @@ def test_the_same_seed_and_the_same_requests_meet_the_same_faults_in_the_same_or
         return [faults.acting(Place.REQUEST, name) for name in heard], faults.document
 
     assert life() == life()
+
+
+WHERE = {Place.REQUEST: "POST v1/order", Place.EVENT: "ORDER_TRADE_UPDATE", Place.SOCKET: "bar"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_acts_again_at_the_same_times_by_the_same_seed(kind):
+    place = KINDS[kind].place
+
+    def acts(seed):
+        faults = Faults([fault(kind, on="*", times=None, chance=0.5)], seed)
+        return [bool(faults.acting(place, WHERE.get(place, "BTCUSDT"))) for _ in range(64)]
+
+    assert acts(7) == acts(7) != acts(8)
 
 
 @given(heard=st.lists(names, max_size=60), first=st.integers(1, 5), times=st.integers(1, 5))

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from a_served_venue import PAST, a_step, served
 
-from qtlib.exchanges.simulated.faults import Faults, fault
+from qtlib.exchanges.simulated.faults import KINDS, Faults, fault
 
 BUY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError)
@@ -176,6 +176,11 @@ def test_the_same_seed_and_the_same_requests_go_wrong_the_same_way():
 
     assert life(1) == life(1)
     assert life(1) != life(2)
+
+
+def test_every_kind_can_be_asked_for_while_the_venue_runs(venue):
+    set_faults(venue, *({"kind": kind, "on": "nothing"} for kind in KINDS), clear=True)
+    assert [one["kind"] for one in venue.ask("GET", "/sim/faults")[1]["faults"]] == list(KINDS)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import psutil
 from strike import FOLDER, Blow
-from supervision import left_of
+from supervision import alive, left_of
 
 from qtlib.domain.events import BarClosed, DecisionMade, Event, Filled, OrderChanged, OrderRequested
 from qtlib.domain.orders import OrderStatus, Role
@@ -64,6 +64,7 @@ class Life:
     bars: int = 120
     struck: list[str] = field(default_factory=list)  # what was done to it, in order
     _session: psutil.Popen | None = None
+    _kernel: psutil.Process | None = None  # the last that was looked for
     _held: int = 0  # requests that the venue held before the next blow was due
 
     @property
@@ -87,10 +88,10 @@ class Life:
                 assert time.monotonic() < ends, f"not over within {within_s:g} s, after {self.struck}:\n{self.heard()}"
                 if len(self.struck) < len(self.blows) and self._is_reached(self.blows[len(self.struck)]):
                     self._strike(self.blows[len(self.struck)])
-                time.sleep(0.02)
+                time.sleep(0.03)
             while left_of(self.root):  # what a killed supervisor leaves ends by itself
                 assert time.monotonic() < ends, f"{left_of(self.root)} are left"
-                time.sleep(0.05)
+                time.sleep(0.1)
 
     def end(self) -> None:
         """Kill what is there."""
@@ -202,9 +203,10 @@ class Life:
 
     def _requests_held(self, blow: Blow) -> int:
         """By the venue that there is now, so far; 0 if there is none."""
-        kernel = self._find(KERNEL)
         try:
-            url = kernel.environ()["QT_VENUE_URL"]
+            if self._kernel is None or not alive(self._kernel):  # to look for it takes longer than to ask
+                self._kernel = self._find(KERNEL)
+            url = self._kernel.environ()["QT_VENUE_URL"]
             with build_opener(ProxyHandler({})).open(f"{url}/sim/faults", timeout=2) as answer:
                 document = json.load(answer)
         except (AttributeError, KeyError, OSError, ValueError, psutil.Error):
