@@ -235,3 +235,36 @@ def test_a_short_in_flight_counts_as_much_above_the_price_as_its_limit_lies_belo
     assert limits.committed(advance(asked, OrderRequested(T0, entry))) == {"ETHUSDT": -198.0}
     dear = replace(entry, expected=Decimal(100))
     assert limits.committed(advance(asked, OrderRequested(T0, dear))) == {"ETHUSDT": -202.0}
+
+
+_FREE = {
+    **{"max_positions": 99, "max_notional_per_trade": 1e9, "max_notional_per_symbol": 1e9, "max_gross_exposure": 1e9},
+    **{"max_net_exposure": 1e9, "max_cluster_exposure": 1e9, "max_daily_loss_frac": 0.99, "max_leverage": 1e9},
+    **{"drawdown_ladder": (), "max_drawdown_frac": 0.99, "max_day_fees_frac": 0.99, "max_losses_in_row": 99},
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "set_to", "so"),
+    [
+        ("notional_per_trade", {"max_notional_per_trade": 90.0}, {}),
+        ("notional_per_symbol", {"max_notional_per_symbol": 90.0}, {}),
+        ("gross_exposure", {"max_gross_exposure": 190.0}, {}),
+        ("net_exposure", {"max_net_exposure": 190.0}, {}),
+        ("cluster_exposure", {"max_cluster_exposure": 190.0, "clusters": dict.fromkeys(SYMBOLS, "all")}, {}),
+        ("leverage", {"max_leverage": 0.019}, {}),
+        ("positions", {"max_positions": 1}, {}),
+        ("daily_loss", {"max_daily_loss_frac": 0.01}, {"day_equity": Decimal(10_200)}),
+        ("losing_streak", {"max_losses_in_row": 2}, {"losses_in_row": 2, "lost": T0}),
+        ("fee_budget", {"max_day_fees_frac": 0.001}, {"day_fees": Decimal(20)}),
+        ("drawdown", {"drawdown_ladder": ((0.05, 0.5),), "max_notional_per_trade": 1e3}, {"peak_equity": Decimal(11_000)}),
+    ],
+)  # fmt: skip
+def test_each_rule_matters_there_is_a_case_in_which_it_alone_binds(rule, set_to, so):
+    """Take any one out of `RULES`, and another, or nobody, would say how large the position may be."""
+    assert {r.__name__ for r in RULES} >= {rule}
+    state = a_state(a_position(1, 100, "ETHUSDT"), **so)
+    within = RiskLimits(**{**_FREE, **set_to})
+    allowed, bound = limits.cap("BTCUSDT", 1, limits.committed(state), state, within)
+    assert bound == rule
+    assert allowed < 1_000

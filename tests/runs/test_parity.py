@@ -228,7 +228,7 @@ def test_each_run_of_an_account_is_lived_through_with_its_own_settings(tmp_path)
     assert (len(whole.scenes), len(whole.unequal), by_cause(whole.found)) == (2, 0, {})
     last = whole.scenes[-1].stretch.opened.run_id
     assert last in begun
-    part = examined(tmp_path, f"parity.of={last[-4:]}")
+    part = examined(tmp_path, f"parity.of='{last[-4:]}'")
     assert 0 < part.decided < whole.decided
     assert 0 < len(part.live) < len(whole.live)
     with pytest.raises(RunsError, match=r"'nobody' fits 0 of the 2 runs"):
