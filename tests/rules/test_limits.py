@@ -257,7 +257,7 @@ _FREE = {
         ("daily_loss", {"max_daily_loss_frac": 0.01}, {"day_equity": Decimal(10_200)}),
         ("losing_streak", {"max_losses_in_row": 2}, {"losses_in_row": 2, "lost": T0}),
         ("fee_budget", {"max_day_fees_frac": 0.001}, {"day_fees": Decimal(20)}),
-        ("drawdown", {"drawdown_ladder": ((0.05, 0.5),), "max_notional_per_trade": 1e3}, {"peak_equity": Decimal(11_000)}),
+        ("drawdown", {"drawdown_ladder": ((0.05, 0.1),)}, {"peak_equity": Decimal(11_000)}),
     ],
 )  # fmt: skip
 def test_each_rule_matters_there_is_a_case_in_which_it_alone_binds(rule, set_to, so):

@@ -37,6 +37,7 @@ ENTRY, STOP_LOSS = "entry", "stop"
 SETTINGS = (
     *("universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", "sizing.confidence_threshold=0.55", "limits.cooldown_s=0"),
     "strategy.params={fast: 4, medium: 8, slow: 12, volatility_span: 12}",  # it trades from the first day on
+    "venue.slippage_noise_frac=0",  # it goes by the number of the fill, and what is asked for again comes later
     *("session.heartbeat_s=0.1", "session.hung_after_s=3", "session.grace_s=10"),
 )
 
@@ -112,7 +113,7 @@ class Life:
             "targets": state.targets,
             "open orders": sorted(_brief(order.intent) for order in state.orders.values()),
             "resting": sorted(map(_brief, resting)),
-            "fills": [(f.ts, f.symbol, f.side, f.quantity, f.price, f.fee) for f in fills],
+            "fills": sorted((f.ts, f.symbol, f.side.name, f.quantity, f.price, f.fee) for f in fills),
             "bars": sum(isinstance(event, BarClosed) for event in events),
             "decisions": sum(isinstance(event, DecisionMade) for event in events),
             "entries": sorted(_entered(events)),
