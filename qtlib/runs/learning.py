@@ -15,7 +15,7 @@ from qtlib.learning.scores import expectancy
 from qtlib.market.timeframes import datetime_at
 from qtlib.report.words import say
 from qtlib.runs.judgement import Judgement
-from qtlib.runs.lesson import Lesson
+from qtlib.runs.lesson import Lesson, taught_under
 from qtlib.runs.run import Run
 from qtlib.runs.study import Study
 from qtlib.runs.subjects import models
@@ -39,7 +39,12 @@ def keep(run: Run, lesson: Lesson, study: Study) -> str:
         features=data.names,
         schema_hash=lesson.features.schema_hash,
         dropped=dict(lesson.data.dropped),
-        settings={**asdict(study.train), "exits": params.exits.profile, "own trades": lesson.taught},
+        settings={
+            **asdict(study.train),
+            "exits": params.exits.profile,
+            "taught under": taught_under(lesson.rules.exits).profile,
+            "own trades": lesson.taught,
+        },
         metrics=_metrics(study),
         inputs=profiles(data.names, data.x),
         promise={"expectancy_r": made.expectancy_r, "cap_r": made.cap_r},

@@ -27,6 +27,7 @@ from qtlib.report.blocks import facts
 from qtlib.report.retold import retold
 from qtlib.report.words import number, say
 from qtlib.rules.rules import Rules
+from qtlib.rules.tpsl import ExitParams
 from qtlib.runs import wiring
 from qtlib.runs.folder import journal_location
 from qtlib.runs.live import exchange
@@ -66,6 +67,7 @@ class Lesson:
             (say("closes"), closes),
             (say("rows, each a decision with a known outcome"), number(len(d), ",d")),
             *left_out,
+            (say("exits that outcomes are made under"), taught_under(self.rules.exits).profile),
             (say("features"), str(len(d.names))),
             (say("own trades"), number(traded, ",d")),
             (say("own trades that taught"), number(self.taught, ",d")),
@@ -86,9 +88,7 @@ def lesson(run: Run) -> Lesson:
     volatility_frac = true_range_frac(panel, ATR_SPAN)
     rates = {s: (micros(r.index), np.asarray(r, np.float64)) for s, r in market.funding.items()}
     settled = settlements(panel, rates) if rates else None
-    learned = rules.exits.profile == "learned"  # what a model will propose is not known before there is one
-    exits = replace(rules.exits, profile="one_r") if learned else rules.exits
-    came = labels(panel, volatility_frac, exits, rules.costs, settled_frac=settled)
+    came = labels(panel, volatility_frac, taught_under(rules.exits), rules.costs, settled_frac=settled)
     may_teach = sound(market.refilled(features.lookback), panel, came)
     data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel), may_teach=may_teach)
     found = shadowed(own(params, run.folder.root), panel, came)
@@ -97,6 +97,16 @@ def lesson(run: Run) -> Lesson:
     if not leaks.ok:
         raise Leaky(f"what would be learned is what nobody can know: {leaks}")
     return Lesson(params, market, panel, features, rules, came, data, tuple(found), used, leaks, strange)
+
+
+def taught_under(exits: ExitParams) -> ExitParams:
+    """The exits that outcomes are made under: those that trade.
+
+    Where a model is going to propose them they are those of one_r, as nobody knows its proposals before there is a
+    model: sides are then learned under other exits than trade, and only the newest stretch, which the gate sees traded,
+    is under the model's own. The report and the card say so.
+    """
+    return replace(exits, profile="one_r") if exits.profile == "learned" else exits
 
 
 def own(params: Params, root: Path) -> list[Sample]:
