@@ -9,6 +9,7 @@ The same numbers come out for a backtest and a live run, because both are read f
 from math import expm1, isfinite, log, sqrt
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from qtlib.report.columns import Tables
@@ -116,8 +117,9 @@ def sharpe(daily: pd.Series) -> float | None:
     >>> round(sharpe(pd.Series([0.01, 0.02, 0.03])), 4)  # 0.02 / 0.01 * 19.105
     38.2099
     """
-    deviation = float(daily.std(ddof=1)) if len(daily) >= 2 else 0.0
-    return float(daily.mean()) / deviation * sqrt(DAYS_A_YEAR) if deviation > 1e-15 else None
+    known = _known(daily)
+    deviation = float(known.std(ddof=1)) if len(known) >= 2 else 0.0
+    return float(known.mean()) / deviation * sqrt(DAYS_A_YEAR) if deviation > 1e-15 else None
 
 
 def sortino(daily: pd.Series) -> float | None:
@@ -126,10 +128,11 @@ def sortino(daily: pd.Series) -> float | None:
     >>> round(sortino(pd.Series([0.03, -0.01, 0.01, -0.01])), 4)  # 0.005 / 0.0070711 * 19.105
     13.5093
     """
-    if len(daily) < 2:
+    known = _known(daily)
+    if len(known) < 2:
         return None
-    downside = sqrt(float((daily.clip(upper=0) ** 2).mean()))
-    return float(daily.mean()) / downside * sqrt(DAYS_A_YEAR) if downside > 1e-15 else None
+    downside = sqrt(float((np.minimum(known, 0.0) ** 2).mean()))
+    return float(known.mean()) / downside * sqrt(DAYS_A_YEAR) if downside > 1e-15 else None
 
 
 def calmar(equity: pd.Series, start: float, deepest_drawdown: float | None) -> float | None:
@@ -158,6 +161,12 @@ def less_moved(tables: Tables) -> pd.Series:
     so_far = moved.groupby(level=0).sum().sort_index().cumsum()
     earned: pd.Series = equity - so_far.reindex(equity.index, method="ffill").fillna(0.0)
     return earned
+
+
+def _known(daily: pd.Series) -> npt.NDArray[np.float64]:
+    values = daily.to_numpy(np.float64)
+    known: npt.NDArray[np.float64] = values[~np.isnan(values)]
+    return known
 
 
 def _ratio(part: float, whole: float) -> float | None:

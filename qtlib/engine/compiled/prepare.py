@@ -384,11 +384,20 @@ def _fraction(frac: float) -> Fraction:
     return exact
 
 
-@lru_cache(maxsize=4)  # the same for every trial of a sweep, and by far the dearest part of a short one
 def _slips(conduct: Conduct, count: int) -> Array:
+    """At least `count` of them: as many as any run of this conduct has asked for."""
     if not conduct.slippage_noise_frac:
         return np.zeros(0)
-    return np.array([conduct.slippage_of(number) for number in range(count)])
+    drawn = _drawn(conduct)
+    there = len(drawn[-1])
+    if there < count:
+        drawn[:] = [np.append(drawn[-1], [conduct.slippage_of(number) for number in range(there, count)])]
+    return drawn[-1]
+
+
+@lru_cache(maxsize=4)  # the same for every trial of a sweep, and by far the dearest part of a short one
+def _drawn(conduct: Conduct) -> list[Array]:
+    return [np.zeros(0)]
 
 
 def _settlements(
