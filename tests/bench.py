@@ -26,6 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE / "journal")]
 
 from bench_compiled import figures as compiled_figures  # noqa: E402
 from bench_journal import figures as journal_figures  # noqa: E402
+from bench_peers import figures_of_peers  # noqa: E402
 from bench_reaction import figures as reaction_figures  # noqa: E402
 
 from qtlib.engine.feeds import lived, panel_of, replay  # noqa: E402
@@ -121,6 +122,11 @@ def process_s(*command: str) -> float:
     return seconds(lambda: subprocess.run(command, check=True, capture_output=True))
 
 
+def peers_figures() -> list[tuple[str, str, float, list[float], str]]:
+    """Of others, in environments of their own: when they are asked for, as they take a while to set up."""
+    return list(figures_of_peers()) if os.environ.get("PEERS", "0") not in ("", "0") else []
+
+
 def figures(folder: Path) -> list[Figure]:
     python = sys.executable
     ten = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT,LINKUSDT,NEARUSDT,ADAUSDT,BNBUSDT,DOGEUSDT,AVAXUSDT"
@@ -145,7 +151,7 @@ def figures(folder: Path) -> list[Figure]:
     ]
     found += [
         Figure(what, unit, value, min(values), max(values), target)
-        for what, unit, value, values, target in (*compiled_figures(), *reaction_figures())
+        for what, unit, value, values, target in (*compiled_figures(), *reaction_figures(), *peers_figures())
     ]
     return found + [
         Figure(name, "", value, value, value)

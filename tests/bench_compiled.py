@@ -87,43 +87,48 @@ def figures(one=1_000_000, many=(20, 200_000)):
     """
     loop = _c_loop()
     for what, symbols, bars, most, target in (("1 symbol", 1, one, 1, 2.0), ("20 symbols, 4 positions", *many, 4, 3.0)):
-        on, wished = _market(symbols, bars)
-        rules = Rules(
-            {s: Instrument(s, Decimal("0.01"), Decimal("0.001")) for s in on.symbols},
-            limits=RiskLimits(  # nothing that the C loop does not know: it never stops trading, either
-                max_positions=most,
-                max_net_exposure=800.0,
-                max_day_fees_frac=1.0,
-                max_daily_loss_frac=1.0,
-                max_drawdown_frac=0.99,
-                drawdown_ladder=(),
-                max_losses_in_row=1_000_000,
-                cooldown_s=0.0,
-            ),
-            exits=ExitParams(profile="static", tp_frac=0.02, sl_frac=0.015, trail_frac=0.02),
-        )
+        on, wished = market(symbols, bars)
+        rules = compared(on, most, trail_frac=0.02)
         cells = symbols * bars
-        _trade(on, wished, rules)
-        ours = [_ns(lambda: _trade(on, wished, rules), cells) for _ in range(5)]  # noqa: B023  called at once
+        trade(on, wished, rules)
+        ours = [ns(lambda: trade(on, wished, rules), cells) for _ in range(5)]  # noqa: B023  called at once
         yield f"compiled engine, {what}", "ns/bar", min(ours), ours, ""
         if loop is not None:
-            theirs = [_ns(lambda: _run_c(loop, on, wished, most), cells) for _ in range(5)]  # noqa: B023  likewise
+            theirs = [ns(lambda: _run_c(loop, on, wished, most), cells) for _ in range(5)]  # noqa: B023  likewise
             yield f"  a C loop, {what}", "ns/bar", min(theirs), theirs, ""
             yield f"  ratio, {what}", "x", min(ours) / min(theirs), [min(ours) / min(theirs)], f"≤ {target:g}"
-        whole = [_ns(lambda: _whole(on, wished, rules), cells) for _ in range(3)]  # noqa: B023  likewise
+        whole = [ns(lambda: whole(on, wished, rules), cells) for _ in range(3)]  # noqa: B023  likewise
         yield f"  with tables and metrics, {what}", "ns/bar", min(whole), whole, "≤ 12" if symbols == 1 else ""
 
 
-def _trade(on, wished, rules):
+def compared(on, most=1, trail_frac=0.3):
+    """Rules that all who are compared can keep: nothing ever stops trading; `trail_frac` is too wide to ever bite."""
+    return Rules(
+        {s: Instrument(s, Decimal("0.01"), Decimal("0.001")) for s in on.symbols},
+        limits=RiskLimits(
+            max_positions=most,
+            max_net_exposure=800.0,
+            max_day_fees_frac=1.0,
+            max_daily_loss_frac=1.0,
+            max_drawdown_frac=0.99,
+            drawdown_ladder=(),
+            max_losses_in_row=1_000_000,
+            cooldown_s=0.0,
+        ),
+        exits=ExitParams(profile="static", tp_frac=0.02, sl_frac=0.015, trail_frac=trail_frac),
+    )
+
+
+def trade(on, wished, rules):
     return compiled.trade(on, wished, rules, Conduct(), Decimal(10_000), told=False)
 
 
-def _whole(on, wished, rules):
+def whole(on, wished, rules):
     """A tape that nobody looked over yet, traded; what came of it as tables, and metrics."""
-    return metrics(columns.tables(_trade(replace(on), wished, rules), rules))
+    return metrics(columns.tables(trade(replace(on), wished, rules), rules))
 
 
-def _market(symbols, bars):
+def market(symbols, bars):
     rng = np.random.default_rng(1)
     close = np.round(100 * np.exp(np.cumsum(rng.normal(0, 0.002, (symbols, bars)), axis=1)), 2).clip(1.0)
     opened = np.concatenate([np.full((symbols, 1), 100.0), close[:, :-1]], axis=1)
@@ -177,7 +182,7 @@ def _run_c(loop, on, wished, most):
     return loop.run(*size, *pointers, ctypes.c_long(most), *numbers, equity.ctypes.data_as(ctypes.c_void_p))
 
 
-def _ns(work, cells):
+def ns(work, cells):
     begun = time.process_time()
     work()
     return (time.process_time() - begun) / cells * 1e9

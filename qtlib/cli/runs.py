@@ -61,20 +61,27 @@ def runs_clean(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Remove old runs; never one that runs, nor a live one of the last 30 days."""
+    """Remove old runs, and sweeps' trials that lay idle; never what runs, nor a live run of the last 30 days."""
     from datetime import UTC, datetime
 
-    from qtlib.runs.folder import disposable, remove
+    from qtlib.durable import remove_folder
+    from qtlib.runs.folder import disposable, remove, runs_root
+    from qtlib.runs.sweep import store
 
-    old = disposable(keep, datetime.now(UTC), kind=kind)
+    now = datetime.now(UTC)
+    old = disposable(keep, now, kind=kind)
+    stores = store.disposable(keep, now, runs_root()) if kind in (None, "sweep") else []
     for folder in old if yes else []:
         remove(folder)
-    names = [folder.run_id for folder in old]
+    for path in stores if yes else []:
+        remove_folder(path)
+    names = [*(folder.run_id for folder in old), *(f"{store.FOLDER}/{path.name}" for path in stores)]
     done = "removed" if yes else "would be removed; --yes does it"
+    told = [f"{len(old)} runs {done}", *([f"trials of {len(stores)} markets or versions {done}"] if stores else [])]
     respond(
         {"removed": names if yes else [], "would_remove": [] if yes else names},
         as_json,
-        lambda out: out.print("\n".join([*names, f"{len(names)} runs {done}"]), highlight=False),
+        lambda out: out.print("\n".join([*names, *told]), highlight=False),
     )
 
 

@@ -1,7 +1,9 @@
 """Sweeps: each trial is the backtest of its settings, is traded once, is in the ledger, and is found again."""
 
 import json
+import os
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -29,7 +31,7 @@ from qtlib.runs.sweep.course import swept
 from qtlib.runs.sweep.findings import findings
 from qtlib.runs.sweep.plan import Plan, folds
 from qtlib.runs.sweep.searched import space_of
-from qtlib.runs.sweep.store import Store
+from qtlib.runs.sweep.store import FOLDER, Store, disposable
 from qtlib.runs.sweep.trial import NUMBERS, Result
 
 # --- a trial ----------------------------------------------------------------------------------------------
@@ -82,6 +84,17 @@ def test_what_the_compiled_engine_does_not_know_is_traded_by_the_event_loop(tmp_
     frame = a_sweep(tmp_path, space=space).tried.frame
     assert frame["why"].tolist() == ["", "margin is crossed"]
     assert frame["trades"].min() > 0
+
+
+def test_of_what_was_traded_the_stores_used_last_stay_and_any_that_may_be_in_use(tmp_path):
+    now, names = datetime.now(UTC), ["oldest", "older", "newer", "newest"]
+    for age, name in zip((9, 8, 2, 0), names, strict=True):
+        then = (now - timedelta(days=age)).timestamp()
+        os.utime(Store(tmp_path / FOLDER / name).folder, (then, then))
+    assert {path.name for path in disposable(1, now, tmp_path)} == {"oldest", "older", "newer"}
+    Store(tmp_path / FOLDER / "oldest")  # a sweep goes on with it
+    assert [path.name for path in disposable(1, now, tmp_path)] == ["newer", "older"]
+    assert disposable(1, now, tmp_path / "nowhere") == []
 
 
 # --- a sweep ----------------------------------------------------------------------------------------------

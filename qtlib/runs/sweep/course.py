@@ -24,7 +24,7 @@ from qtlib.runs.subjects import models, subject
 from qtlib.runs.sweep import bench
 from qtlib.runs.sweep.crew import Crew, cores, crew, work
 from qtlib.runs.sweep.plan import Fold, Plan
-from qtlib.runs.sweep.store import Store
+from qtlib.runs.sweep.store import FOLDER, Store
 from qtlib.runs.sweep.trial import FAILED, LEARNED, OK, REFUSED, Array, Result, Stretch, Task, changed, digest, made_by
 
 TOLD_EVERY_S = 30.0
@@ -100,7 +100,7 @@ class _Course:
         ground = self.plan.ground
         self.job = bench.Job(self.plan.plain, str(run.folder.root), bench.code())
         place = f"{ground.fingerprint[:12]}-{bench.code()[:8]}"
-        self.store = Store(run.folder.root / "sweeps" / place)
+        self.store = Store(run.folder.root / FOLDER / place)
         self.ledger = Ledger(models(run.params, run.folder.root))
         strategy = run.params.strategy.name
         self.subject = subject(run.params) + ("" if strategy == LEARNED else f" {strategy}")

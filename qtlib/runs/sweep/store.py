@@ -8,6 +8,7 @@ it lies: `pandas.read_parquet`, `polars.scan_parquet`, `duckdb`.
 import os
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,23 @@ _SCHEMA = pa.schema(
 )
 
 
+FOLDER = "sweeps"  # beside the runs: a store for each market and version of the code
+IN_USE = timedelta(days=1)  # so long a sweep may run without a finished trial
+
+
+def disposable(keep: int, now: datetime, root: Path) -> list[Path]:
+    """The stores under `root` beyond the `keep` that were used last; never one that may be in use."""
+    used = {path: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in (root / FOLDER).glob("[!.]*")}
+    newest = sorted(used, key=lambda path: used[path], reverse=True)
+    return [path for path in newest[keep:] if now - used[path] > IN_USE]
+
+
 class Store:
     """The finished trials in `folder`, which is made if it is not there."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # when it was used last
         self.folder = folder
         self._parts: list[Path] = []
         self._part_of: dict[str, int] = {}
