@@ -10,6 +10,7 @@ from datetime import datetime
 from html import escape
 
 from qtlib.domain.events import START
+from qtlib.domain.panel import Panel
 from qtlib.engine import compiled
 from qtlib.engine.feeds import Strategy, lived, panel_of, replay
 from qtlib.engine.session import session
@@ -52,7 +53,8 @@ def backtested(
     run: Run, market: Market, strategy: Strategy, rules: Rules, venue: SimulatedExchange, after: datetime = START
 ) -> Backtest:
     """Trade `market` after `after` on a venue like `venue`, as the settings of `run` say; `Leaky` if it can't be."""
-    leaks = lint([strategy], panel_of(market))
+    panel = panel_of(market)
+    leaks = lint([strategy], panel)
     if not leaks.ok:
         raise Leaky(str(leaks))
     asked, why = run.params.session, ""
@@ -60,19 +62,27 @@ def backtested(
         try:
             if run.params.universe.rule:
                 raise compiled.Undecided(CHOSEN)
-            return _compiled(run, market, strategy, rules, venue, after, leaks)
+            return _stopped(run, _compiled(run, market, panel, strategy, rules, venue, after, leaks))
         except compiled.Undecided as undecided:
             why = str(undecided)
     books = _by_event_loop(run, market, strategy, rules, venue, after)
     done = Backtest(books, EVENT, why, dict(venue.fallbacks), leaks)
     if why:
         run.log.write("warning", f"⚠️ {done.said}")
+    return _stopped(run, done)
+
+
+def _stopped(run: Run, done: Backtest) -> Backtest:
+    """`done`, with a word if it was not let to its end."""
+    if asked := run.stop_requested():
+        run.log.write("warning", f"⚠️ stopped after {len(done.books.equity):,} bars, by {asked}")
     return done
 
 
 def _compiled(
     run: Run,
     market: Market,
+    panel: Panel,
     strategy: Strategy,
     rules: Rules,
     venue: SimulatedExchange,
@@ -81,8 +91,22 @@ def _compiled(
 ) -> Backtest:
     asked = run.params.session
     close, cash = asked.at_end == "close", venue.account.cash
+
+    def go_on(bars: int, total: int) -> bool:
+        run.beat(bars, total)
+        return run.stop_requested() is None
+
     done = compiled.backtest(
-        market, strategy, rules, venue.conduct, cash, close_at_end=close, max_bars=asked.max_bars, after=after
+        market,
+        strategy,
+        rules,
+        venue.conduct,
+        cash,
+        close_at_end=close,
+        max_bars=asked.max_bars,
+        after=after,
+        go_on=go_on,
+        panel=panel,
     )
     run.beat(done.end - done.first, done.end - done.first)
     marks = dict.fromkeys(done.unmarked, "mark price: last price stands in")

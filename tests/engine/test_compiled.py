@@ -21,6 +21,7 @@ from qtlib.market import read
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import ExitParams
+from qtlib.runs import columns
 
 TRIED = 500
 
@@ -33,6 +34,25 @@ TRIED = 500
 )  # of three stops that would step nearer one may not: then none has met the bar at whose close it rests
 def test_it_trades_as_the_event_loop_does(number):
     agrees(case(number))
+
+
+@settings(max_examples=20, deadline=None)
+@given(number=st.integers(0, 10**9), breath=st.integers(1, 90), asked=st.integers(1, 12))
+def test_asked_now_and_then_whether_to_go_on_it_trades_the_same_until_it_may_not(number, breath, asked):
+    one = case(number)
+    panel = panel_of(one.history)
+    try:
+        tape = compiled.tape(one.history, panel)
+        given_ = tape, compiled.wishes(one.strategy.signals(panel), tape), one.rules, one.conduct, one.cash
+        whole, pieces = compiled.trade(*given_), compiled.trade(*given_, breath=breath)
+        answers = iter(range(asked))
+        cut = compiled.trade(*given_, breath=breath, go_on=lambda done, total: next(answers, None) is not None)
+        until = compiled.trade(*given_, max_bars=cut.end, close_at_end=cut.end == whole.end)
+    except Undecided:
+        return
+
+    for ours, theirs in ((pieces, whole), (cut, until)):
+        assert_same(columns.tables(ours, one.rules), columns.tables(theirs, one.rules))
 
 
 def test_the_cases_are_of_every_kind():

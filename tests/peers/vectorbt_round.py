@@ -48,7 +48,7 @@ def main(path, bars, runs):
         return done.value(), done.trades.records, done.stats()
 
     grid = list(itertools.product(np.linspace(0.01, 0.03, 5), np.linspace(0.01, 0.04, 10)))
-    stops, targets = (np.array([pair[n] for pair in grid]) for n in (0, 1))
+    stops, targets = (np.array([[pair[n] for pair in grid]]) for n in (0, 1))  # a column each
 
     def swept():
         done = simulated(stops, targets)

@@ -7,6 +7,7 @@ same operations on the same floats. What only exact arithmetic could tell apart,
 raises `Undecided`: then the event loop runs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from qtlib.domain.events import START
+from qtlib.domain.panel import Panel
 from qtlib.engine.compiled import shapes
 from qtlib.engine.compiled.prepare import Room, Tape, Undecided, Wishes, tape, wishes, world
 from qtlib.engine.compiled.shapes import CLOSE_CALL, CROWDED, DONE, NO_ROWS, NO_SLIPS, TOO_LARGE, where
@@ -26,6 +28,9 @@ __all__ = ["Lived", "Tape", "Undecided", "Wishes", "backtest", "tape", "trade", 
 
 ROOM = 1 << 10  # rows, and slips, to begin with
 CELLS_A_ROW = 16
+BREATH = 1 << 21  # bars of a symbol that are lived through at a stretch, in less than half a second
+
+GoOn = Callable[[int, int], bool]  # how many bars are done, of how many; whether to go on
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +65,14 @@ def backtest(
     close_at_end: bool = True,
     max_bars: int | None = None,
     after: datetime = START,
+    go_on: GoOn = lambda done, total: True,
+    panel: Panel | None = None,
 ) -> Lived:
-    """Trade `history` after `after`, or the first `max_bars` bars of that; or `Undecided`."""
-    panel = panel_of(history)
+    """Trade `history`, whose `panel` is made unless it is there, after `after`, or its first `max_bars` bars from then.
+
+    `go_on` is asked now and then; once it says no, what is open stays open. Or `Undecided`.
+    """
+    panel = panel or panel_of(history)
     on = tape(history, panel)
     return trade(
         on,
@@ -73,6 +83,7 @@ def backtest(
         close_at_end=close_at_end,
         max_bars=max_bars,
         after=(after - START) // timedelta(microseconds=1),
+        go_on=go_on,
     )
 
 
@@ -87,17 +98,16 @@ def trade(
     max_bars: int | None = None,
     after: int = 0,  # microseconds since 1970, UTC
     told: bool = True,
+    go_on: GoOn = lambda done, total: True,
+    breath: int = BREATH,
 ) -> Lived:
     """Trade `on` as `wished`. `told`: every decision and every level is written down, too."""
-    # a cold start: numba takes a second, and whoever only asks what is known does not need it
-    from qtlib.engine.compiled.kernel import lived  # noqa: PLC0415
-
     first = int(np.searchsorted(on.times, after, side="right"))
     end = len(on.times) if max_bars is None else min(first + max_bars, len(on.times))
     room = Room(ROOM + (end - first) * len(on.symbols) // CELLS_A_ROW, ROOM)
     while True:
         w = world(on, wished, rules, conduct, cash, told, room)
-        outcome = lived(where(w), first, end, close_at_end)
+        outcome, reached = _through(w, first, end, close_at_end, go_on, max(1, breath // len(on.symbols)))
         if outcome == NO_ROWS:
             room = room._replace(rows=room.rows * 8)
         elif outcome == NO_SLIPS:
@@ -106,7 +116,20 @@ def trade(
             break
     if outcome != DONE:
         raise Undecided(_WHY[outcome])
-    return Lived(on.symbols, w, first, end, cash, wished.version)
+    return Lived(on.symbols, w, first, reached, cash, wished.version)
+
+
+def _through(w: Any, first: int, end: int, close_at_end: bool, go_on: GoOn, stretch: int) -> tuple[int, int]:
+    """Live through the bars from `first` on, a stretch at a time: how it ended, and before which bar."""
+    # a cold start: numba takes a second, and whoever only asks what is known does not need it
+    from qtlib.engine.compiled.kernel import lived  # noqa: PLC0415
+
+    there, reached = where(w), first
+    while True:
+        begun, reached = reached, min(reached + stretch, end)
+        outcome = lived(there, begun, reached, close_at_end and reached == end)
+        if outcome != DONE or reached == end or not go_on(reached - first, end - first):
+            return outcome, reached
 
 
 _WHY = {
