@@ -1,16 +1,18 @@
 """A listing that changes under a session: the next order is by what the venue lists now, and protection never waits."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from builders import INSTRUMENTS, a_signal, a_state, make_bars, some_rules
+from builders import INSTRUMENTS, T0, a_bar, a_signal, a_state, make_bars, some_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.domain.decisions import Choice, Moment, Reason
 from qtlib.domain.events import FactsRead, Filled, OrderChanged, OrderRequested
+from qtlib.domain.market import Step
 from qtlib.domain.naming import role_of
-from qtlib.domain.orders import OrderStatus, Role
+from qtlib.domain.orders import OrderIntent, OrderStatus, Role, Side, Submit
 from qtlib.domain.state import advance
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session
@@ -71,6 +73,19 @@ def test_a_stop_that_is_refused_for_its_tick_is_placed_again_at_the_new_one_and_
         sum(isinstance(e, Filled) and role_of(e.fill.client_id) is Role.ENTRY for e in of) for of in (peace, events)
     ]
     assert entries[0] - entries[1] <= 2  # those that were refused, one of each symbol at most
+
+
+def test_a_position_whose_stop_is_refused_for_its_tick_gets_one_at_the_new_tick_in_the_same_round_and_stays():
+    venue = SimulatedExchange(INSTRUMENTS, Decimal(10_000), Conduct())
+    exchange, journal = FaultyExchange(venue, Faults()), MemoryJournal()
+    venue.advance(Step(T0, {"BTCUSDT": a_bar()}))
+    venue.carry_out([Submit(OrderIntent("web-1", "BTCUSDT", Side.BUY, Decimal(1), Role.FOREIGN))])
+    venue.relist(replace(INSTRUMENTS["BTCUSDT"], tick=Decimal("0.7")))
+    session([Moment(venue.now, {})], RULES, exchange, journal)
+    assert refused([event for _, event in journal.events()], Role.STOP_LOSS)
+    assert venue.account.positions["BTCUSDT"].quantity == 1
+    stops = [o.intent for o in venue.view.orders("BTCUSDT") if role_of(o.intent.client_id) is Role.STOP_LOSS]
+    assert [stop.trigger % Decimal("0.7") for stop in stops] == [0]
 
 
 def test_a_symbol_that_settles_is_not_entered_until_it_trades_again():
