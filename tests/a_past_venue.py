@@ -10,8 +10,8 @@ from qtlib.exchanges.simulated.faults import Faults, fault
 from qtlib.market.names import FUNDING, MARKS, Name
 from qtlib.market.timeframes import micros_at
 from qtlib.params import resolve
-from qtlib.runs.exchange import opened
-from qtlib.runs.fetch import fetch, hung_up, run
+from qtlib.runs.data.fetch import fetch, hung_up, run
+from qtlib.runs.session.exchange import opened
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 NAMES = tuple(Name(s, t, k) for s in SYMBOLS for t, k in (("1h", "bars"), ("4h", "bars"), ("1h", MARKS), ("", FUNDING)))

@@ -34,8 +34,8 @@ from qtlib.rules.rules import Rules
 from qtlib.rules.sizing import SizingParams
 from qtlib.rules.tpsl import ExitParams
 from qtlib.runs import wiring
-from qtlib.runs.retrainer import Retrainer
-from qtlib.runs.venue import VenueProcess
+from qtlib.runs.believing.retrainer import Retrainer
+from qtlib.runs.session.venue import VenueProcess
 
 HERE = Path(__file__).parent
 SPAN = timedelta(minutes=1)

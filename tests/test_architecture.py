@@ -43,6 +43,14 @@ MAY_IMPORT = {
     },
     "__init__": set(),
 }
+FLOORS_OF_RUNS = (  # its rooms, from the bottom: each takes from those below it and from nobody else
+    {"record"},
+    {"believing", "alerting", "data"},
+    {""},  # the files that lie in no room
+    {"session", "review", "sweep"},
+    {"execution", "learning", "checks"},
+    {"clock"},
+)
 PURE = ("domain", "rules")  # no clock, no dice, no disk, no network
 STANDARD_LIBRARY_ONLY = ("domain",)
 BORROWED = {
@@ -80,6 +88,17 @@ def test_imports_point_down(path):
     room = path.parts[0].removesuffix(".py")
     astray = [name for name in imports(tree(path)) if name.startswith("qtlib.") and not allowed(name, room)]
     assert astray == []
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "runs"], ids=str)
+def test_rooms_of_runs_take_from_the_floors_below(path):
+    floors = {room: floor for floor, rooms in enumerate(FLOORS_OF_RUNS) for room in rooms}
+    own = path.parts[1] if len(path.parts) > 2 else ""
+    for name in imports(tree(path)):
+        if name.startswith("qtlib.runs."):
+            first = name.split(".")[2]
+            other = first if (ROOT / "runs" / first).is_dir() else ""
+            assert other == own or floors[other] < floors[own], name
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] in PURE], ids=str)

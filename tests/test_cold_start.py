@@ -9,10 +9,13 @@ import pytest
 @pytest.mark.parametrize(
     ("imported", "without"),
     [
-        ("qtlib.runs.runner, qtlib.report.page", ("rfc3987_syntax.syntax_helpers", "lark", "ccxt", "sklearn", "numba")),
-        ("qtlib.runs.exchange", ("ccxt", "sklearn", "papermill", "plotly", "numba")),
-        ("qtlib.runs.segment", ("pandas", "nbconvert", "ccxt", "sklearn", "numba")),
-        ("qtlib.runs.live", ("sklearn", "papermill", "plotly", "nbformat", "numba")),
+        (
+            "qtlib.runs.execution.runner, qtlib.report.page",
+            ("rfc3987_syntax.syntax_helpers", "lark", "ccxt", "sklearn", "numba"),
+        ),
+        ("qtlib.runs.session.exchange", ("ccxt", "sklearn", "papermill", "plotly", "numba")),
+        ("qtlib.runs.execution.segment", ("pandas", "nbconvert", "ccxt", "sklearn", "numba")),
+        ("qtlib.runs.session.live", ("sklearn", "papermill", "plotly", "nbformat", "numba")),
         ("qtlib.cli", ("pandas", "numpy", "papermill", "ccxt", "sqlalchemy")),
         ("qtlib.runs.backtested, qtlib.engine.compiled.kernel", ("polars", "scipy.linalg", "sklearn", "papermill")),
         ("qtlib", ("numpy",)),

@@ -24,9 +24,9 @@ from qtlib.params import resolve
 from qtlib.report.page import export
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
-from qtlib.runs.folder import journal_location
-from qtlib.runs.run import Run, open_folder
-from qtlib.runs.runner import run_notebook
+from qtlib.runs.execution.runner import run_notebook
+from qtlib.runs.record.folder import journal_location
+from qtlib.runs.record.run import Run, open_folder
 
 HOME = Path(__file__).parent.parent
 NOTEBOOKS = sorted((HOME / "notebooks").glob("*.ipynb"))

@@ -12,13 +12,13 @@ from qtlib.cli.saying import respond, table
 from qtlib.cli.settings import settings_of
 
 if TYPE_CHECKING:
-    from qtlib.runs.alerts import Alerts
+    from qtlib.runs.alerting.alerts import Alerts
 
 
 @alerts.command("test", epilog="Example: qt alerts test")
 def alerts_test(as_json: AsJson = False, debug: Debug = False) -> None:
     """Send a word to each address in QT_ALERT_URLS, and say whether it arrived; exit 1 if one did not."""
-    from qtlib.runs.alerts import addresses, tested
+    from qtlib.runs.alerting.alerts import addresses, tested
 
     rows = tested(addresses() or _nobody())
     respond({"addresses": rows}, as_json, lambda out: table(out, "addresses", rows))
@@ -44,8 +44,8 @@ def alerts_send(params: ParamsFile = None, p: Overrides = None, as_json: AsJson 
 @alerts.command("list", epilog="Example: qt alerts list")
 def alerts_list(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """What was sent lately, oldest first, and what is still to be."""
-    from qtlib.runs.alerts import Alerts
-    from qtlib.runs.folder import runs_root
+    from qtlib.runs.alerting.alerts import Alerts
+    from qtlib.runs.record.folder import runs_root
 
     book = Alerts(settings_of(params or Path("params/sim.yaml"), p).params, runs_root(), ()).book()
     rows: list[dict[str, Any]] = [{"at": _at(due.at), "alert": due.words, "sent": not due.to} for due in book.sent]
@@ -54,7 +54,7 @@ def alerts_list(params: ParamsFile = None, p: Overrides = None, as_json: AsJson 
 
 
 def _alerts(params: Path | None, p: list[str] | None) -> "Alerts":
-    from qtlib.runs.alerts import alerts as made
+    from qtlib.runs.alerting.alerts import alerts as made
 
     return made(settings_of(params or Path("params/sim.yaml"), p).params) or _nobody()
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: qt doctor --params params/replay.yaml -p data.path=bars/")
 def doctor(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Check everything that can be checked before anything is at stake; exit 3 if something refuses."""
-    from qtlib.runs.doctor import examine
-    from qtlib.runs.folder import runs_root
+    from qtlib.runs.checks.doctor import examine
+    from qtlib.runs.record.folder import runs_root
 
     findings = examine(settings_of(params or Path("params/sim.yaml"), p).params, runs_root())
     rows = [{"check": f.check, "ok": f.ok, "found": f.words} for f in findings]
@@ -44,7 +44,7 @@ def drill(
 
     It trades an account of its own in a folder of its own, under runs/drill. Exit 1 if something did not survive.
     """
-    from qtlib.runs.drill import drill as struck
+    from qtlib.runs.checks.drill import drill as struck
 
     out = console(stderr=True)
 

@@ -26,7 +26,7 @@ def data_list(
 ) -> None:
     """Which series are there: their spans, rows, gaps and sources."""
     from qtlib.market import Store
-    from qtlib.runs.folder import RunsError, runs_root
+    from qtlib.runs.record.folder import RunsError, runs_root
 
     where = folder or runs_root() / "market"
     if not where.is_dir():
@@ -58,7 +58,7 @@ def data_fetch(
 
     What was fetched before is not asked for again, but for the last bars, which the venue may have revised.
     """
-    from qtlib.runs.bars import fetch_in, folder_of
+    from qtlib.runs.data.bars import fetch_in, folder_of
 
     with progress() as tell:
         fetched = fetch_in(
@@ -110,7 +110,7 @@ def data_import(
 
     Every file is checked before any is stored. What differs from what is held is told bar by bar.
     """
-    from qtlib.runs.bars import bring_in, folder_of, hints_of, told
+    from qtlib.runs.data.bars import bring_in, folder_of, hints_of, told
 
     hints = hints_of(
         columns or [], symbol=symbol, timeframe=timeframe, kind=kind, venue=venue, zone=zone, stamped=stamped
@@ -161,7 +161,7 @@ def data_check(
         _check_settings(params, p, report, as_json)
         return
     from qtlib.market.survey import survey
-    from qtlib.runs.bars import facts_in, facts_told, write_report
+    from qtlib.runs.data.bars import facts_in, facts_told, write_report
 
     with progress() as tell:
         found = survey(folder, symbols, refill=refill, tell=tell)
@@ -195,7 +195,7 @@ def data_check(
 
 def _check_settings(params: Path | None, p: list[str] | None, page: Path | None, as_json: bool) -> None:
     from qtlib.runs import wiring
-    from qtlib.runs.bars import facts_of, facts_told, write_facts
+    from qtlib.runs.data.bars import facts_of, facts_told, write_facts
 
     market = wiring.market(settings_of(params or Path("params/sim.yaml"), p).params)
     report = market.report()
@@ -244,7 +244,7 @@ def data_fit(
     debug: Debug = False,
 ) -> None:
     """Find the numbers that the simulated market is made from anew, in real bars; minutes of work."""
-    from qtlib.runs.fitted import fit_to
+    from qtlib.runs.data.fitted import fit_to
 
     with progress() as tell:
         answer = fit_to(folder, begins, to, tell)
@@ -270,7 +270,7 @@ def data_simulate(
     from qtlib.market import Store
     from qtlib.params import SettingsError
     from qtlib.runs import wiring
-    from qtlib.runs.folder import runs_root
+    from qtlib.runs.record.folder import runs_root
 
     settings = settings_of(params or Path("params/sim.yaml"), p).params
     if settings.data.source != "simulated":

@@ -63,7 +63,7 @@ def exchange(
     from qtlib.exchanges.simulated.served import Doors
     from qtlib.exchanges.simulated.served.auth import Credentials
     from qtlib.exchanges.simulated.served.limits import times_of
-    from qtlib.runs.exchange import PAST_BARS, faults_of, following, instant, keep_open, opened, speed_of
+    from qtlib.runs.session.exchange import PAST_BARS, faults_of, following, instant, keep_open, opened, speed_of
 
     given = {"data.path": data, "data.timeframe": timeframe, "venue.balance": balance}
     words = [f"{name}={value}" for name, value in given.items() if value is not None]

@@ -33,8 +33,8 @@ def retrain(
     """Train a model, judge it, and promote it if it has earned that: run notebooks/retrain.ipynb into a run folder."""
     if if_due:
         from qtlib.cli.settings import settings_of
-        from qtlib.runs.folder import runs_root
-        from qtlib.runs.unattended import retrain_if_due
+        from qtlib.runs.believing.unattended import retrain_if_due
+        from qtlib.runs.record.folder import runs_root
 
         answer = retrain_if_due(settings_of(params or Path("params/sim.yaml"), p), runs_root())
         respond(answer, as_json, lambda out: out.print(answer["words"], highlight=False, markup=False, soft_wrap=True))
@@ -48,7 +48,7 @@ def retrain(
 
 
 def _end_with(pid: int) -> None:
-    from qtlib.runs.guard import wait_for_end
+    from qtlib.runs.record.guard import wait_for_end
 
     wait_for_end(pid)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -108,7 +108,7 @@ def _tell(change: Any, as_json: bool) -> None:
 
 
 def _root() -> Any:
-    from qtlib.runs.folder import runs_root
+    from qtlib.runs.record.folder import runs_root
 
     return runs_root() / "models"
 

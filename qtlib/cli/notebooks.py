@@ -88,7 +88,7 @@ def parity(
 
     Settings are those that the session's own records have.
     """
-    from qtlib.runs.folder import find
+    from qtlib.runs.record.folder import find
 
     if of is None:
         run("parity", params or _newest_session(p), [OWN_TITLE, *(p or [])], as_json, debug)
@@ -118,7 +118,7 @@ def lab(
     debug: Debug = False,
 ) -> None:
     """JupyterLab, on the page that says where to begin; it runs until Ctrl-C."""
-    from qtlib.runs.folder import HOME
+    from qtlib.runs.record.folder import HOME
 
     first = HOME / "notebooks" / "launcher.ipynb"
     words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={HOME}", "--ServerApp.ip=127.0.0.1"]
@@ -144,7 +144,7 @@ def panel(
 
     The page is on this machine only, and its address holds a token, as whoever opens it may command the session.
     """
-    from qtlib.runs.page import environment, served
+    from qtlib.runs.session.page import environment, served
 
     settings_of(params or Path("params/sim.yaml"), p)  # a wrong one is said here, and not on an empty page
     url, words = served(port, token)
@@ -160,7 +160,7 @@ OWN_TITLE = "report.title=null"  # not that of the session whose settings these 
 
 def _newest_session(overrides: list[str] | None) -> Path:
     """The settings of the newest live run, of the account if one is named; before there is any, those to begin with."""
-    from qtlib.runs.folder import runs
+    from qtlib.runs.record.folder import runs
 
     account = next((word.partition("=")[2] for word in overrides or [] if word.startswith("session.account=")), None)
     live = (folder for folder in runs() if folder.kind == "live" and (folder / "params.yaml").exists())
@@ -172,14 +172,14 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
     """Check the settings, run the notebook, show how it ended."""
     resolved = settings_of(file, overrides)
 
-    from qtlib.runs.preflight import preflight
+    from qtlib.runs.execution.preflight import preflight
 
     settings = resolved.params
     preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
 
-    from qtlib.runs.ends import sentence
-    from qtlib.runs.folder import HOME
-    from qtlib.runs.progress import Watching
+    from qtlib.runs.record.ends import sentence
+    from qtlib.runs.record.folder import HOME
+    from qtlib.runs.record.progress import Watching
 
     out = console(stderr=as_json)
     out.print(
@@ -192,13 +192,13 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
     try:
         with Watching(out) as watching:
             if kind == "live":
-                from qtlib.runs.supervisor import supervise
+                from qtlib.runs.execution.supervisor import supervise
 
                 ours = settings.mode in ("sim", "paper")  # the venue: a process beside the session
                 outcome = supervise(notebook, resolved, venue=ours, on_line=watching.line, on_beat=watching.beat)
             else:
-                from qtlib.runs.runner import run_notebook
-                from qtlib.runs.segment import page
+                from qtlib.runs.execution.runner import run_notebook
+                from qtlib.runs.execution.segment import page
 
                 outcome = run_notebook(
                     kind, notebook, resolved, export=page(settings), on_line=watching.line, on_beat=watching.beat

@@ -24,8 +24,8 @@ def runs_list(
     """Past runs, newest first, and how they ended; `died` is a run whose process went without a word."""
     from itertools import islice
 
-    from qtlib.runs.folder import runs as all_runs
-    from qtlib.runs.folder import runs_root
+    from qtlib.runs.record.folder import runs as all_runs
+    from qtlib.runs.record.folder import runs_root
 
     found = list(islice((f for f in all_runs() if kind in (None, f.kind)), last))
     rows = [_run_row(folder.record()) for folder in found]
@@ -39,7 +39,7 @@ def runs_show(
     debug: Debug = False,
 ) -> None:
     """One run: how it ended, its figures and its files."""
-    from qtlib.runs.folder import find
+    from qtlib.runs.record.folder import find
 
     folder = find(run)
     record = folder.record()
@@ -65,7 +65,7 @@ def runs_clean(
     from datetime import UTC, datetime
 
     from qtlib.durable import remove_folder
-    from qtlib.runs.folder import disposable, remove, runs_root
+    from qtlib.runs.record.folder import disposable, remove, runs_root
     from qtlib.runs.sweep import store
 
     now = datetime.now(UTC)

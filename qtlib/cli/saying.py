@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def failed(error: Exception) -> int:
     """Say what went wrong; the exit code."""
-    from qtlib.runs.atomic import redact
-    from qtlib.runs.ends import end_of, known
+    from qtlib.runs.record.atomic import redact
+    from qtlib.runs.record.ends import end_of, known
 
     number = getattr(error, "errno", None)
     _, code = end_of([kind.__name__ for kind in type(error).__mro__], number)

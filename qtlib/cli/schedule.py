@@ -26,8 +26,8 @@ def schedule(
 
     It runs until Ctrl-C. Started again it goes on where it stood: nothing is run twice, and what was missed is said.
     """
-    from qtlib.runs.folder import runs_root
-    from qtlib.runs.schedule import Schedule, scheduling
+    from qtlib.runs.clock.schedule import Schedule, scheduling
+    from qtlib.runs.record.folder import runs_root
 
     resolved = settings_of(params or Path("params/sim.yaml"), p)
     made = Schedule(resolved, runs_root(), on_line=lambda line: say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: qt status -p session.account=main --json")
 def status(params: ParamsFile = None, p: Overrides = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """What the account holds, whether it is protected, and what the newest run does; with the age of each figure."""
-    from qtlib.runs.overview import overview
+    from qtlib.runs.session.overview import overview
 
     settings = settings_of(params or Path("params/sim.yaml"), p).params
     answer = overview(settings.session.account)
@@ -100,7 +100,7 @@ def limits(
 ) -> None:
     """Show the limits in force; tighten them at once, or loosen them from the next UTC day on, with a reason."""
     from qtlib.params import resolve
-    from qtlib.runs.overview import limits_in_force
+    from qtlib.runs.session.overview import limits_in_force
 
     account = settings_of(params or Path("params/sim.yaml"), p).params.session.account
     if changes:
@@ -128,7 +128,7 @@ def rearm(
     if confirm is not None:
         ask_session("rearm", wait, params, p, as_json, code=confirm)
         return
-    from qtlib.runs.commands import brake
+    from qtlib.runs.record.commands import brake
 
     account = settings_of(params or Path("params/sim.yaml"), p).params.session.account
     found = brake(account)
@@ -144,7 +144,7 @@ def recover(
     debug: Debug = False,
 ) -> None:
     """Bring journal and exchange together, and protect what is held, as every session does when it starts."""
-    from qtlib.runs.recovery import recovery
+    from qtlib.runs.session.recovery import recovery
 
     answer = recovery(settings_of(params or Path("params/sim.yaml"), p), act=not plan)
     respond(answer, as_json, lambda out: _show_recovery(out, answer))
@@ -153,7 +153,7 @@ def recover(
 def ask_session(verb: str, wait_s: float, params: Path | None, p: list[str] | None, as_json: bool, **what: Any) -> None:
     """Leave a command for the session, show its answer; exit 3 if it was refused, 1 if nobody answered in time."""
     from qtlib.domain.commands import Outcome, Verb
-    from qtlib.runs.commands import ask
+    from qtlib.runs.record.commands import ask
 
     account = settings_of(params or Path("params/sim.yaml"), p).params.session.account
     told = ask(account, Verb(verb), wait_s=wait_s, **what)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def settings_of(file: Path, overrides: list[str] | None) -> "Resolved":
     """The settings, from a file named as from here, or as from the project's folder."""
     from qtlib.params import resolve
-    from qtlib.runs.folder import HOME
+    from qtlib.runs.record.folder import HOME
 
     own = file if file.exists() or file.is_absolute() or not (HOME / file).exists() else HOME / file
     return resolve(own, overrides or [], os.environ)

@@ -24,7 +24,7 @@ from qtlib.report.retold import retold
 from qtlib.report.tables import tables
 from qtlib.rules.rules import Rules
 from qtlib.runs import columns, wiring
-from qtlib.runs.run import Run
+from qtlib.runs.record.run import Run
 
 COMPILED, EVENT = "compiled", "event"
 CHOSEN = "its universe is chosen anew each day"  # which the compiled engine does not do

@@ -8,7 +8,7 @@ from pathlib import Path
 from qtlib.journal import Journal
 from qtlib.report.blocks import Html, listing
 from qtlib.report.words import UNKNOWN, number, percent, signed
-from qtlib.runs.folder import HOME, RunFolder, journal_location, runs, runs_root
+from qtlib.runs.record.folder import HOME, RunFolder, journal_location, runs, runs_root
 
 
 @dataclass(frozen=True, slots=True)

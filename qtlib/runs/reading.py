@@ -9,7 +9,7 @@ from qtlib.market import Market
 from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics, metrics
 from qtlib.report.tables import tables
-from qtlib.runs.run import Run
+from qtlib.runs.record.run import Run
 
 if TYPE_CHECKING:  # a session has no use for what compiles, and it takes a second
     from qtlib.runs.backtested import Backtest

@@ -32,12 +32,12 @@ from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
 from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import Costs
-from qtlib.runs.commands import actor
-from qtlib.runs.folder import runs_root
-from qtlib.runs.health import Health
-from qtlib.runs.run import Run
-from qtlib.runs.secrecy import without_secrets
-from qtlib.runs.subjects import feature_set
+from qtlib.runs.believing.subjects import feature_set
+from qtlib.runs.record.commands import actor
+from qtlib.runs.record.folder import runs_root
+from qtlib.runs.record.health import Health
+from qtlib.runs.record.run import Run
+from qtlib.runs.record.secrecy import without_secrets
 
 LEARNED = "learned"  # the strategy that is whoever is champion
 
@@ -46,7 +46,7 @@ def strategy(params: Params, root: Path | None = None) -> Strategy:
     """The strategy that the settings name, with its own numbers; `root` is where runs, and models, lie."""
     name, given = params.strategy.name, params.strategy.params
     if name == LEARNED:
-        from qtlib.runs import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
+        from qtlib.runs.believing import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
 
         return believers.strategy(params, root or runs_root())
     made = STRATEGIES.get(name)
@@ -67,7 +67,7 @@ def believer(params: Params, root: Path) -> Strategy:
     """`strategy` for a session: a model that can't be asked, or has not earned it, ends entries and nothing else."""
     if params.strategy.name != LEARNED:
         return strategy(params, root)
-    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
+    from qtlib.runs.believing import believers  # noqa: PLC0415  cold start, as above
 
     return believers.believer(params, root)
 
@@ -188,7 +188,7 @@ def learner(run: Run, strategy: Strategy, watch: Watch, health: Health) -> Watch
     """`watch`, and beside it who trains new models, where the strategy is one that learns."""
     if run.params.strategy.name != LEARNED:
         return watch
-    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
+    from qtlib.runs.believing import believers  # noqa: PLC0415  cold start, as above
 
     return believers.learner(run, strategy, watch, health)
 
@@ -197,7 +197,7 @@ def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State
     """The state once the retrain that the session leaves behind, if there is one, has ended."""
     if run.params.strategy.name != LEARNED:
         return state
-    from qtlib.runs import believers  # noqa: PLC0415  cold start, as above
+    from qtlib.runs.believing import believers  # noqa: PLC0415  cold start, as above
 
     return believers.last_lesson(run, watch, journal, state)
 

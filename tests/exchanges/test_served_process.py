@@ -25,7 +25,7 @@ from qtlib.exchanges.simulated.served.chart import Chart
 from qtlib.exchanges.simulated.served.clock import Clock
 from qtlib.exchanges.simulated.served.ledger import Entry
 from qtlib.params import SettingsError, resolve
-from qtlib.runs.exchange import opened, speed_of
+from qtlib.runs.session.exchange import opened, speed_of
 
 SMALL = ["-p", "data.bars=600", "-p", "universe.symbols=BTCUSDT,ETHUSDT", "--speed", "step"]
 

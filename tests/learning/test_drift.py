@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qtlib.learning.drift import Profile, drift, profiles
-from qtlib.runs.learner import drifting
+from qtlib.runs.believing.learner import drifting
 
 
 def slow(dice, rows, shift=0.0, kept=0.95):

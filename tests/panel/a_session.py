@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import psutil
 
 from qtlib.journal import Journal
-from qtlib.runs.folder import journal_location
+from qtlib.runs.record.folder import journal_location
 
 PATIENCE_S = 240  # only what is stuck waits so long
 QT = [sys.executable, "-m", "qtlib.cli"]

@@ -20,8 +20,8 @@ from qtlib.learning.strategies import Trend
 from qtlib.panel import Panel
 from qtlib.panel.desk import Models, Outside, Shelved
 from qtlib.panel.reader import ANSWERS, BARS, CYCLES, FILLS, POINTS
-from qtlib.runs.commands import commanded
-from qtlib.runs.registered import Registered
+from qtlib.runs.believing.registered import Registered
+from qtlib.runs.record.commands import commanded
 
 STRATEGY = Trend(fast=4, medium=8, slow=12, volatility_span=12)
 HISTORY = Past({"BTCUSDT": make_bars(900, seed=7, vol=0.012), "ETHUSDT": make_bars(900, seed=8, vol=0.012)})

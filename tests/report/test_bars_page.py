@@ -11,7 +11,7 @@ from qtlib.market import Store
 from qtlib.market.simulated import SimulatedMarket, simulate
 from qtlib.market.survey import survey
 from qtlib.report.bars import OddityView, SeriesView, SymbolView, coverage, odd_prices, oddities_table
-from qtlib.runs.bars import facts_in, facts_told, write_report
+from qtlib.runs.data.bars import facts_in, facts_told, write_report
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from qtlib.learning.drift import profiles
 from qtlib.params import resolve
 from qtlib.report.retold import retold
 from qtlib.report.words import speaking
-from qtlib.runs.learner import drifting
+from qtlib.runs.believing.learner import drifting
 from qtlib.runs.wiring import prices_of
 
 CARD = Card(

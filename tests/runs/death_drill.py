@@ -11,11 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from qtlib.params import resolve
-from qtlib.runs.folder import runs
-from qtlib.runs.runner import run_notebook
+from qtlib.runs.execution.runner import run_notebook
+from qtlib.runs.record.folder import runs
 
 CONTEXT = get_context("forkserver")  # papermill is imported once, and each drill starts from there
-CONTEXT.set_forkserver_preload(["qtlib.runs.runner", "hypothesis"])
+CONTEXT.set_forkserver_preload(["qtlib.runs.execution.runner", "hypothesis"])
 
 OPENING = "from qtlib.runs import open_run\nimport os, time\nrun = open_run(run_dir, params)"
 

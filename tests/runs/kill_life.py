@@ -25,7 +25,7 @@ from qtlib.journal import Journal
 from qtlib.market.timeframes import length_of
 from qtlib.params import Params, dump_yaml, resolve
 from qtlib.runs import wiring
-from qtlib.runs.folder import HOME, journal_location, venue_location
+from qtlib.runs.record.folder import HOME, journal_location, venue_location
 
 SESSION = Path(__file__).with_name("struck_session.py")
 LIGHT = Path(__file__).with_name("light")  # a life is mostly starts, and a start was mostly what it never uses
@@ -229,7 +229,7 @@ class Life:
         self.struck.append(f"{blow} ({blow.about})")
 
     def _find(self, who: str) -> psutil.Process | None:
-        word = {KERNEL: "ipykernel_launcher", RUNNER: "qtlib.runs.segment", VENUE: "exchange"}.get(who)
+        word = {KERNEL: "ipykernel_launcher", RUNNER: "qtlib.runs.execution.segment", VENUE: "exchange"}.get(who)
         if word is None:
             return self._session
         found = self._session.children(recursive=True) if self._session.is_running() else []

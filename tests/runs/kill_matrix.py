@@ -40,7 +40,7 @@ from qtlib.exchanges.simulated.faults import PLACING
 from qtlib.market.timeframes import length_of
 from qtlib.params import resolve
 from qtlib.runs import wiring
-from qtlib.runs.folder import HOME
+from qtlib.runs.record.folder import HOME
 
 BLOWS = ((KERNEL, KILL), (RUNNER, KILL), (SUPERVISOR, KILL), (VENUE, KILL), (KERNEL, STOP))
 TRIAL = "trial stop"

@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 
 from qtlib.params import resolve
-from qtlib.runs.folder import HOME
-from qtlib.runs.policy import Restarts
-from qtlib.runs.supervisor import supervise
+from qtlib.runs.execution.policy import Restarts
+from qtlib.runs.execution.supervisor import supervise
+from qtlib.runs.record.folder import HOME
 
 WIRED, KEPT = "moments = live.moments(", "figures = live.keep("
 PICTURES = "import blocks, charts"

@@ -9,11 +9,11 @@ import psutil
 from death_drill import CONTEXT, a_notebook, until
 
 from qtlib.params import resolve
-from qtlib.runs.folder import runs
-from qtlib.runs.policy import Restarts
-from qtlib.runs.supervisor import supervise
+from qtlib.runs.execution.policy import Restarts
+from qtlib.runs.execution.supervisor import supervise
+from qtlib.runs.record.folder import runs
 
-CONTEXT.set_forkserver_preload(["qtlib.runs.runner", "qtlib.runs.supervisor", "hypothesis"])
+CONTEXT.set_forkserver_preload(["qtlib.runs.execution.runner", "qtlib.runs.execution.supervisor", "hypothesis"])
 
 
 def supervised(root, bodies, settings, restarts, environ):

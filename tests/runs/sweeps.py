@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qtlib.domain.events import START
 from qtlib.params import resolve
-from qtlib.runs.run import Run, open_folder
+from qtlib.runs.record.run import Run, open_folder
 from qtlib.runs.sweep.course import swept
 from qtlib.runs.sweep.crew import Crew
 

@@ -20,10 +20,10 @@ from qtlib.domain.state import State
 from qtlib.journal import Journal
 from qtlib.params import Params, SettingsError
 from qtlib.report.alarms import Alarm
-from qtlib.runs import folder
-from qtlib.runs.alertbook import MOST_LINES, USELESS_S, Book, message
-from qtlib.runs.alerts import Alerts, addresses
-from qtlib.runs.folder import journal_location
+from qtlib.runs.alerting.alerts import Alerts, addresses
+from qtlib.runs.alerting.book import MOST_LINES, USELESS_S, Book, message
+from qtlib.runs.record import folder
+from qtlib.runs.record.folder import journal_location
 
 CANARY = "canary-4711-0815"
 SIGNED = f"GET /fapi/v1/order?symbol=BTCUSDT&signature={'4b' * 32}"

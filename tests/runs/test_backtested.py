@@ -19,8 +19,8 @@ from qtlib.market.survey import Doubts
 from qtlib.params import resolve
 from qtlib.runs import wiring
 from qtlib.runs.backtested import backtested
-from qtlib.runs.live import undoubted
-from qtlib.runs.run import Run, open_folder
+from qtlib.runs.record.run import Run, open_folder
+from qtlib.runs.session.live import undoubted
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from qtlib.engine.session import Name, session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.journal import Journal
 from qtlib.learning.strategies import Trend
-from qtlib.runs.commands import ask, brake
-from qtlib.runs.folder import RunsError, journal_location
-from qtlib.runs.overview import overview
+from qtlib.runs.record.commands import ask, brake
+from qtlib.runs.record.folder import RunsError, journal_location
+from qtlib.runs.session.overview import overview
 
 STRATEGY = Trend(fast=4, medium=8, slow=12, volatility_span=12)
 HISTORY = Past({"BTCUSDT": make_bars(400, seed=7, vol=0.012), "ETHUSDT": make_bars(400, seed=8, vol=0.012)})

@@ -11,9 +11,9 @@ from supervision import left_of
 from qtlib.domain.events import CashMoved
 from qtlib.journal import Journal
 from qtlib.params import SettingsError, resolve
-from qtlib.runs.drill import ACCOUNT, SETTINGS, STRIKES, Report, Struck, drill
-from qtlib.runs.drill_eye import Left, what_is_left
-from qtlib.runs.folder import journal_location
+from qtlib.runs.checks.drill import ACCOUNT, SETTINGS, STRIKES, Report, Struck, drill
+from qtlib.runs.checks.drill_eye import Left, what_is_left
+from qtlib.runs.record.folder import journal_location
 
 FEW = ["orders time out after they were accepted", "the trader's kernel is killed"]
 

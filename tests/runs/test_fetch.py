@@ -147,7 +147,7 @@ def test_a_span_is_fetched_by_itself_and_what_lies_between_later(tmp_path):
 
 
 def run_span(url, folder, start, end):
-    from qtlib.runs.fetch import run
+    from qtlib.runs.data.fetch import run
 
     return run(connected(url), folder, [HOURLY], start, end)
 

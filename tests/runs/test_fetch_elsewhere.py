@@ -9,7 +9,7 @@ from a_foreign_venue import BARS, FIRST_MS, HOUR_MS, NOW_MS, RATES, Bybit, Okx
 from qtlib.exchanges.ccxt_past import CcxtPast
 from qtlib.market.names import FUNDING, MARKS, Name
 from qtlib.market.series import Series
-from qtlib.runs.fetch import hung_up, run
+from qtlib.runs.data.fetch import hung_up, run
 
 HOURLY, HOURLY_MARKS, RATED = Name("BTCUSDT", "1h"), Name("BTCUSDT", "1h", MARKS), Name("BTCUSDT", "", FUNDING)
 BEFORE = (FIRST_MS - 900 * HOUR_MS) * 1_000

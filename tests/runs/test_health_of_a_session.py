@@ -10,9 +10,9 @@ import time
 import pytest
 
 from qtlib.domain.commands import Verb
-from qtlib.runs.commands import ask
-from qtlib.runs.health import asked
-from qtlib.runs.overview import overview
+from qtlib.runs.record.commands import ask
+from qtlib.runs.record.health import asked
+from qtlib.runs.session.overview import overview
 
 WORDS = ["-p", "data.bars=20000", "-p", "universe.symbols=BTCUSDT,ETHUSDT", "-p", "session.health_port=0"]
 QT = [sys.executable, "-c", "from qtlib.cli import main; main()"]

@@ -12,7 +12,7 @@ from qtlib.domain.events import TradingStatus
 from qtlib.engine.auditor import Unwatched
 from qtlib.exchanges.port import Unavailable
 from qtlib.rules.limits import RiskLimits
-from qtlib.runs.health import Health, asked
+from qtlib.runs.record.health import Health, asked
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from qtlib.learning.features import FeatureSet
 from qtlib.learning.strategies import Trend
 from qtlib.learning.triggers import TriggerParams
 from qtlib.market.timeframes import datetime_at
-from qtlib.runs.champion import Champion, Silent
-from qtlib.runs.learner import Learner
-from qtlib.runs.retrainer import Retrainer
-from qtlib.runs.shelf import Shelf
+from qtlib.runs.believing.champion import Champion, Silent
+from qtlib.runs.believing.learner import Learner
+from qtlib.runs.believing.retrainer import Retrainer
+from qtlib.runs.believing.shelf import Shelf
 
 PARAMS = TriggerParams(min_samples=3, interval_hours=1e4)
 

@@ -23,12 +23,13 @@ from qtlib.journal import Journal, MemoryJournal
 from qtlib.params import resolve
 from qtlib.report.parity import Cause, by_cause
 from qtlib.report.tables import tables
-from qtlib.runs import parity, relived, wiring
-from qtlib.runs.believers import champion
-from qtlib.runs.folder import HOME, RunsError, journal_location
-from qtlib.runs.parity import compare
-from qtlib.runs.run import Run, open_folder
-from qtlib.runs.subjects import models
+from qtlib.runs import wiring
+from qtlib.runs.believing.believers import champion
+from qtlib.runs.believing.subjects import models
+from qtlib.runs.record.folder import HOME, RunsError, journal_location
+from qtlib.runs.record.run import Run, open_folder
+from qtlib.runs.review import parity, relived
+from qtlib.runs.review.parity import compare
 
 QUARTERS = ["data.timeframe=15m", "data.bars=500"]
 BASIS_POINT = Decimal("0.0001")

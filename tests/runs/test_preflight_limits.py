@@ -11,9 +11,9 @@ from qtlib.journal import Journal
 from qtlib.params import resolve
 from qtlib.rules.in_force import plain
 from qtlib.rules.limits import RiskLimits
-from qtlib.runs.ends import end_of
-from qtlib.runs.folder import journal_location
-from qtlib.runs.preflight import preflight
+from qtlib.runs.execution.preflight import preflight
+from qtlib.runs.record.ends import end_of
+from qtlib.runs.record.folder import journal_location
 
 
 def test_what_would_loosen_a_limit_is_refused_unless_somebody_says_why(tmp_path):

@@ -13,7 +13,7 @@ from death_drill import until
 from supervision import left_of
 
 from qtlib.params import dump_yaml
-from qtlib.runs.folder import HOME, runs
+from qtlib.runs.record.folder import HOME, runs
 
 SETTINGS = ("universe.symbols=BTCUSDT", "sizing.confidence_threshold=0.5", "limits.cooldown_s=0")
 QUICK = ("strategy.params={fast: 4, medium: 8, slow: 12, volatility_span: 12}",)

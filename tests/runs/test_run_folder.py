@@ -13,8 +13,9 @@ import pytest
 from death_drill import CONTEXT, until
 
 from qtlib.params import resolve
-from qtlib.runs import atomic, open_run
-from qtlib.runs.folder import (
+from qtlib.runs import open_run
+from qtlib.runs.record import atomic
+from qtlib.runs.record.folder import (
     RunsError,
     create,
     disposable,
@@ -25,8 +26,8 @@ from qtlib.runs.folder import (
     runs_root,
     venue_location,
 )
-from qtlib.runs.log import Log, Tail, older
-from qtlib.runs.run import open_folder
+from qtlib.runs.record.log import Log, Tail, older
+from qtlib.runs.record.run import open_folder
 
 NOW = datetime(2026, 7, 1, 3, 0, 12, tzinfo=UTC)
 RECORD = {"run_id", "kind", "mode", "status", "started", "ended", "seconds", "params_file", "params_hash", "overrides"}

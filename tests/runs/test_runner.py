@@ -7,8 +7,8 @@ import pytest
 from death_drill import a_notebook, a_page, drill
 
 from qtlib.params import resolve
-from qtlib.runs.ends import sentence
-from qtlib.runs.runner import run_notebook
+from qtlib.runs.execution.runner import run_notebook
+from qtlib.runs.record.ends import sentence
 
 GOOD = """
 import pandas as pd

@@ -21,10 +21,10 @@ from qtlib.domain.learned import Learning, RetrainBegun, RetrainEnded, RetrainOu
 from qtlib.domain.state import State
 from qtlib.journal import Held, Journal
 from qtlib.params import Params, SettingsError, resolve
-from qtlib.runs.firings import CUT_OFF, DONE, FAILED, MISSED, REFUSED, SKIPPED, Firings
-from qtlib.runs.folder import journal_location
-from qtlib.runs.schedule import Schedule, location, scheduling
-from qtlib.runs.timetable import JOBS, Job
+from qtlib.runs.clock.firings import CUT_OFF, DONE, FAILED, MISSED, REFUSED, SKIPPED, Firings
+from qtlib.runs.clock.schedule import Schedule, location, scheduling
+from qtlib.runs.clock.timetable import JOBS, Job
+from qtlib.runs.record.folder import journal_location
 
 NOW = datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -218,13 +218,13 @@ def test_every_job_of_the_timetable_has_its_clock_and_is_a_command(tmp_path, mon
 @pytest.fixture
 def unattended(tmp_path, monkeypatch):
     """Asks for a retrain if one is due of the account in `tmp_path`; what retrains is a process that says so."""
-    from qtlib.runs import unattended
+    from qtlib.runs.believing import unattended
 
     said = json.dumps(
         {"status": "ok", "run_id": "r1", "model": {"outcome": "refused", "words": "no edge", "version": "m1"}}
     )
     command = [sys.executable, "-c", f"print({said!r})"]
-    monkeypatch.setattr("qtlib.runs.retrainer.Retrainer.command", lambda self, until: command)
+    monkeypatch.setattr("qtlib.runs.believing.retrainer.Retrainer.command", lambda self, until: command)
     resolved = resolve(overrides=["strategy.name=learned", "learning.min_samples=3"])
     return lambda: unattended.retrain_if_due(resolved, tmp_path)
 

@@ -14,10 +14,10 @@ from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.events import CommandAnswered, Filled, OrderChanged, SessionClosed, StatusSet, TradingStatus
 from qtlib.domain.orders import OrderStatus
 from qtlib.params import Params, SettingsError, resolve
-from qtlib.runs import secrecy
-from qtlib.runs.alerts import Alerts, addresses
-from qtlib.runs.commands import commanded
-from qtlib.runs.secrecy import know_keys, without_secrets
+from qtlib.runs.alerting.alerts import Alerts, addresses
+from qtlib.runs.record import secrecy
+from qtlib.runs.record.commands import commanded
+from qtlib.runs.record.secrecy import know_keys, without_secrets
 
 KEY, SECRET, HOOK, PASSWORD = "key-7c1d9e02", "s3cret+7c1d/9e03", "h00k7c1d9e04", "pa55-7c1d9e05"
 SIGNATURE, LISTEN = "7c1d9e06" * 8, "7C1d9E07" * 8  # nobody knows these: they are known by their form
@@ -55,7 +55,7 @@ print(told)
 
 @pytest.fixture
 def planted(monkeypatch):
-    monkeypatch.setattr("qtlib.runs.atomic._kept", set())
+    monkeypatch.setattr("qtlib.runs.record.atomic._kept", set())
     monkeypatch.setenv("QT_API_KEY", KEY)
     monkeypatch.setenv("QT_API_SECRET", SECRET)
 

@@ -17,8 +17,8 @@ from qtlib.exchanges.binance.sockets import Patience
 from qtlib.exchanges.port import BarHeard
 from qtlib.exchanges.simulated.faults import Faults, fault
 from qtlib.rules.limits import RiskLimits
-from qtlib.runs.health import Health
-from qtlib.runs.live import link_of
+from qtlib.runs.record.health import Health
+from qtlib.runs.session.live import link_of
 
 ENTRY = OrderIntent("qt-BTCUSDT-e1-1", "BTCUSDT", Side.BUY, Decimal("0.02"), Role.ENTRY)
 STOP = OrderIntent(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from supervision import Session, alive, left_of
 
 from qtlib.journal import Held
-from qtlib.runs.children import SegmentProcess, only_one
-from qtlib.runs.job import Job
-from qtlib.runs.policy import Restarts, next_check, next_rollover
+from qtlib.runs.execution.children import SegmentProcess, only_one
+from qtlib.runs.execution.job import Job
+from qtlib.runs.execution.policy import Restarts, next_check, next_rollover
 
 FINISH = "run.finish(metrics={'trades': 3})"
 SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin

@@ -23,8 +23,8 @@ from qtlib.params import SettingsError, resolve
 from qtlib.report.metrics import metrics
 from qtlib.runs import columns, wiring
 from qtlib.runs.backtested import backtested
-from qtlib.runs.folder import RunsError
-from qtlib.runs.run import Run, open_folder
+from qtlib.runs.record.folder import RunsError
+from qtlib.runs.record.run import Run, open_folder
 from qtlib.runs.sweep import figures
 from qtlib.runs.sweep.bench import Bench, Job, code
 from qtlib.runs.sweep.course import swept

@@ -17,7 +17,7 @@ from postgres import absent
 from sweeps import HOME, TWELVE, a_run, a_sweep, a_watched_run, came, here
 
 from qtlib.learning.search import SweepParams
-from qtlib.runs.folder import RunsError
+from qtlib.runs.record.folder import RunsError
 from qtlib.runs.sweep import bench
 from qtlib.runs.sweep.course import swept
 from qtlib.runs.sweep.crew import crew, work

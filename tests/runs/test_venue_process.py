@@ -19,9 +19,10 @@ from qtlib.exchanges.port import Untrusted
 from qtlib.exchanges.simulated.served.ledger import Ledger
 from qtlib.journal import MemoryJournal
 from qtlib.params import SettingsError, resolve
-from qtlib.runs import exchange, venue, wiring
-from qtlib.runs.folder import venue_location
-from qtlib.runs.venue import VenueProcess, opened
+from qtlib.runs import wiring
+from qtlib.runs.record.folder import venue_location
+from qtlib.runs.session import exchange, venue
+from qtlib.runs.session.venue import VenueProcess, opened
 
 SETTINGS = ["data.bars=600", "universe.symbols=BTCUSDT"]
 PARAMS = resolve(overrides=SETTINGS).params
@@ -65,7 +66,7 @@ def test_a_venue_that_was_ended_lets_go_of_its_file_and_leaves_no_process(proces
 
 
 def test_a_venue_ends_with_whoever_started_it_however_that_ended(tmp_path):
-    code = f"from qtlib.params import resolve; from qtlib.runs.venue import opened; import pathlib, time\
+    code = f"from qtlib.params import resolve; from qtlib.runs.session.venue import opened; import pathlib, time\
 ; print(opened(resolve(overrides={SETTINGS}).params, pathlib.Path({str(tmp_path)!r})), flush=True); time.sleep(60)"
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     url = starter.stdout.readline().strip()

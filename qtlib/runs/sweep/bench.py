@@ -27,7 +27,7 @@ from qtlib.params import Params, SettingsError, validate
 from qtlib.report.tables import tables
 from qtlib.runs import wiring
 from qtlib.runs.backtested import CHOSEN, COMPILED
-from qtlib.runs.folder import RunsError
+from qtlib.runs.record.folder import RunsError
 from qtlib.runs.sweep import figures
 from qtlib.runs.sweep.trial import FAILED, OK, REFUSED, Array, Result, Stretch, Task, bars_of, changed, digest
 

@@ -19,8 +19,8 @@ from qtlib.learning.search import Search, count, search
 from qtlib.learning.space import Point, Space
 from qtlib.market import Market
 from qtlib.params import Params, SettingsError, validate
-from qtlib.runs.run import Run
-from qtlib.runs.subjects import models, subject
+from qtlib.runs.believing.subjects import models, subject
+from qtlib.runs.record.run import Run
 from qtlib.runs.sweep import bench
 from qtlib.runs.sweep.crew import Crew, cores, crew, work
 from qtlib.runs.sweep.plan import Fold, Plan
@@ -254,7 +254,7 @@ def _pinned(run: Run) -> Params:
     params = run.params
     if params.strategy.name != LEARNED or "version" in params.strategy.params:
         return params
-    from qtlib.runs import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
+    from qtlib.runs.believing import believers  # noqa: PLC0415  cold start: scikit-learn takes a second, and a rule has no use for it
 
     now = believers.shelf_of(params, run.folder.root).champion()
     if now is None:

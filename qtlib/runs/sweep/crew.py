@@ -22,8 +22,8 @@ from typing import Any
 
 from qtlib.learning.search import SweepParams
 from qtlib.params import SettingsError
-from qtlib.runs import guard
-from qtlib.runs.folder import RunsError
+from qtlib.runs.record import guard
+from qtlib.runs.record.folder import RunsError
 from qtlib.runs.sweep import bench
 from qtlib.runs.sweep.bench import Job
 from qtlib.runs.sweep.trial import Result, Task

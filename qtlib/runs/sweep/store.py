@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qtlib.durable import into_place
-from qtlib.runs.folder import RunsError
+from qtlib.runs.record.folder import RunsError
 from qtlib.runs.sweep.trial import FAILED, NUMBERS, Array, Result
 
 COLUMNS = ("key", "status", "why", "seconds", "first_day", *NUMBERS)

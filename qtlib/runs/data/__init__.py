@@ -1,0 +1,1 @@
+"""Bars of this machine: fetched, brought in, measured."""

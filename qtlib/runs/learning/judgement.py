@@ -1,0 +1,174 @@
+"""Judging a model: it trades the newest stretch through the event loop, beside what it has to beat; the gate decides.
+
+All trade the same bars with the same rules, costs and limits, each in a venue and a journal of its own in memory.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qtlib.domain.panel import Array
+from qtlib.engine.feeds import Strategy, lived, replay
+from qtlib.engine.session import session
+from qtlib.journal import MemoryJournal
+from qtlib.learning.gate import Evidence, GateParams, Ruling, Traded, flat, judge, said
+from qtlib.learning.ledger import Ledger, Trial, fingerprint
+from qtlib.learning.samples import samples
+from qtlib.learning.strategies import Trend
+from qtlib.market.timeframes import datetime_at
+from qtlib.report.columns import Tables
+from qtlib.report.tables import tables
+from qtlib.runs import wiring
+from qtlib.runs.believing.shelf import Shelf
+from qtlib.runs.learning.lesson import Lesson
+from qtlib.runs.learning.study import Study
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """The newest stretch, as one of the contenders traded it."""
+
+    traded: Traded
+    books: Tables
+    first_day: int  # since 1970, UTC
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    ruling: Ruling
+    champion: str  # that it was judged against; empty: there was none
+    stretches: tuple[Stretch, ...]  # the challenger's first
+
+    @property
+    def days(self) -> pd.DatetimeIndex:
+        first = self.stretches[0].first_day
+        return pd.DatetimeIndex(pd.to_datetime(first + np.arange(len(self.stretches[0].traded.returns)), unit="D"))
+
+    @property
+    def checks(self) -> list[tuple[str, str, str, bool]]:
+        """Every check of the gate: its name, what was found, what it needs, and whether it passes."""
+        return [
+            (r.name, said(r.value, r.unit), f"{r.must_be} {said(r.threshold, r.unit)}", r.ok)
+            for r in self.ruling.reasons
+        ]
+
+    @property
+    def rows(self) -> list[tuple[str, float, float, int, float]]:
+        """Who traded: return, drawdown, trades and their mean in R."""
+        return [
+            (t.name, float(np.prod(1.0 + t.returns)) - 1.0, t.drawdown_frac, len(t.trade_r), mean(t.trade_r))
+            for t in (s.traded for s in self.stretches)
+        ]
+
+    @property
+    def equity(self) -> dict[str, Array]:
+        """What one unit of equity came to, by who traded."""
+        return {s.traded.name: np.asarray(np.cumprod(1.0 + s.traded.returns)) for s in self.stretches}
+
+
+def trade(lesson: Lesson, study: Study, name: str, strategy: Strategy) -> Stretch:
+    """The newest stretch of `lesson`, traded by `strategy`, closed out at its end."""
+    listed = wiring.instruments(lesson.params)
+    venue, journal = wiring.venue(lesson.params, listed), MemoryJournal()
+    times = lesson.panel.times
+    after = datetime_at(int(times[study.begins - 1]))
+    replayed = replay(lesson.market, strategy, after=after, universe=wiring.universe(lesson.params, lesson.market))
+    session(lived(venue, replayed), lesson.rules, venue, journal, close_at_end=True)
+    events = [event for _, event in journal.events()]
+    books = tables(events)
+    first, last = int(times[study.begins]) // DAY_US, int(times[-1]) // DAY_US
+    closed = [s for s in samples(events) if not s.shadow and s.outcome_r is not None]
+    days = np.array([int(s.decided.timestamp()) // 86_400 - first for s in closed], dtype=np.int64)
+    r = np.array([s.outcome_r for s in closed], dtype=np.float64)
+    inside = (days >= 0) & (days <= last - first)
+    traded = Traded(name, _daily(books, first, last), r[inside], days[inside])
+    return Stretch(traded, books, first)
+
+
+def judged(
+    lesson: Lesson,
+    study: Study,
+    ledger: Ledger,
+    name: str,
+    shelf: Shelf,
+) -> Judgement:
+    """The gate's word on the model called `name`, against the champion, or, while there is none, flat and the rule."""
+    now, rule = shelf.champion(), Trend()
+    ours = trade(lesson, study, name, shelf.strategy(name))
+    rival = (rule.name, rule) if now is None else (now.version, shelf.strategy(now.version))
+    against = [trade(lesson, study, *rival)]
+    references = tuple(stretch.traded for stretch in against)
+    if now is None:
+        references = (flat(len(ours.traded.returns)), *references)
+    data = lesson.data.fingerprint
+    ledger.add(*(_tried(lesson, data, stretch) for stretch in (ours, *against)))
+    last = ledger.judged(lesson.subject)
+    evidence = Evidence(
+        bets=study.bets,
+        challenger=ours.traded,
+        references=references,
+        null=study.null,
+        rule=study.rule,
+        sharpes=ledger.sharpes(lesson.subject),
+        days_since_judged=None if last is None else (datetime.now(UTC) - last).total_seconds() / 86_400,
+    )
+    ruling = judge(evidence, GateParams(seed=lesson.params.learning.seed))
+    ledger.add(
+        Trial("judgement", lesson.subject, name, fingerprint(name), data, numbers={"promoted": float(ruling.promoted)})
+    )
+    return Judgement(ruling, now.version if now else "", (ours, *against))
+
+
+def backtest_of(lesson: Lesson, study: Study, version: str, settings: Path) -> str | None:
+    """A backtest run of its own of the newest stretch, by `version`: its run id; None if it failed or is not wanted."""
+    params = lesson.params
+    if not params.learning.backtest_after_train:
+        return None
+    words = ["backtest", "--params", str(settings), "-p", f"strategy.params={{version: {version}}}", "--json"]
+    if params.data.source == "simulated" and params.mode == "sim":
+        words += ["-p", f"data.history={study.begins}", "-p", f"data.bars={len(lesson.panel) - study.begins}"]
+    elif params.mode == "sim":
+        words += ["-p", f"data.start={datetime_at(int(lesson.panel.times[study.begins])).isoformat()}"]
+    else:
+        return None  # its bars lie on no disk
+    done = subprocess.run(
+        [sys.executable, "-m", "qtlib.cli", *words],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"QT_RUNS_DIR": str(settings.parent.parent)},
+    )
+    try:
+        record: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return None
+    return str(record["run_id"]) if record.get("status") == "ok" else None
+
+
+def mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _daily(books: Tables, first: int, last: int) -> Array:
+    """Returns of each day from the `first` to the `last`; a day without a bar earned nothing."""
+    equity = books.equity
+    day = np.asarray(equity["ts"].astype("datetime64[us, UTC]").astype("int64")) // DAY_US
+    closing = pd.Series(equity["equity_quote"].to_numpy(dtype=float), index=day).groupby(level=0).last()
+    start = float(books.equity["equity_quote"].iloc[0])
+    held = closing.reindex(np.arange(first, last + 1)).ffill().fillna(start).to_numpy()
+    return np.asarray(np.diff(held, prepend=start) / np.r_[start, held[:-1]])
+
+
+def _tried(lesson: Lesson, data: str, stretch: Stretch) -> Trial:
+    returns = tuple(float(value) for value in stretch.traded.returns)
+    name = stretch.traded.name
+    return Trial("backtest", lesson.subject, name, fingerprint(name), data, stretch.first_day, returns)

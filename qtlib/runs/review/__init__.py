@@ -1,0 +1,1 @@
+"""Looking back: a session beside its replay, a trade or a day told from the journal."""
