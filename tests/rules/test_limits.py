@@ -267,4 +267,4 @@ def test_each_rule_matters_there_is_a_case_in_which_it_alone_binds(rule, set_to,
     within = RiskLimits(**{**_FREE, **set_to})
     allowed, bound = limits.cap("BTCUSDT", 1, limits.committed(state), state, within)
     assert bound == rule
-    assert allowed < 1_000
+    assert allowed < 1e9  # what the others allow
