@@ -17,7 +17,10 @@ HOME = Path(__file__).parents[2]
 FILES = [*(HOME / "qtlib" / "report").rglob("*.py"), *(HOME / "qtlib" / "panel").rglob("*.py")]
 FILES += [
     HOME / "qtlib" / "runs" / name
-    for name in ("postmortem.py", "parity_page.py", "lesson.py", "learning.py", "run.py", "sweep/shown.py")
+    for name in (
+        *("review/postmortem.py", "review/parity_page.py", "learning/lesson.py", "learning/outcome.py"),
+        *("record/run.py", "sweep/shown.py"),
+    )
 ]
 REPORTS = ("live", "backtest", "retrain", "postmortem", "sweep", "parity")  # the notebooks whose words a report shows
 OTHERS = [language for language in LANGUAGES if language != "en"]

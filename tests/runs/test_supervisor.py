@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from qtlib.journal import Held
 from qtlib.runs.execution.children import SegmentProcess, only_one
 from qtlib.runs.execution.job import Job
 from qtlib.runs.execution.policy import Restarts, next_check, next_rollover
+from qtlib.runs.execution.supervisor import _outcome
 
 FINISH = "run.finish(metrics={'trades': 3})"
 SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin
@@ -130,6 +132,12 @@ def test_a_signal_that_comes_while_the_venue_opens_is_not_forgotten(tmp_path):
     segment.begin(Job("live", "never.ipynb", str(tmp_path), {}, {}, None, {}, os.getpid()))
     until(segment.ended, timeout=60)
     assert segment.end() == "the runner was killed by SIGTERM"
+
+
+def test_what_a_loading_segment_hears_of_a_signal_ends_the_session_by_that_signals_own_code():
+    loading = SimpleNamespace(told={"record": {"status": "interrupted"}, "exit_code": 143}, folder=None)
+    assert _outcome(loading, "", [signal.SIGINT]).exit_code == 130
+    assert _outcome(loading, "", [signal.SIGTERM]).exit_code == 143
 
 
 def test_an_account_has_one_supervisor_and_a_second_one_is_told_which(root):
