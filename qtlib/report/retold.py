@@ -118,7 +118,7 @@ def retold(text: str) -> str:
     >>> from qtlib.report.words import speaking
     >>> with speaking("nb"):
     ...     retold("drawdown"), retold("at most 0.25 R"), retold("nobody ever said this")
-    ('tilbakefall', 'høyst 0,25 R', 'nobody ever said this')
+    ('nedtrekk', 'høyst 0,25 R', 'nobody ever said this')
     """
     if spoken() == ENGLISH:
         return text
