@@ -89,7 +89,7 @@ def exchange(
         async with following(settings.params, followed, state, long_past) as (desk, upstream):
             market = (
                 f"the market of {upstream.standing['url']}, our own engine (fees, brackets as recorded): no real money"
-            )
+            ) + "".join(f"; {symbol} is {status}, not TRADING" for symbol, status in upstream.halted.items())
             doors = open_doors(desk, iter(()), upstream=upstream)
             await keep_open(doors, port, partial(ready, desk, market), until_pid)
 

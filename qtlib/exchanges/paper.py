@@ -2,8 +2,9 @@
 
 Its streams say that a bar has closed; its REST interface says what else is known of that time, and the prices in
 between. Nothing is ever made up: while the venue is out of touch our market stands still and takes no orders, and what
-closed meanwhile is lived through before it takes any. A symbol that alone has no bar stands still by itself. Funding
-that the venue tells of late is settled with the next bar.
+closed meanwhile is lived through before it takes any. A symbol that alone has no bar stands still by itself; one that
+does not trade there when we begin takes no orders until it has a bar. Funding that the venue tells of late is settled
+with the next bar.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ class Upstream:
     def __init__(self, client: Client, symbols: Iterable[str], timeframe: str, span: timedelta, pace: Pace) -> None:
         self._client, self._timeframe, self._span, self._pace = client, timeframe, span, pace
         self.symbols = tuple(symbols)
+        self.halted: dict[str, str] = {}  # symbols that are listed and do not trade, and what they are instead
         self._shares = [
             self.symbols[n : n + SYMBOLS_PER_SOCKET] for n in range(0, len(self.symbols), SYMBOLS_PER_SOCKET)
         ]
@@ -67,18 +69,27 @@ class Upstream:
     @property
     def standing(self) -> dict[str, Any]:
         """For whoever asks how the market is."""
-        return {"url": self._client.address.rest, "in_touch": not self._lost, "why_not": self.why_not}
+        url, halted = self._client.address.rest, dict(self.halted)
+        return {"url": url, "in_touch": not self._lost, "why_not": self.why_not, "halted": halted}
 
     async def instruments(self, known: Mapping[str, Instrument]) -> dict[str, Instrument]:
-        """`known` as the venue lists them now; brackets and fees, which it tells to customers only, as they were."""
+        """`known` as the venue lists them now; brackets and fees, which it tells to customers only, as they were.
+
+        Which of them do not trade is in `halted` from then on; `Refused`: some are not listed, or none trades.
+        """
         listing, funding = await asyncio.gather(
             self._client.fapiPublicGetExchangeInfo(), self._client.fapiPublicGetFundingInfo()
         )
         self._client.allowance.allow(listing["rateLimits"])
         listed = {row["symbol"]: row for row in listing["symbols"]}
         hours = {row["symbol"]: int(row["fundingIntervalHours"]) for row in funding}
-        if missing := [symbol for symbol in known if listed.get(symbol, {}).get("status") != "TRADING"]:
+        if missing := [symbol for symbol in known if symbol not in listed]:
             raise Refused(f"{', '.join(missing)} cannot be traded at {self._client.address.rest}")
+        self.halted = {s: listed[s]["status"] for s in known if listed[s]["status"] != "TRADING"}
+        if len(self.halted) == len(known):
+            raise Refused(f"none of {', '.join(known)} trades at {self._client.address.rest} now")
+        for symbol, status in self.halted.items():
+            _log.warning("%s is %s, not TRADING: until it has a bar again it takes no orders", symbol, status)
         made = {}
         for symbol, it in known.items():
             fees = {"makerCommissionRate": str(it.maker_fee_frac), "takerCommissionRate": str(it.taker_fee_frac)}
@@ -163,6 +174,8 @@ class Upstream:
     def _take(self, told: BarHeard, lived: datetime) -> None:
         if told.bar.ts > lived:
             self._bars.setdefault(told.bar.ts, {})[told.symbol] = told.bar
+            if told.bar.volume > 0:
+                self.halted.pop(told.symbol, None)
         self._newest[told.symbol] = max(self._newest[told.symbol], told.bar.ts)
 
     async def _insisted(self, ask: Callable[[], Awaitable[T]]) -> T:

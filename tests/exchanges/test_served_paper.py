@@ -55,6 +55,8 @@ def following(other, symbols=SYMBOLS):
         async with open_upstream(other.url, symbols, "1h", HOUR, PACE) as upstream:
             known = {symbol: LISTED[symbol] for symbol in symbols}
             engine = SimulatedExchange(await upstream.instruments(known), Decimal(10_000), a_conduct())
+            for symbol in upstream.halted:
+                engine.relist(engine.instruments[symbol], suspended=True)
             chart, past = Chart(HOUR), await upstream.past(20)
             for step in past:
                 chart.live(step)
@@ -177,6 +179,38 @@ def test_a_symbol_that_alone_has_no_bar_stands_still_by_itself():
         count = {symbol: venue.desk.chart.count(symbol) for symbol in SYMBOLS}
         assert count["BTCUSDT"] - count["ETHUSDT"] == 3
         same_market(venue, other)
+
+
+def test_a_symbol_that_is_halted_there_takes_no_orders_until_it_trades_again_and_the_others_do():
+    with elsewhere(faults=Faults([fault("settling", on="ETHUSDT", times=3)])) as other:
+        other.step(2)
+        with following(other) as venue:
+            assert standing(venue)["halted"] == {"ETHUSDT": "SETTLING"}
+            assert _tried(venue, "ETHUSDT") == "SETTLING"
+            assert _tried(venue, "BTCUSDT") == "FILLED"
+            for _ in range(2):  # it is settling in the first of them, and not in the second
+                other.step()
+                caught_up(venue, other)
+            assert standing(venue)["halted"] == {}
+            assert _tried(venue, "ETHUSDT") == "FILLED"
+
+
+def _tried(venue, symbol):
+    """What becomes of a market order; of one that is refused, how the symbol is listed."""
+    status, answer = venue.ask("POST", "/fapi/v1/order", signed=True, **{**BUY, "symbol": symbol})
+    listed = {row["symbol"]: row for row in venue.ask("GET", "/fapi/v1/exchangeInfo")[1]["symbols"]}
+    return answer["status"] if status == 200 else listed[symbol]["status"]
+
+
+def test_where_nothing_trades_there_is_nothing_to_follow():
+    async def ask(other):
+        async with open_upstream(other.url, ("BTCUSDT",), "1h", HOUR, PACE) as upstream:
+            await upstream.instruments({"BTCUSDT": LISTED["BTCUSDT"]})
+
+    with elsewhere(faults=Faults([fault("settling", on="BTCUSDT", times=3)])) as other:
+        other.step()
+        with pytest.raises(Refused, match="none of BTCUSDT trades"):
+            asyncio.run(ask(other))
 
 
 def test_killed_and_started_again_it_lives_through_what_it_missed(tmp_path):

@@ -33,6 +33,7 @@ class RoughMarket:
     def __init__(self, engine: SimulatedExchange, faults: Faults) -> None:
         self._engine, self._faults = engine, faults
         self._listed = dict(engine.instruments)
+        self._halted = set(engine.view.suspended)  # until they trade again
         self._met: Step | None = None
 
     def meet(self, step: Step) -> Step:
@@ -45,6 +46,7 @@ class RoughMarket:
 
     def _struck(self, step: Step) -> Step:
         bars, marks, funding, nexts = dict(step.bars), dict(step.marks), dict(step.funding), dict(step.nexts)
+        self._halted -= {symbol for symbol, bar in bars.items() if bar.volume > 0}
         for symbol in sorted(self._listed):
             acting = self._faults.acting(Place.STEP, symbol)
             self._relist(symbol, acting)
@@ -78,7 +80,7 @@ class RoughMarket:
         for its in acting:
             if its.kind == "filters":
                 instrument = replace(instrument, **{its.what: getattr(instrument, its.what) * its.factor})
-        settling = any(its.kind == "settling" for its in acting)
+        settling = symbol in self._halted or any(its.kind == "settling" for its in acting)
         view = self._engine.view
         if instrument != view.instruments[symbol] or settling != (symbol in view.suspended):
             self._engine.relist(instrument, suspended=settling)

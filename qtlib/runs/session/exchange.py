@@ -59,6 +59,8 @@ async def following(
         try:
             listed = await upstream.instruments(known)
             engine, ledger = _files(params, listed, state, f"market of {upstream.standing['url']}, bars of {timeframe}")
+            for symbol in upstream.halted:
+                engine.relist(listed[symbol], suspended=True)
             past = await upstream.past(past_bars, engine.now if engine.now > START else None)
         except ExchangeError as why:
             raise SettingsError(f"--paper {where}: {why}") from why
