@@ -6,18 +6,19 @@ order; whoever kills the supervisor has to start another session, as a person wo
 
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, build_opener
 
 import psutil
-from strike import FOLDER, Blow
-from supervision import alive, left_of
+from stage import SUPERVISOR, VENUE, Stage, alive
+from strike import FOLDER, TRIAL, WIRE, Blow
 
 from qtlib.domain.events import BarClosed, DecisionMade, Event, Filled, OrderChanged, OrderRequested
 from qtlib.domain.orders import OrderStatus, Role
@@ -27,11 +28,7 @@ from qtlib.params import Params, dump_yaml, resolve
 from qtlib.runs import wiring
 from qtlib.runs.record.folder import HOME, journal_location, venue_location
 
-SESSION = Path(__file__).with_name("struck_session.py")
-LIGHT = Path(__file__).with_name("light")  # a life is mostly starts, and a start was mostly what it never uses
-KERNEL, RUNNER, SUPERVISOR, VENUE = "kernel", "runner", "supervisor", "venue"
 KILL, STOP = "SIGKILL", "SIGSTOP"  # who is stopped stays so until somebody kills it
-WIRE = "wire"  # the step of a request at the venue: before it is heard, after that and before it is answered
 HELD_S = 0.8  # there, so that a blow can fall; less than an order may take
 ENTRY, STOP_LOSS = "entry", "stop"
 SETTINGS = (
@@ -40,6 +37,12 @@ SETTINGS = (
     "venue.slippage_noise_frac=0",  # it goes by the number of the fill, and what is asked for again comes later
     *("session.heartbeat_s=0.1", "session.hung_after_s=3", "session.grace_s=10"),
 )
+
+
+@cache
+def stage() -> Stage:
+    """The one that lives of this process play on, one after another."""
+    return Stage()
 
 
 class Slot(NamedTuple):
@@ -64,8 +67,7 @@ class Life:
     blows: Sequence[Blow] = ()
     bars: int = 120
     struck: list[str] = field(default_factory=list)  # what was done to it, in order
-    _session: psutil.Popen | None = None
-    _kernel: psutil.Process | None = None  # the last that was looked for
+    _session: psutil.Process | None = None
     _held: int = 0  # requests that the venue held before the next blow was due
 
     @property
@@ -76,7 +78,7 @@ class Life:
     def params(self) -> Params:
         return resolve(HOME / "params" / "sim.yaml", self.settings).params
 
-    def live(self, within_s: float = 900.0) -> None:
+    def live(self, within_s: float = 1800.0) -> None:
         """From the first bar to the last."""
         (self.root / FOLDER).mkdir(parents=True)
         (self.root / FOLDER / "plan.json").write_text(json.dumps([asdict(blow) for blow in self.blows]))
@@ -85,18 +87,18 @@ class Life:
         while (left := self._bars_left()) or len(self.struck) < len(self.blows):
             assert left, f"its last bar came before {self.blows[len(self.struck)]}; {self.struck}"
             self._begin(left)
-            while self._session.poll() is None:
+            while alive(self._session):
                 assert time.monotonic() < ends, f"not over within {within_s:g} s, after {self.struck}:\n{self.heard()}"
                 if len(self.struck) < len(self.blows) and self._is_reached(self.blows[len(self.struck)]):
                     self._strike(self.blows[len(self.struck)])
                 time.sleep(0.03)
-            while left_of(self.root):  # what a killed supervisor leaves ends by itself
-                assert time.monotonic() < ends, f"{left_of(self.root)} are left"
+            while left := stage().there():  # what a killed supervisor leaves ends by itself
+                assert time.monotonic() < ends, f"{left} are left"
                 time.sleep(0.1)
 
     def end(self) -> None:
         """Kill what is there."""
-        for process in left_of(self.root):
+        for process in stage().there():
             process.kill()
 
     def heard(self) -> str:
@@ -134,7 +136,7 @@ class Life:
             wrongs.append(f"held are {theirs.positions}, believed {state.account.positions}")
         return wrongs
 
-    def slots(self, order: str, rejected: bool, apart: int = 5) -> list[Slot]:
+    def slots(self, order: str, rejected: bool, apart: int = 2) -> list[Slot]:
         """Where a life like this one can be struck: at entries, or entries and stops, of which that became."""
         _, events, _, _ = self._left()
         fates = {e.client_id: e.status for e in events if isinstance(e, OrderChanged)}
@@ -178,11 +180,8 @@ class Life:
 
     def _begin(self, bars: int) -> None:
         words = [*self.settings, f"session.max_bars={bars}"]
-        command = [sys.executable, str(SESSION), str(self.root), *words]
-        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")}
-        env |= {"QT_RUNS_DIR": str(self.root), "PYTHONPATH": str(LIGHT)}
-        with (self.root / "heard").open("a", encoding="utf-8") as heard:
-            self._session = psutil.Popen(command, env=env, stdout=heard, stderr=heard, start_new_session=True)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(self.root)}
+        self._session = stage().begin("struck_session", str(self.root), *words, heard=self.root / "heard", env=env)
 
     def _bars_left(self) -> int:
         """Counted where it is exact, while nobody writes."""
@@ -195,6 +194,8 @@ class Life:
     def _is_reached(self, blow: Blow) -> bool:
         if blow.step != WIRE:
             return (self.root / FOLDER / f"reached-{len(self.struck)}").exists()
+        if blow.about != TRIAL and not (self.root / FOLDER / f"near-{len(self.struck)}").exists():
+            return False
         held = self._requests_held(blow)
         if held <= self._held:
             self._held = held
@@ -204,13 +205,12 @@ class Life:
 
     def _requests_held(self, blow: Blow) -> int:
         """By the venue that there is now, so far; 0 if there is none."""
+        venue = self._find(VENUE)
         try:
-            if self._kernel is None or not alive(self._kernel):  # to look for it takes longer than to ask
-                self._kernel = self._find(KERNEL)
-            url = self._kernel.environ()["QT_VENUE_URL"]
-            with build_opener(ProxyHandler({})).open(f"{url}/sim/faults", timeout=2) as answer:
+            port = next(at.laddr.port for at in venue.net_connections("tcp") if at.status == psutil.CONN_LISTEN)
+            with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/sim/faults", timeout=2) as answer:
                 document = json.load(answer)
-        except (AttributeError, KeyError, OSError, ValueError, psutil.Error):
+        except (AttributeError, StopIteration, OSError, ValueError, psutil.Error):
             return 0
         ours = {f["fault"] for f in document["faults"] if (f["kind"], f["about"]) == (f"delay_{blow.side}", blow.about)}
         return sum(one["fault"] in ours for one in document["injected"])
@@ -229,16 +229,13 @@ class Life:
         self.struck.append(f"{blow} ({blow.about})")
 
     def _find(self, who: str) -> psutil.Process | None:
-        word = {KERNEL: "ipykernel_launcher", RUNNER: "qtlib.runs.execution.segment", VENUE: "exchange"}.get(who)
-        if word is None:
+        if who == SUPERVISOR:
             return self._session
-        found = self._session.children(recursive=True) if self._session.is_running() else []
+        found = self._session.children(recursive=True) if alive(self._session) else []
         for process in sorted(found, key=lambda one: one.create_time(), reverse=True):
-            try:
-                if word in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            with suppress(psutil.NoSuchProcess):
+                if process.name() == who and alive(process):
                     return process
-            except psutil.NoSuchProcess:
-                continue
         return None
 
 

@@ -17,22 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from kill_life import (
-    ENTRY,
-    HELD_S,
-    KERNEL,
-    KILL,
-    RUNNER,
-    SETTINGS,
-    STOP,
-    STOP_LOSS,
-    SUPERVISOR,
-    VENUE,
-    WIRE,
-    Life,
-    Slot,
-)
-from strike import AFTER, BEFORE, Blow
+from kill_life import ENTRY, HELD_S, KILL, SETTINGS, STOP, STOP_LOSS, Life, Slot
+from stage import KERNEL, RUNNER, SUPERVISOR, VENUE
+from strike import AFTER, BEFORE, TRIAL, WIRE, Blow
 
 from qtlib.domain.naming import name_of
 from qtlib.domain.orders import ZERO, OrderIntent, Role, Side
@@ -43,8 +30,9 @@ from qtlib.runs import wiring
 from qtlib.runs.record.folder import HOME
 
 BLOWS = ((KERNEL, KILL), (RUNNER, KILL), (SUPERVISOR, KILL), (VENUE, KILL), (KERNEL, STOP))
-TRIAL = "trial stop"
-REJECTED_EVERY = 6  # bars
+TRIAL_STOP = "trial stop"
+REJECTED_EVERY = 2  # bars
+CELLS = 16  # of a life; where orders are rejected half as many, as fewer of them are
 
 OUTCOMES: Mapping[str, Mapping[str, Any] | None] = {
     "accepted": None,
@@ -72,7 +60,7 @@ STEPS = (
     *(Step(name, ENTRY, again=True) for name in ("opening", "recovery heard", "recovery snapshot")),
     *(Step("recovery learned", ENTRY, again=True, which=str(line)) for line in (1, 2, 3, 4)),
 )
-ENDS = (Step(WIRE, TRIAL), Step("closing", ""))  # at the beginning and at the end, where no order has an outcome
+ENDS = (Step(WIRE, TRIAL_STOP), Step("closing", ""))  # at the beginning and at the end, where no order has an outcome
 
 
 class Cell(NamedTuple):
@@ -97,7 +85,7 @@ def cells() -> list[Cell]:
     return found + [Cell(step, side, *blow, "accepted") for step, side, blow in product(ENDS, sides, BLOWS)]
 
 
-def lives(slots: int = 8) -> list[tuple[Cell, ...]]:
+def lives(slots: int = CELLS) -> list[tuple[Cell, ...]]:
     """The matrix, shared out: the cells of a life have one outcome in common, and the kind of order that meets it.
 
     Else they are drawn, and so is the order of lives: so that any number of them is a fair sample of it.
@@ -107,9 +95,11 @@ def lives(slots: int = 8) -> list[tuple[Cell, ...]]:
     for cell in cells():
         worlds.setdefault((cell.outcome, cell.step.order), []).append(cell)
     trials, closings = (worlds.pop(("accepted", step.order)) for step in ENDS)
-    for found in worlds.values():
+    shared = []
+    for (outcome, _), found in worlds.items():
         dice.shuffle(found)
-    shared = [tuple(found[at : at + slots]) for found in worlds.values() for at in range(0, len(found), slots)]
+        most = slots // 2 if outcome == "rejected" else slots
+        shared += [tuple(found[at : at + most]) for at in range(0, len(found), most)]
     for n, (trial, closing) in enumerate(zip(trials, closings, strict=True)):
         shared[n] = (trial, *shared[n], closing)  # these are of the outcome that is none
     dice.shuffle(shared)
@@ -130,7 +120,7 @@ def live_through(its: Sequence[Cell], root: Path, bars: int = 120) -> Lived:
     main = its[len(its) // 2]
     quiet = peace("rejected" if main.outcome == "rejected" else "accepted", main.step.order, bars)
     blows = blows_of(its, quiet)
-    life = Life(root, faults_of(main.outcome, main.step.order, blows, quiet.slots), blows, bars)
+    life = Life(root, faults_of(main.outcome, main.step.order, bars, blows, quiet.slots), blows, bars)
     begun = time.monotonic()
     try:
         life.live()
@@ -160,7 +150,7 @@ class Peace(NamedTuple):
 def peace(outcome: str, order: str, bars: int = 120) -> Peace:
     """A life that nobody strikes, where orders are rejected or else accepted: however that was told, it is one life."""
     with TemporaryDirectory(prefix="qt-peace-") as folder:
-        life = Life(Path(folder) / "life", faults_of(outcome, order), bars=bars)
+        life = Life(Path(folder) / "life", faults_of(outcome, order, bars), bars=bars)
         try:
             life.live()
         finally:
@@ -178,8 +168,8 @@ def blows_of(its: Sequence[Cell], quiet: Peace) -> list[Blow]:
     found: list[Blow] = []
     for cell in its:
         step, blow = cell.step, (cell.who, cell.how)
-        if step.order == TRIAL:
-            found.append(Blow(*blow, WIRE, cell.side, "qt-trial-*"))
+        if step.order == TRIAL_STOP:
+            found.append(Blow(*blow, WIRE, cell.side, TRIAL))
         elif not step.order:
             found.append(Blow(*blow, step.name, cell.side, quiet.last))  # sessions before it close as well
         elif step.again:
@@ -192,20 +182,22 @@ def blows_of(its: Sequence[Cell], quiet: Peace) -> list[Blow]:
     return found
 
 
-def faults_of(outcome: str, order: str, blows: Sequence[Blow] = (), slots: Sequence[Slot] = ()) -> list[dict[str, Any]]:
+def faults_of(
+    outcome: str, order: str, bars: int, blows: Sequence[Blow] = (), slots: Sequence[Slot] = ()
+) -> list[dict[str, Any]]:
     """What the venue does to the orders of the slots; and it holds the requests at which blows are to fall."""
     its, about = OUTCOMES[outcome], [slot.order(order) for slot in slots]
     if outcome == "rejected":  # in peace as well, since what follows is another life
-        about = _every_so_often(order)
+        about = _every_so_often(order, bars)
     met = [] if its is None else [{"on": PLACING, "about": one, **its} for one in about]
     held = {"on": PLACING, "seconds": HELD_S, "times": None}
     return met + [{"kind": f"delay_{blow.side}", "about": blow.about, **held} for blow in blows if blow.step == WIRE]
 
 
-def _every_so_often(order: str) -> list[str]:
+def _every_so_often(order: str, bars: int) -> list[str]:
     """The orders of that kind that are wished at some of the bars."""
     params = resolve(HOME / "params" / "sim.yaml", list(SETTINGS)).params
     start, span = wiring.simulated_market(params).start, length_of(params.data.timeframe)
     wish = OrderIntent("", "*", Side.BUY, ZERO, Role.ENTRY if order == ENTRY else Role.STOP_LOSS)
-    bars = range(0, 1_000, REJECTED_EVERY)
-    return [f"{name_of(wish, start + bar * span, 0).removesuffix('-0')}-*" for bar in bars]
+    when = range(0, params.data.history + bars, REJECTED_EVERY)
+    return [f"{name_of(wish, start + bar * span, 0).removesuffix('-0')}-*" for bar in when]

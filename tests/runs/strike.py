@@ -2,7 +2,8 @@
 
 A line that the kill matrix adds to the notebook wraps journal and exchange in this. Between the kernel and whoever
 strikes it lie files in one folder: `plan.json`, the blows in order; `reached-N`, written where blow N is to fall;
-`struck-N`, written before it falls; `go-N`, for whoever survived it. Nothing here is known to `qtlib`.
+`struck-N`, written before it falls; `go-N`, for whoever survived it; and `near-N` where a blow is to fall while the
+venue holds a request, once that is about to be made. Nothing here is known to `qtlib`.
 """
 
 import json
@@ -15,6 +16,8 @@ from qtlib.domain.events import SessionClosed, SessionOpened
 from qtlib.domain.orders import Submit
 
 BEFORE, AFTER = "before", "after"
+WIRE = "wire"  # the step of a request at the venue: before it is heard, after that and before it is answered
+TRIAL = "qt-trial-*"  # the order of the start-up, which no step of ours comes before
 FOLDER = "blows"
 PATIENCE_S = 60.0  # of a step, for its blow
 
@@ -51,6 +54,8 @@ class Blows:
         if self._next == len(self._blows):
             return
         its = self._blows[self._next]
+        if its.step == WIRE and step == "sent" and any(fnmatchcase(name, its.about) for name in names):
+            (self._folder / f"near-{self._next}").touch()
         if (its.step, its.side) == (step, side) and any(fnmatchcase(name, its.about) for name in names):
             self._wait()
 

@@ -2,10 +2,10 @@
 
 import pytest
 from death_drill import until
-from kill_life import ENTRY, KERNEL, KILL, RUNNER, STOP, STOP_LOSS, SUPERVISOR, VENUE, WIRE
+from kill_life import ENTRY, KILL, STOP, STOP_LOSS, stage
 from kill_matrix import BLOWS, ENDS, OUTCOMES, STEPS, Cell, Step, cells, live_through, lives
-from strike import AFTER, BEFORE
-from supervision import left_of
+from stage import KERNEL, RUNNER, SUPERVISOR, VENUE
+from strike import AFTER, BEFORE, WIRE
 
 OUTCOME = "timed out after acceptance"
 SAMPLE = (
@@ -20,7 +20,7 @@ SAMPLE = (
 @pytest.fixture
 def root(tmp_path):
     yield tmp_path
-    until(lambda: left_of(tmp_path) == [])
+    until(lambda: stage().there() == [])
 
 
 def test_whoever_is_killed_or_stopped_at_whichever_step_the_account_ends_as_if_nobody_had_been(root):

@@ -4,21 +4,20 @@ import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import psutil
 import pytest
 from a_receiver import a_receiver
-from death_drill import LOOP, until
+from death_drill import LOOP, a_notebook, until
 from hypothesis import given
 from hypothesis import strategies as st
 from supervision import Session, alive, left_of
 
 from qtlib.journal import Held
+from qtlib.params import resolve
 from qtlib.runs.execution.children import SegmentProcess, only_one
 from qtlib.runs.execution.job import Job
 from qtlib.runs.execution.policy import Restarts, next_check, next_rollover
-from qtlib.runs.execution.supervisor import _outcome
 
 FINISH = "run.finish(metrics={'trades': 3})"
 SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin
@@ -126,18 +125,33 @@ def test_a_scheduled_session_makes_a_pass_each_interval_in_a_fresh_process(root)
     assert len({folder.record()["pid"] for folder in session.folders}) == len(session.folders)
 
 
-def test_a_signal_that_comes_while_the_venue_opens_is_not_forgotten(tmp_path):
+def test_a_signal_that_comes_while_the_venue_opens_is_not_forgotten():
     segment = SegmentProcess()
     segment.signal(signal.SIGTERM)  # there is nothing to end yet
-    segment.begin(Job("live", "never.ipynb", str(tmp_path), {}, {}, None, {}, os.getpid()))
+    segment.begin(Job("live", "never.ipynb", "never", {}, {}, None, {}, os.getpid()))
+    until(segment.ended, timeout=60)
+    assert segment.end() == "the runner ended with 0"
+    assert segment.told is None
+
+
+def test_a_signal_that_comes_while_a_segment_loads_is_heard_by_its_own_name(root):
+    segment, resolved = SegmentProcess(), resolve()
+    notebook, runs = a_notebook(root / "session.ipynb", LOOP, FINISH), root / "runs"
+    segment.begin(Job("live", str(notebook), str(runs), resolved.params.plain(), {}, None, {}, os.getpid()))
+    segment.signal(signal.SIGINT)
+    until(segment.ended, timeout=60)
+    segment.end()
+    assert (segment.told["exit_code"], segment.told["record"]["status"]) == (130, "interrupted")
+    assert "SIGTERM" not in (segment.folder / "log.jsonl").read_text()
+
+
+def test_a_second_signal_does_not_wait_until_a_segment_has_loaded(tmp_path):
+    segment = SegmentProcess()
+    segment.begin(Job("live", str(tmp_path / "n.ipynb"), str(tmp_path), {}, {}, None, {}, os.getpid()))
+    segment.signal(signal.SIGINT)
+    segment.signal(signal.SIGINT)
     until(segment.ended, timeout=60)
     assert segment.end() == "the runner was killed by SIGTERM"
-
-
-def test_what_a_loading_segment_hears_of_a_signal_ends_the_session_by_that_signals_own_code():
-    loading = SimpleNamespace(told={"record": {"status": "interrupted"}, "exit_code": 143}, folder=None)
-    assert _outcome(loading, "", [signal.SIGINT]).exit_code == 130
-    assert _outcome(loading, "", [signal.SIGTERM]).exit_code == 143
 
 
 def test_an_account_has_one_supervisor_and_a_second_one_is_told_which(root):

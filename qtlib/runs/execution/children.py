@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ class SegmentProcess:
         self.alive_at: float | None = None  # its own word, on its own clock
         self.told: dict[str, Any] | None = None  # how it ended
         self._begun = False
-        self._early: int | None = None  # a signal that came before it was given anything to do
+        self._signals: deque[int] = deque()  # that it has not been sent yet
         self._process = subprocess.Popen(
             [sys.executable, "-m", "qtlib.runs.execution.segment"],
             stdin=subprocess.PIPE,
@@ -50,23 +51,24 @@ class SegmentProcess:
         return self._process.pid
 
     def begin(self, job: Job) -> None:
+        """Give it the job, unless a signal came first: without one it ends."""
         assert self._process.stdin is not None  # it was asked for above
         self._begun = True
         with suppress(BrokenPipeError):  # it died while it loaded: that is seen like any other death
-            self._process.stdin.write(job.line())
+            if not self._signals:
+                self._process.stdin.write(job.line())
             self._process.stdin.close()
-        if self._early is not None:
-            self.signal(self._early)
 
     def ended(self) -> bool:
         return self._process.poll() is not None
 
     def signal(self, signum: int) -> None:
-        """Pass a signal on, once there is anything to end; while it loads it has no ear for more than SIGTERM."""
-        if self._begun:
-            self._process.send_signal(signum if self.alive_at else signal.SIGTERM)
-        else:
-            self._early = signum
+        """Pass a signal on, once it has an ear for it: from its folder on. The second one does not wait for that."""
+        self._signals.append(signum)
+        if self.folder is not None:
+            self._pass_on()
+        elif self._begun and len(self._signals) > 1:
+            self._process.terminate()
 
     def end(self) -> str:
         """See that it is gone, and has said all that it had to say; how it went, in words."""
@@ -80,6 +82,11 @@ class SegmentProcess:
                     pipe.close()
         return f"the runner was killed by {signal.Signals(-code).name}" if code < 0 else f"the runner ended with {code}"
 
+    def _pass_on(self) -> None:
+        with suppress(IndexError):  # all are passed on, here or by the listener
+            while True:
+                self._process.send_signal(self._signals.popleft())
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -88,6 +95,7 @@ class SegmentProcess:
                 self.alive_at = said["alive"]
             elif "folder" in said:
                 self.folder = RunFolder(Path(said["folder"]))
+                self._pass_on()
             elif "exit_code" in said:
                 self.told = said
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from signal import SIGTERM
 from types import FrameType
 from typing import Any
 
@@ -343,10 +342,7 @@ def _why(last: Outcome) -> str:
 def _outcome(segment: SegmentProcess, how: str, signals: Sequence[int]) -> Outcome:
     """What the segment said of its end; what can be seen of it, if it did not get to say anything."""
     if segment.told is not None:
-        code = segment.told["exit_code"]
-        if signals and code == 128 + SIGTERM:  # which is what a segment hears of any signal while it loads
-            code = 128 + signals[0]
-        return Outcome(segment.folder, segment.told["record"], code)
+        return Outcome(segment.folder, segment.told["record"], segment.told["exit_code"])
     record = segment.folder.record() if segment.folder else {}
     if signals and segment.folder is None:
         return Outcome(None, {"status": INTERRUPTED, "error": None}, 128 + signals[0])  # nothing had begun
