@@ -13,7 +13,7 @@ from qtlib.domain.events import Event
 from qtlib.domain.orders import Role, Submit
 from qtlib.domain.state import State
 from qtlib.engine.auditor import Auditor
-from qtlib.exchanges.port import Unavailable, Unknown
+from qtlib.exchanges.port import ExchangeError, Unavailable, Unknown
 from qtlib.rules.status import code
 
 PATIENCE = 8.0  # calls of the venue for which a position may be bare, before the auditor has it left
@@ -71,7 +71,7 @@ class Line:
         down, acting = self._trouble.down
         if down and not acting:
             raise Unavailable("the line is down")
-        told = self._venue.carry_out(acts) if acts else []
+        told = self._asked_of(self._venue.carry_out, acts) if acts else []
         if down:
             raise Unknown("the line went down")
         self._trouble.dies("orders", after=True)
@@ -80,14 +80,23 @@ class Line:
     def events(self, since, about=()):
         self._question("events")
         coming = {submit.intent.client_id for _, submit in self._coming}
-        return self._venue.events(since, [order for order in about if order.intent.client_id not in coming])
+        about = [order for order in about if order.intent.client_id not in coming]
+        return self._asked_of(self._venue.events, since, about)
 
     def snapshot(self):
         self._question("snapshot")
-        return self._venue.snapshot()
+        return self._asked_of(self._venue.snapshot)
 
     def __getattr__(self, name):
         return getattr(self._venue, name)
+
+    def _asked_of(self, call, *said):
+        """What the venue answers; that it did not is trouble, too: on a slow machine nobody need have planned it."""
+        try:
+            return call(*said)
+        except ExchangeError as why:
+            self._trouble.note(f"no answer: {why}")
+            raise
 
     def _question(self, what: str) -> None:
         self._begun(what)

@@ -138,7 +138,7 @@ def _play(module: str, args: Sequence[str], env: Mapping[str, str] | None, strea
             if fd != -1:
                 os.dup2(fd, number)
         os.closerange(3, 4096)
-        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, m, closefd=False) for n, m in enumerate("rww"))
         sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
         sys.argv = [module, *args]
         if env is not None:
