@@ -7,7 +7,7 @@ import pytest
 from death_drill import a_notebook, a_page, drill
 
 from qtlib.params import resolve
-from qtlib.runs.execution.runner import run_notebook
+from qtlib.runs.execution.runner import MAX_OUTPUT_BYTES, MAX_OUTPUTS, run_notebook
 from qtlib.runs.record.ends import sentence
 
 GOOD = """
@@ -69,9 +69,13 @@ def test_the_exit_code_says_whose_turn_it_is(tmp_path, raised, status, code):
 
 
 def test_a_flood_of_output_fails_nothing_and_fills_nothing(tmp_path):
-    flood = "from IPython.display import display\nfor n in range(4000):\n    print('x' * 1000, flush=True)\n"
-    outcome = drill(tmp_path, f"{flood}    n % 10 or display(n)", "run.finish(metrics={'trades': 0})")
+    many = f"from IPython.display import display\nfor n in range({MAX_OUTPUTS + 50}):\n    display(n)"
+    much = "for n in range(10):\n    print('x' * 300_000, flush=True)"
+    outcome = drill(tmp_path, many, much, "run.finish(metrics={'trades': 0})")
     assert outcome.record["status"] == "ok"
+    *_, displayed, printed, _ = nbformat.read(outcome.folder / "notebook.ipynb", as_version=4).cells
+    assert len(displayed.outputs) == MAX_OUTPUTS
+    assert 0 < sum(len(output.text) for output in printed.outputs) <= MAX_OUTPUT_BYTES
     assert (outcome.folder / "notebook.ipynb").stat().st_size < 2_000_000
 
 
