@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from qtlib.market.facts import Row
 
+SETTINGS = Path("params/sim.yaml")  # where none are named
+
 
 @data.command("list", epilog="Example: qt data list bars/")
 def data_list(
@@ -161,13 +163,15 @@ def data_check(
         _check_settings(params, p, report, as_json)
         return
     from qtlib.market.survey import survey
+    from qtlib.report.words import speaking
     from qtlib.runs.data.bars import facts_in, facts_told, write_report
 
     with progress() as tell:
         found = survey(folder, symbols, refill=refill, tell=tell)
     facts = facts_in(found)
     if report is not None:
-        write_report(found, facts, report)
+        with speaking(settings_of(params or SETTINGS, p).params.report.language):
+            write_report(found, facts, report)
     rows = [
         {"series": name, "rows": its.rows, "verdict": its.words, "odd": len(its.oddities)}
         for name, its in found.verdicts.items()
@@ -194,14 +198,17 @@ def data_check(
 
 
 def _check_settings(params: Path | None, p: list[str] | None, page: Path | None, as_json: bool) -> None:
+    from qtlib.report.words import speaking
     from qtlib.runs import wiring
     from qtlib.runs.data.bars import facts_of, facts_told, write_facts
 
-    market = wiring.market(settings_of(params or Path("params/sim.yaml"), p).params)
+    settings = settings_of(params or SETTINGS, p).params
+    market = wiring.market(settings)
     report = market.report()
     facts = {market.timeframe: rows} if (rows := facts_of(market, market.timeframe)) else {}
     if page is not None:
-        write_facts(market, facts, page)
+        with speaking(settings.report.language):
+            write_facts(market, facts, page)
     answer = {
         "ok": True,
         "source": market.source,
@@ -272,7 +279,7 @@ def data_simulate(
     from qtlib.runs import wiring
     from qtlib.runs.record.folder import runs_root
 
-    settings = settings_of(params or Path("params/sim.yaml"), p).params
+    settings = settings_of(params or SETTINGS, p).params
     if settings.data.source != "simulated":
         raise SettingsError(f"data.source is {settings.data.source}; only a simulated market can be made")
     where = to or runs_root() / "market"

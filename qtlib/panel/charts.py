@@ -18,6 +18,7 @@ from qtlib.domain.market import Bar
 from qtlib.panel.reader import Mark, Past, Step
 from qtlib.panel.sight import Held
 from qtlib.report.charts import decimate
+from qtlib.report.names import exit_name
 from qtlib.report.words import clock, moment, number, price, say, short_moment
 
 MOST = 500  # points of a line
@@ -140,7 +141,7 @@ def _triangle(frame: Frame, times: list[datetime], mark: Mark) -> str:
     x, y = frame.x(_place(times, mark.ts)), frame.y(min(max(mark.price, frame.low), frame.high))
     bought = mark.quantity > 0
     deal = say("bought {quantity} at {price}") if bought else say("sold {quantity} at {price}")
-    why = f" · {mark.words.replace('_', ' ')}" if mark.words else ""
+    why = f" · {exit_name(mark.words)}" if mark.words else ""
     told = deal.format(quantity=number(abs(mark.quantity), ",.8g"), price=price(mark.price)) + why
     shape = f"M{x} {y}l-5 9h10z" if bought else f"M{x} {y}l-5 -9h10z"
     kind = "bought" if bought else "sold"

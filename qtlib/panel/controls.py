@@ -17,6 +17,7 @@ from qtlib.domain.events import TradingStatus
 from qtlib.panel.desk import Desk
 from qtlib.panel.sight import Held, Life, Sight
 from qtlib.report.names import limit_name, verb_name
+from qtlib.report.retold import retold
 from qtlib.report.words import number, percent, price, say
 from qtlib.rules.in_force import SETTABLE
 
@@ -171,7 +172,7 @@ class Controls:
         code, brake = (self._sight.code, self._sight.brake) if self._sight else (None, None)
         if code is None or brake is None:
             return
-        words = say("Trading goes on after: {cause}. Type the code that is shown for it.", cause=brake.cause)
+        words = say("Trading goes on after: {cause}. Type the code that is shown for it.", cause=retold(brake.cause))
         self.pend(words, code, lambda: self.ask(Verb.REARM, code=code))
 
     def _start(self) -> None:

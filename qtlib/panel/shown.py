@@ -11,7 +11,16 @@ from qtlib.domain.commands import Outcome
 from qtlib.domain.events import TradingStatus
 from qtlib.panel.markup import pairs, plain, table, tinted
 from qtlib.panel.sight import Asked, Held, Life, Sight, flat
-from qtlib.report.names import limit_name, reason_name, role_name, rule_name, status_name, verb_name
+from qtlib.report.names import (
+    limit_name,
+    loop_name,
+    order_type_name,
+    reason_name,
+    role_name,
+    rule_name,
+    status_name,
+    verb_name,
+)
 from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, age, clock, moment, number, percent, price, say, short_moment, signed
 from qtlib.rules.used import Used
@@ -32,7 +41,7 @@ def head(sight: Sight) -> str:
     kind, name = (kind, status_name(status)) if sight.known else ("unknown", UNKNOWN)  # nobody trades yet
     brake = sight.brake
     since = say("since {when} UTC", when=moment(brake.since)) if brake else ""
-    cause = " · ".join(filter(None, [sight.state.cause if status is not TradingStatus.ACTIVE else "", since]))
+    cause = " · ".join(filter(None, [retold(sight.state.cause) if status is not TradingStatus.ACTIVE else "", since]))
     return (
         f'<div class="qt-head qt-mode-{escape(sight.mode)}">'
         f'<div class="qt-mode"><strong>{escape(word)}</strong><span>{escape(say(meaning))}</span></div>'
@@ -176,7 +185,7 @@ def orders(sight: Sight) -> str:
             f"<b>{escape(row.symbol)}</b>",
             escape(role_name(row.role)),
             escape(say(row.side.upper())),
-            escape(row.kind.replace("_", " ").lower()),
+            escape(order_type_name(row.kind)),
             escape(say("all") if row.quantity is None else number(row.quantity, ",.8g")),
             escape(price(row.level)),
             escape(say(row.status)),
@@ -295,7 +304,7 @@ def loops(sight: Sight) -> str:
     for name, loop in (page.get("loops") or {}).items():
         mark = '<span class="qt-ok">✓</span>' if loop.get("ok") else f'<span class="qt-bad">✗ {say("late")}</span>'
         every = say("every {age}", age=age(loop.get("interval_s")))
-        rows.append((escape(str(name)), mark, escape(age(loop.get("age_s"))), escape(every)))
+        rows.append((escape(loop_name(str(name))), mark, escape(age(loop.get("age_s"))), escape(every)))
     reachable = flat(page, "exchange", "reachable")
     words = {True: say("answers"), False: say("DOES NOT ANSWER"), None: UNKNOWN}[reachable]  # type: ignore[index]
     kind = {True: "qt-ok", False: "qt-bad", None: ""}[reachable]  # type: ignore[index]
@@ -310,7 +319,12 @@ def loops(sight: Sight) -> str:
         rows.append((escape(say("memory")), "", escape(number(sight.outside.rss_mb, ",.0f", " MB")), ""))
     if page.get("last_error"):
         rows.append(
-            (escape(say("last error")), f'<span class="qt-bad">{escape(str(page["last_error"]))}</span>', "", "")
+            (
+                escape(say("last error")),
+                f'<span class="qt-bad">{escape(retold(str(page["last_error"])))}</span>',
+                "",
+                "",
+            )
         )
     return table(say("Loops"), (say("Loop"), "", say("Last sign"), ""), rows, words={0, 1, 3})
 
@@ -322,7 +336,7 @@ def asked(sight: Sight) -> str:
             escape(clock(row.asked, seconds=True)),
             f"<b>{escape(verb_name(row.verb))}</b> {escape(row.what)}",
             _outcome(row),
-            escape(row.words or say("asked by {by}", by=row.by)),
+            escape(retold(row.words) or say("asked by {by}", by=row.by)),
         )
         for row in sight.asked[:8]
     ]
@@ -348,11 +362,11 @@ def brake(sight: Sight) -> str:
     held = sight.brake
     if held is None:
         return ""
-    by = say("by {by}, {when} UTC", by=held.by, when=moment(held.since))
+    by = say("by {by}, {when} UTC", by=retold(held.by), when=moment(held.since))
     then = say("equity then {then}, now {now}", then=number(float(held.equity)), now=number(float(sight.state.equity)))
     code = "" if sight.code is None else f"<p>{escape(say('Code to re-arm'))}: <code>{escape(sight.code)}</code></p>"
     return (
-        f'<div class="qt-brake"><p><strong>{escape(held.cause)}</strong></p>'
+        f'<div class="qt-brake"><p><strong>{escape(retold(held.cause))}</strong></p>'
         f"<p>{escape(by)} · {escape(then)}</p>{code}</div>"
     )
 

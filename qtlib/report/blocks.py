@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from importlib.resources import files
+from typing import Protocol
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from qtlib.report.charts import profit_by
 from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics
 from qtlib.report.names import exit_name, key_name, reason_name, rule_name
+from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, day, moment, number, percent, price, say, signed
 
 STYLE = files("qtlib.report").joinpath("assets", "blocks.css").read_text("utf-8")
@@ -183,7 +185,7 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
 
 def findings_table(findings: Iterable[tuple[str, bool, str]]) -> Html:
     """What a start-up found, step by step."""
-    rows = [(step, say("ok") if ok else say("NO ENTRIES"), found) for step, ok, found in findings]
+    rows = [(retold(step), say("ok") if ok else say("NO ENTRIES"), retold(found)) for step, ok, found in findings]
     return table(say("What the start-up found"), (say("Step"), "", say("Found")), rows, words={0, 1, 2})
 
 
@@ -195,6 +197,26 @@ def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
     ]
     heads = (say("Symbol"), say("Bars"), say("First [UTC]"), say("Last [UTC]"))
     return table(say("Bars that were heard"), heads, rows, words={0})
+
+
+class Told(Protocol):
+    """What there is of a market, and how good it is, in words (`market.report()`)."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def rows(self) -> Sequence[Sequence[str]]: ...
+    @property
+    def remarks(self) -> Sequence[str]: ...
+
+
+def market_table(told: Told) -> Html:
+    """What was traded on: a row a symbol, and what else should be known of its bars."""
+    counts = (say("Missing"), say("No trade"), say("Not usable"), say("Marks"), say("Fundings"))
+    heads = (say("Symbol"), say("Bars"), say("First close\n[UTC]"), say("Last close\n[UTC]"), *counts)
+    rows = (tuple(map(retold, row)) for row in told.rows)
+    remarks = "".join(f"<li>{escape(retold(remark))}</li>" for remark in told.remarks)
+    return Html(table(retold(told.title), heads, rows, words={0}) + (f"<ul>{remarks}</ul>" if remarks else ""))
 
 
 def listing(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:

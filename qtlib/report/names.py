@@ -6,7 +6,7 @@ A name that has no words here yet is itself, with blanks.
 from qtlib.domain.commands import Verb
 from qtlib.domain.events import TradingStatus
 from qtlib.domain.universe import LOW_TURNOVER, NO_CANDIDATE, NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG
-from qtlib.report.retold import FORMS
+from qtlib.report.forms import FORMS
 from qtlib.report.words import say
 
 _STATUS = {
@@ -114,6 +114,47 @@ _CAUSES = {
     "fee": "fee",
     "funding": "funding",
 }
+_LOOPS = {"trade": "trading", "market": "prices", "private": "own orders", "protect": "protection"}
+_ORDER_TYPES = {
+    "MARKET": "market",
+    "LIMIT": "limit",
+    "STOP": "stop with a limit",
+    "STOP_MARKET": "stop at market",
+    "TAKE_PROFIT": "target with a limit",
+    "TAKE_PROFIT_MARKET": "target at market",
+    "TRAILING_STOP_MARKET": "trailing stop",
+}
+_ODDITIES = {
+    "gap": "gap",
+    "listing": "listing",
+    "delisted": "delisted",
+    "outage": "outage",
+    "no trade": "no trade",
+    "no volume": "no trade",
+    "flat": "stands still",
+    "spike": "spike",
+    "seam": "seam",
+    "volume level": "volume level",
+    "jump": "jump",
+    "coverage": "coverage",
+    "apart": "apart",
+    "rate": "rate",
+    "cadence": "cadence",
+    "sum": "does not add up",
+    "clock": "another clock",
+    "market": "another market",
+    "units": "other units",
+    "grid": "off the grid",
+    "order": "out of order",
+    "duplicate": "stands twice",
+    "missing value": "missing value",
+    "ohlc": "impossible prices",
+    "funding": "impossible rate",
+    "stale end": "ends early",
+    "damaged": "damaged",
+    "unreadable": "unreadable",
+    "empty": "empty",
+}
 OTHERS = (
     "Price, entries, exits and levels",
     "ROI calculator",
@@ -184,6 +225,19 @@ def judged_name(word: str) -> str:
     return say(_JUDGED[word])
 
 
+def loop_name(name: str) -> str:
+    return say(_LOOPS.get(name, name))
+
+
+def order_type_name(name: str) -> str:
+    return say(_ORDER_TYPES.get(name, name.replace("_", " ").lower()))
+
+
+def oddity_name(kind: str) -> str:
+    """What is odd in bars."""
+    return say(_ODDITIES.get(kind, kind))
+
+
 def key_name(by: str) -> str:
     """What P&L is added up by."""
     return say(_KEYS[by])
@@ -200,5 +254,8 @@ def cause_name(name: str) -> str:
 
 def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
-    tables = (_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED)
+    tables = (
+        *(_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED, _LOOPS),
+        *(_ORDER_TYPES, _ODDITIES),
+    )
     return {words for table in tables for words in table.values()} | set(OTHERS) | set(FORMS)

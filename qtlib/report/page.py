@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 
 from qtlib.report.blocks import STYLE
+from qtlib.report.retold import retold
 from qtlib.report.words import moment, months_and_days, say, speaking
 
 LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
@@ -95,11 +96,13 @@ def failure(notebook: NotebookNode) -> str | None:
 def _strips(failed: str | None, banner: str | None, simulated: str | None, replayed: bool) -> str:
     strips = ""
     if failed is not None:
-        strips += f'<p class="qt-strip qt-bad" role="alert"><strong>{say("FAILED")}</strong> {escape(failed)}</p>'
+        strips += (
+            f'<p class="qt-strip qt-bad" role="alert"><strong>{say("FAILED")}</strong> {escape(retold(failed))}</p>'
+        )
     if banner:
-        strips += f'<p class="qt-strip qt-notice"><strong>{say("NOTICE")}</strong> {escape(banner)}</p>'
+        strips += f'<p class="qt-strip qt-notice"><strong>{say("NOTICE")}</strong> {escape(retold(banner))}</p>'
     if simulated is not None:
-        words = f"{say('No real prices, no real money.')} {simulated}".strip()
+        words = f"{say('No real prices, no real money.')} {retold(simulated)}".strip()
         strips += f'<p class="qt-strip qt-simulated"><strong>{say("SIMULATED MARKET")}</strong> {escape(words)}</p>'
     elif replayed:
         words = say("Real prices of the past; orders, fills and money are simulated.")

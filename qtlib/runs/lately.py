@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qtlib.journal import Journal
 from qtlib.report.blocks import Html, listing
-from qtlib.report.words import UNKNOWN, number, percent, signed
+from qtlib.report.retold import retold
+from qtlib.report.words import UNKNOWN, number, percent, say, signed
 from qtlib.runs.record.folder import HOME, RunFolder, journal_location, runs, runs_root
 
 
@@ -29,19 +30,19 @@ class Lately:
         return Journal(where, account, reading=True)
 
     def _repr_html_(self) -> str:
-        heads = ("Run", "How it ended", "Trades", "Net P&L", "Win rate", "Max drawdown", "Report")
+        heads = (say("Run"), say("How it ended"), say("Trades"), say("Net P&L"), say("Win rate"), say("Max drawdown"))
         rows = [_row(folder) for folder in self.runs()]
-        return listing("Runs, newest first", heads, rows, words={0, 1, 6})._repr_html_()
+        return listing(say("Runs, newest first"), (*heads, say("Report")), rows, words={0, 1, 6})._repr_html_()
 
 
 def _row(folder: RunFolder) -> tuple[str, ...]:
     record = folder.record()
     figures, files = record.get("metrics") or {}, record.get("files") or {}
     page = folder / str(files.get("report") or "report.html")
-    link = f'<a href="{escape(_beside(page))}" target="_blank">open</a>' if page.exists() else UNKNOWN
+    link = f'<a href="{escape(_beside(page))}" target="_blank">{escape(say("open"))}</a>' if page.exists() else UNKNOWN
     return (
         f"<code>{escape(folder.run_id)}</code>",
-        escape(str(record.get("status"))),
+        escape(retold(str(record.get("status")))),
         escape(number(figures.get("trades"), ",d")),
         escape(signed(figures.get("net_pnl_quote"))),
         escape(percent(figures.get("win_rate_frac"), ".1f")),

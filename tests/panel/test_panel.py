@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from a_model import saved
 from builders import BTC, ETH, T0, make_bars, some_rules
+from english import left_in
 
 from qtlib.domain.commands import Verb
 from qtlib.domain.learned import Learning, ModelChanged
@@ -20,6 +21,8 @@ from qtlib.learning.strategies import Trend
 from qtlib.panel import Panel
 from qtlib.panel.desk import Models, Outside, Shelved
 from qtlib.panel.reader import ANSWERS, BARS, CYCLES, FILLS, POINTS
+from qtlib.report.words import speaking
+from qtlib.rules.status import answer
 from qtlib.runs.believing.registered import Registered
 from qtlib.runs.record.commands import commanded
 
@@ -229,6 +232,35 @@ def test_what_the_panel_shows_of_a_registry_is_what_lies_there_and_what_it_chang
         shelf.promote(refused)
     (tmp_path / refused / "card.json").write_text("{}")
     assert Registered(tmp_path).look().there[0].judged == "damaged"
+
+
+def test_all_that_it_says_is_norwegian_where_that_is_asked_for(desk):
+    """With positions, orders, a brake, answers and refusals, limits and learning; whoever is there, or has died."""
+    desk.market = "simulated market (seed 7, edge 3)"
+    desk.trade(40)
+    with Journal(desk.path, "main") as journal:
+        for asked in (commanded(Verb.PAUSE), commanded(Verb.TIGHTEN), commanded(Verb.KILL)):
+            journal.absorb(journal.state(), [answer(journal.state(), asked, asked.asked)])
+    desk.shelf = Models((Shelved("m3", "promoted"), Shelved("m2", "refused")), "m3", T0, "gate", "by hand", "m2")
+    learning = {"enabled": True, "samples_since_retrain": 3, "needed": 50, "last_outcome": "refused: by hand"}
+    page = {"loops": {"trade": {"age_s": 0.1, "interval_s": 1.0, "ok": True}}, "learning": learning}
+    with speaking("nb"):
+        panel = Panel(desk)
+        for changes in ({"health": page}, {"beat_age_s": 12.0}, {"run_status": "died"}, {"run_status": "ok"}):
+            desk.shown = replace(LIVES, **changes)
+            panel.look()
+            panel.controls.kill.click()
+            parts = [part for name, part in panel.parts.items() if name != "log"]  # a log is English
+            shown = [*parts, *panel.titles.values(), panel.candles, panel.equity, panel.controls.asking]
+            assert [words for part in shown for words in left_in(part.value)] == []
+            assert left_in(_labels(panel.widget)) == []
+        panel.close()
+
+
+def _labels(widget):
+    """What stands on buttons and beside fields, as text."""
+    told = [getattr(widget, name, None) or "" for name in ("description", "placeholder")]
+    return "".join(f"<p>{words}</p>" for words in told) + "".join(map(_labels, getattr(widget, "children", ())))
 
 
 def test_a_journal_that_is_read_cannot_be_written_through_it(desk):

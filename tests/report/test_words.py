@@ -19,6 +19,7 @@ FILES += [
     HOME / "qtlib" / "runs" / name
     for name in (
         *("review/postmortem.py", "review/parity_page.py", "learning/lesson.py", "learning/outcome.py"),
+        *("data/bars.py", "sweep/course.py", "lately.py"),
         *("record/run.py", "sweep/shown.py"),
     )
 ]

@@ -20,10 +20,12 @@ from qtlib.market.merging import Differing
 from qtlib.market.names import BARS, FUNDING, MARKS, Name
 from qtlib.market.reading import Frames, read_each
 from qtlib.market.series import Series
-from qtlib.market.survey import Survey, Verdict
+from qtlib.market.survey import Life, Survey, Verdict
 from qtlib.market.timeframes import datetime_at, micros_at, micros_of
 from qtlib.params import SettingsError
 from qtlib.report.bars import FactsView, OddityView, SeriesView, SymbolView, page
+from qtlib.report.retold import retold
+from qtlib.report.words import moment, say
 from qtlib.runs.data.fetch import Fetched, hung_up, run
 from qtlib.runs.record.folder import runs_root
 
@@ -94,24 +96,24 @@ def write_report(found: Survey, facts: Mapping[str, Sequence[Row]], target: Path
     for symbol in sorted({name.symbol for name in names.values()}):
         its = [verdict for text, verdict in found.verdicts.items() if names[text].symbol == symbol]
         life = found.lives.get(symbol)
-        words = (
-            f"It trades from {life.first:%Y-%m-%d %H:%M} to {life.last:%Y-%m-%d %H:%M}" if life else "It never trades"
-        )
-        words += ", and was delisted then." if life and life.delisted else "."
         bars = [names[verdict.series] for verdict in its if names[verdict.series].kind == BARS and not verdict.fatal]
         views.append(
-            SymbolView(symbol, words, _closes(found.folder, bars), [_series_view(v, names[v.series]) for v in its])
+            SymbolView(
+                symbol, _lived(life), _closes(found.folder, bars), [_series_view(v, names[v.series]) for v in its]
+            )
         )
-    lead = f"Usable: every bar there, traded, with {found.refill} bars of past and no series that disagrees."
-    page(
-        target, f"Bars in {found.folder.name}: what is there, and how good it is", lead, views, facts=facts_views(facts)
+    lead = say(
+        "Usable: every bar there, traded, with {refill} bars of past and no series that disagrees.", refill=found.refill
     )
+    title = say("Bars in {folder}: what is there, and how good it is", folder=found.folder.name)
+    page(target, title, lead, views, facts=facts_views(facts))
 
 
 def write_facts(market: Market, facts: Mapping[str, Sequence[Row]], target: Path) -> None:
     """The page of a market as settings mean it."""
     simulated = market.source if market.simulated else None
-    page(target, f"{market.source}: bars of {market.timeframe}", "", [], facts=facts_views(facts), simulated=simulated)
+    title = retold(f"{market.source}: bars of {market.timeframe}")
+    page(target, title, "", [], facts=facts_views(facts), simulated=simulated)
 
 
 def facts_views(facts: Mapping[str, Sequence[Row]]) -> list[FactsView]:
@@ -173,6 +175,17 @@ def told(one: Brought) -> Mapping[str, Any]:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _lived(life: Life | None) -> str:
+    if life is None:
+        return say("It never trades.")
+    words = (
+        say("It trades from {first} to {last}, and was delisted then.")
+        if life.delisted
+        else say("It trades from {first} to {last}.")
+    )
+    return words.format(first=moment(life.first), last=moment(life.last))
 
 
 def _closes(folder: Path, bars: Iterable[Name]) -> "pd.Series[float]":

@@ -19,6 +19,7 @@ from qtlib.learning.search import Search, count, search
 from qtlib.learning.space import Point, Space
 from qtlib.market import Market
 from qtlib.params import Params, SettingsError, validate
+from qtlib.report.words import number, say
 from qtlib.runs.believing.subjects import models, subject
 from qtlib.runs.record.run import Run
 from qtlib.runs.sweep import bench
@@ -78,10 +79,13 @@ class Swept:
 
     def _repr_html_(self) -> str:
         c = self.counts
-        return (
-            f"<p>{c['traded']:,} trials traded, {c['found']:,} found finished, {c['refused']:,} refused, "
-            f"{c['failed']:,} failed; of {self.planned:,}</p>"
+        counts = {name: number(c[name], ",d") for name in ("traded", "found", "refused", "failed")}
+        words = say(
+            "{traded} trials traded, {found} found finished, {refused} refused, {failed} failed; of {planned}",
+            planned=number(self.planned, ",d"),
+            **counts,
         )
+        return f"<p>{words}</p>"
 
 
 def swept(run: Run, workers: Crew | None = None) -> Swept:
@@ -119,10 +123,10 @@ class _Course:
         run.log.write("info", f"🔎 {self.planned:,} trials ({s.search} over {axes}) by {who}")
         tried = self._through(workers, search(self.plan.space, s))
         walked: list[Walked] = []
-        for number, fold in enumerate(self.folds, 1):
+        for place, fold in enumerate(self.folds, 1):
             if not self._goes_on():
                 break
-            walked += self._walk(workers, fold, number)
+            walked += self._walk(workers, fold, place)
         if not len(tried.frame):  # there is nothing to read, and no time to lose
             raise KeyboardInterrupt(f"stopped before a trial was traded: {self.run.stop_requested()}")
         c = self.counts
