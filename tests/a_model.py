@@ -45,8 +45,9 @@ def a_card(hours=0, **changes):
 FLAT = trained()
 
 
-def saved(root, hours=0, ruling=YES, **card):
-    version = registry.save(root, FLAT, a_card(hours, **card))
+def saved(root, hours=0, ruling=YES, model=FLAT, **card):
+    seen = {"features": model.features.names, "schema_hash": model.features.schema_hash}
+    version = registry.save(root, model, a_card(hours, **seen | card))
     if ruling:
         registry.ruled(root, version, ruling)
     return version

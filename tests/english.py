@@ -10,7 +10,7 @@ ENGLISH = (
     "its|their|our|your|whether|because|would|could|should|must|may|been|being|does|did|nothing|nobody|"
     "none|trade|trades|traded|entry|exit|exits|stop|stops|target|positions|order|orders|price|prices|bar|"
     "bars|fee|fees|limit|limits|session|venue|market|settings|equity|drawdown|held|opened|closed|bought|"
-    "sold|missing|unknown|found|refused|left|asked|paused|killed"
+    "sold|missing|unknown|found|refused|left|asked|paused|killed|filled|rejected|canceled"
 )
 _WORD = re.compile(rf"(?<![\w./=_:`-])({ENGLISH})(?![\w./=_-])", re.IGNORECASE)
 _QUOTED = re.compile(r"`[^`]*`|<(code|kbd|time)\b.*?</\1>", re.DOTALL)  # what is typed, and what is copied out

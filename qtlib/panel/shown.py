@@ -9,11 +9,13 @@ from html import escape
 
 from qtlib.domain.commands import Outcome
 from qtlib.domain.events import TradingStatus
+from qtlib.domain.orders import OrderStatus
 from qtlib.panel.markup import pairs, plain, table, tinted
 from qtlib.panel.sight import Asked, Held, Life, Sight, flat
 from qtlib.report.names import (
     limit_name,
     loop_name,
+    order_status_name,
     order_type_name,
     reason_name,
     role_name,
@@ -188,7 +190,7 @@ def orders(sight: Sight) -> str:
             escape(order_type_name(row.kind)),
             escape(say("all") if row.quantity is None else number(row.quantity, ",.8g")),
             escape(price(row.level)),
-            escape(say(row.status)),
+            escape(order_status_name(OrderStatus(row.status))),
             escape(short_moment(row.since) if row.since else UNKNOWN),
         )
         for row in sight.orders

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from qtlib.report.blocks import Html, listing, table
+from qtlib.report.blocks import Html, listing, sentence, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _line, finished
 from qtlib.report.names import oddity_name
 from qtlib.report.page import standalone
@@ -143,8 +143,8 @@ def oddities_table(view: SymbolView) -> Html:
     """Every series with its verdict, and below it what is odd in it."""
     rows = []
     for series in view.series:
-        rows.append((f"<strong>{escape(series.name)}</strong>", number(series.rows, ",d"), _words(series.verdict)))
-        rows += [(escape(oddity_name(odd.kind)), "", _words(odd.words)) for odd in series.oddities]
+        rows.append((f"<strong>{escape(series.name)}</strong>", number(series.rows, ",d"), sentence(series.verdict)))
+        rows += [(escape(oddity_name(odd.kind)), "", sentence(odd.words)) for odd in series.oddities]
     caption = say("{symbol}: series and what is odd in them; numbers in brackets are bars", symbol=view.symbol)
     return listing(caption, (say("Series, oddity"), say("Rows"), say("Verdict, words")), rows, words={0, 2})
 
@@ -158,11 +158,6 @@ def _contents(symbols: Sequence[SymbolView]) -> str:
         for view in symbols
     )
     return f"<p>{say('Oddities found')}: {', '.join(links)}</p>"
-
-
-def _words(text: str) -> str:
-    """A sentence that breaks its lines: it is longer than a phone is wide."""
-    return f'<span class="qt-sentence">{escape(retold(text))}</span>'
 
 
 def _longest(stretches: Sequence[Stretch]) -> list[Stretch]:

@@ -185,8 +185,10 @@ def periods_table(tables: Tables, quote: str = "USDT") -> Html:
 
 def findings_table(findings: Iterable[tuple[str, bool, str]]) -> Html:
     """What a start-up found, step by step."""
-    rows = [(retold(step), say("ok") if ok else say("NO ENTRIES"), retold(found)) for step, ok, found in findings]
-    return table(say("What the start-up found"), (say("Step"), "", say("Found")), rows, words={0, 1, 2})
+    rows = [
+        (escape(retold(step)), say("ok") if ok else say("NO ENTRIES"), sentence(found)) for step, ok, found in findings
+    ]
+    return listing(say("What the start-up found"), (say("Step"), "", say("Found")), rows, words={0, 1, 2})
 
 
 def bars_table(bars: Mapping[str, pd.DataFrame]) -> Html:
@@ -217,6 +219,11 @@ def market_table(told: Told) -> Html:
     rows = (tuple(map(retold, row)) for row in told.rows)
     remarks = "".join(f"<li>{escape(retold(remark))}</li>" for remark in told.remarks)
     return Html(table(retold(told.title), heads, rows, words={0}) + (f"<ul>{remarks}</ul>" if remarks else ""))
+
+
+def sentence(text: str) -> str:
+    """A cell that breaks its lines: what it says is longer than a phone is wide."""
+    return f'<span class="qt-sentence">{escape(retold(text))}</span>'
 
 
 def listing(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:

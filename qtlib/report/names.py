@@ -5,6 +5,7 @@ A name that has no words here yet is itself, with blanks.
 
 from qtlib.domain.commands import Verb
 from qtlib.domain.events import TradingStatus
+from qtlib.domain.orders import OrderStatus
 from qtlib.domain.universe import LOW_TURNOVER, NO_CANDIDATE, NOT_LISTED, NOT_TRADED, OUTRANKED, TOO_YOUNG
 from qtlib.report.forms import FORMS
 from qtlib.report.words import say
@@ -124,6 +125,15 @@ _ORDER_TYPES = {
     "TAKE_PROFIT_MARKET": "target at market",
     "TRAILING_STOP_MARKET": "trailing stop",
 }
+_ORDER_STATUS = {
+    "pending": "pending",
+    "open": "open",
+    "filled": "filled",
+    "canceled": "canceled",
+    "rejected": "rejected",
+    "expired": "expired",
+    "lost": "lost",
+}
 _ODDITIES = {
     "gap": "gap",
     "listing": "listing",
@@ -162,7 +172,6 @@ OTHERS = (
     "short",
     "BUY",
     "SELL",
-    "pending",
     "open",
     "TRADING",
     "REDUCING",
@@ -233,6 +242,10 @@ def order_type_name(name: str) -> str:
     return say(_ORDER_TYPES.get(name, name.replace("_", " ").lower()))
 
 
+def order_status_name(status: OrderStatus) -> str:
+    return say(_ORDER_STATUS[status.value])
+
+
 def oddity_name(kind: str) -> str:
     """What is odd in bars."""
     return say(_ODDITIES.get(kind, kind))
@@ -256,6 +269,6 @@ def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
     tables = (
         *(_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED, _LOOPS),
-        *(_ORDER_TYPES, _ODDITIES),
+        *(_ORDER_TYPES, _ORDER_STATUS, _ODDITIES),
     )
     return {words for table in tables for words in table.values()} | set(OTHERS) | set(FORMS)

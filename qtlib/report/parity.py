@@ -8,6 +8,7 @@ to it: nothing is left over, nothing counts twice.
 A trade is known by its symbol and the close at which it was decided.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from math import fsum
 
 import pandas as pd
 
-from qtlib.domain.decisions import Decision
+from qtlib.domain.decisions import Decision, Signal
 from qtlib.domain.events import DecisionMade, Event
 from qtlib.domain.learned import FeaturesSeen
 from qtlib.domain.naming import wished
@@ -107,15 +108,11 @@ def deals(tables: Tables) -> dict[str, Deal]:
     return found
 
 
-def differences(
-    live: Deals, worlds: Sequence[tuple[Cause | None, Deals]], doubts: Mapping[Candidate, Cause] | None = None
-) -> list[Difference]:
+def differences(live: Deals, worlds: Sequence[tuple[Cause | None, Deals]]) -> list[Difference]:
     """Of each trade that any of them made: what is due to what.
 
-    The first of `worlds` is the backtest; each that follows takes what its cause names from life. `doubts` says of
-    which candidates the last of them and life did not believe the same, and why.
+    The first of `worlds` is the backtest; each that follows takes what its cause names from life.
     """
-    doubts = doubts or {}
     names = dict.fromkeys([*live, *(key for _, world in worlds for key in world)])
     found = []
     for key in names:
@@ -126,7 +123,7 @@ def differences(
         for (cause, _), before, after in zip(worlds[1:], steps, steps[1:], strict=False):
             if cause is not None:
                 parts[cause] = parts.get(cause, 0.0) + _net(after) - _net(before)
-        for cause, part in split(there, steps[-1], doubts.get((any_of.decided, any_of.symbol))).items():
+        for cause, part in split(there, steps[-1]).items():
             parts[cause] = parts.get(cause, 0.0) + part
         told = {cause: part for cause, part in parts.items() if abs(part) >= TICK}
         live_net, replayed_net = (None if deal is None else deal.net for deal in (there, first))
@@ -134,7 +131,7 @@ def differences(
     return found
 
 
-def split(live: Deal | None, replayed: Deal | None, belief: Cause | None = None) -> dict[Cause, float]:
+def split(live: Deal | None, replayed: Deal | None) -> dict[Cause, float]:
     """What `live` made more than `replayed`, by what they do not share; a part that is the same in both counts nothing.
 
     >>> one = Deal("a", "BTCUSDT", 1, 2.0, entry=100.0, exit=110.0, fees=0.2, funding=0.0, net=19.8)
@@ -143,8 +140,6 @@ def split(live: Deal | None, replayed: Deal | None, belief: Cause | None = None)
     {'fee': -0.1, 'slippage': -2.0}
     """
     total = _net(live) - _net(replayed)
-    if belief is not None:
-        return {belief: total} if total else {}
     if live is None or replayed is None:
         return {Cause.MISSED if live is None else Cause.EXTRA: total} if total else {}
     if live.sign != replayed.sign:
@@ -182,22 +177,37 @@ def disagreements(live: pd.DataFrame, replayed: pd.DataFrame) -> pd.DataFrame:
     return both[~same].reset_index(drop=True)
 
 
-def unlike(live: Iterable[Event], replayed: Iterable[Event]) -> dict[Candidate, Cause]:
-    """Of which candidates the two did not believe the same, and why: another model, other features, or neither."""
-    one, other = _Beliefs.of(live), _Beliefs.of(replayed)
+def unlike(live: Iterable[Event], own: Mapping[Candidate, Signal]) -> dict[Candidate, Cause]:
+    """Of which candidates the session did not believe what is believed here of the same bars (`own`), and why: another
+    model, other features, or neither.
+
+    A journal keeps the features of what was entered, or nearly. What others were made from is judged by those: it is as
+    it was with the one nearest in time.
+    """
+    told = _Beliefs.of(live)
     found: dict[Candidate, Cause] = {}
-    for candidate, said in one.said.items():
-        if other.said.get(candidate, said) == said:
+    for candidate, said in told.said.items():
+        here = own.get(candidate)
+        if here is None or said == (here.score, here.confidence):
             continue
-        ts, _ = candidate
-        versions = one.versions.get(ts), other.versions.get(ts)
-        seen = one.features.get(candidate), other.features.get(candidate)
         found[candidate] = Cause.SIGNAL
-        if None not in versions and versions[0] != versions[1]:
+        if told.versions.get(candidate[0], here.model_version) != here.model_version:
             found[candidate] = Cause.MODEL
-        elif None not in seen and seen[0] != seen[1]:
+        elif told.features.get(candidate, here.features) != here.features:
             found[candidate] = Cause.FEATURES
-    return found
+    return found | _judged_by_others(found, sorted(found.keys() & told.features.keys()))
+
+
+def _judged_by_others(found: Mapping[Candidate, Cause], known: Sequence[Candidate]) -> dict[Candidate, Cause]:
+    """The causes of candidates whose features nobody knows; `known`, by time, are those whose are."""
+    times = [ts for ts, _ in known]
+    judged = {}
+    for candidate, cause in found.items():
+        if cause is Cause.SIGNAL and known:
+            at = bisect_left(times, candidate[0])
+            near = min(known[max(0, at - 1) : at + 1], key=lambda one: abs(one[0] - candidate[0]))
+            judged[candidate] = cause if candidate in known else found[near]
+    return judged
 
 
 def beliefs(events: Iterable[Event]) -> Mapping[Candidate, Belief]:

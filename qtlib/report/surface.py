@@ -5,7 +5,6 @@ by their paths, as one writes them; what could not be computed is a dash.
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -87,21 +86,20 @@ def surface(
         figure = go.Figure()
         nothing(figure, say("No trial traded enough"))
         return finished(figure, say("The surface"), _label(objective, len(shown)), 240)
-    columns = 1 if len(shown) == 1 else 2
-    rows = ceil(len(shown) / columns)
-    figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.14, vertical_spacing=0.22 / rows)
+    rows = len(shown)  # one below the other: on a phone two side by side would write over each other
+    figure = make_subplots(rows=rows, cols=1, vertical_spacing=0.3 / rows)
     for place, (across, down, x, y, scores, best) in enumerate(shown):
-        at = {"row": place // columns + 1, "col": place % columns + 1}
+        at = {"row": place + 1, "col": 1}
         hover = f"{across} %{{x}}<br>{down} %{{y}}<br>{objective} %{{z:.4g}}<extra></extra>"
         cells = {"x": list(x), "y": list(y), "z": [_plain(row) for row in scores], "coloraxis": "coloraxis"}
         figure.add_heatmap(**cells, hovertemplate=hover, xgap=1, ygap=1, **at)
         if best is not None:
-            ring = {"symbol": "circle-open", "size": 16, "color": "#111111", "line": {"width": 3}}
+            ring = {"symbol": "circle", "size": 13, "color": "white", "line": {"width": 3, "color": "black"}}
             name = {"name": say("the best trial"), "showlegend": place == 0}
             figure.add_scatter(x=[best[0]], y=[best[1]], mode="markers", marker=ring, hoverinfo="skip", **name, **at)
         figure.update_xaxes(type="category", title=across, **at)
         figure.update_yaxes(type="category", title=down, **at)
-    height = 420 if rows == 1 else 330 * rows
+    height = 420 if rows == 1 else 300 * rows
     finished(figure, say("The surface: median {objective}", objective=objective), _label(objective, len(shown)), height)
     figure.update_xaxes(nticks=0)
     figure.update_yaxes(tickformat="", nticks=0)

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from itertools import product
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -91,9 +92,9 @@ def protected(page, root):
 def carried_out(page, root, ask):
     """What `ask` gave once its command was done: the market may be faster than a person, and end the position first."""
     for _ in range(20):
-        before, until = len(events(root, CommandAnswered)), time.monotonic() + 10
+        before = len(events(root, CommandAnswered))
         with suppress(TimeoutError):  # there was nothing left to press
-            asked = ask()
+            asked, until = ask(), time.monotonic() + PATIENCE_S
             while len(answers := events(root, CommandAnswered)) == before and time.monotonic() < until:
                 page.wait_for_timeout(100)
             if len(answers) > before and answers[-1][1].outcome is Outcome.DONE:
@@ -114,16 +115,8 @@ def rearm(page, root):
     assert state(root).status is TradingStatus.ACTIVE
 
 
-def test_nobody_opens_the_page_without_its_token(page):
-    try:
-        with urlopen(page.url_without_token, timeout=30) as answer:
-            there = answer.url
-    except HTTPError as refused:
-        there = str(refused.code)
-    assert "login" in there or there in ("401", "403")
-
-
-def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
+def closes_a_position(page, root):
+    """One opens, its stop appears, and it is closed once its name was typed."""
     page.locator(ROWS).first.wait_for()
     page.wait_for_selector(f"{ROWS} .qt-ok:has-text('stop')")
 
@@ -138,6 +131,64 @@ def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
     symbol, before = carried_out(page, root, close)
     done(page, root, Verb.CLOSE)
     waited_for(lambda: symbol not in (held := state(root).trades) or held[symbol].trade_id != before, 30)
+
+
+def tightens_a_limit(page, root):
+    """At once, and the next orders are smaller."""
+    most = 0.4 * state(root).limits.in_force["max_notional_per_trade"]
+    page.locator(".qt-limit-limit select").select_option(label="Notional a trade")
+    page.locator(".qt-limit-value input").fill(f"{most:g}")
+    page.locator(".qt-limit-value input").press("Tab")
+    press(page, "set-limit")
+    done(page, root, Verb.LIMITS)
+    seq = events(root, CommandAnswered)[-1][0]
+
+    def entered():
+        fills = [event.fill for _, event in events(root, Filled, seq)]
+        return [f.quantity * f.price for f in fills if role_of(f.client_id) is Role.ENTRY]
+
+    assert max(waited_for(entered, PATIENCE_S)) <= most
+
+
+def kills_and_rearms(page, root):
+    """A kill is typed, and re-arming takes the code that is shown."""
+    press(page, "kill")
+    page.wait_for_selector(".qt-confirm kbd:text-is('KILL')")
+    confirm(page, "KILL")
+    page.wait_for_selector(".qt-head .qt-halt")
+    done(page, root, Verb.KILL)
+    waited_for(lambda: not state(root).trades, 30)
+    assert state(root).brake.verb is Verb.KILL
+    rearm(page, root)
+
+
+def dies_and_lives_again(page, root):
+    """The page turns stale when the session is killed, and lives again with it."""
+    dead = records(root)[0]
+    os.kill(dead["pid"], signal.SIGKILL)
+    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('STALE')", timeout=60_000)
+    assert page.locator(".qt-do-pause").is_disabled()
+    page.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
+    assert records(root)[0]["run_id"] != dead["run_id"]
+    press(page, "pause")
+    page.wait_for_selector(".qt-head .qt-slow")
+    done(page, root, Verb.PAUSE)
+    press(page, "resume")
+    page.wait_for_selector(".qt-head .qt-go")
+    done(page, root, Verb.RESUME)
+
+
+def test_nobody_opens_the_page_without_its_token(page):
+    try:
+        with urlopen(page.url_without_token, timeout=30) as answer:
+            there = answer.url
+    except HTTPError as refused:
+        there = str(refused.code)
+    assert "login" in there or there in ("401", "403")
+
+
+def test_a_position_opens_its_stop_appears_and_it_is_closed(page, root):
+    closes_a_position(page, root)
 
 
 def test_a_stop_is_moved_nearer_and_rests_there(page, root):
@@ -172,54 +223,28 @@ def test_everything_is_flattened_once_that_was_typed(page, root):
 
 
 def test_a_limit_that_is_tightened_makes_the_next_orders_smaller(page, root):
-    page.locator(".qt-limit-limit select").select_option(label="Notional a trade")
-    page.locator(".qt-limit-value input").fill("60")
-    page.locator(".qt-limit-value input").press("Tab")
-    press(page, "set-limit")
-    done(page, root, Verb.LIMITS)
-    seq = events(root, CommandAnswered)[-1][0]
-
-    def entered():
-        fills = [event.fill for _, event in events(root, Filled, seq)]
-        return [f.quantity * f.price for f in fills if role_of(f.client_id) is Role.ENTRY]
-
-    assert max(waited_for(entered, PATIENCE_S)) <= 60
+    tightens_a_limit(page, root)
 
 
 def test_it_has_no_serious_fault_for_who_reads_otherwise_and_asks_no_other_machine(page):
-    for scheme in ("light", "dark"):
+    for width, scheme in product((1440, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)
         assert serious(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
     page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1440, "height": 1000})
     elsewhere = [url for url in page.asked if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
     assert (elsewhere, page.complaints) == ([], [])
-    page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.set_viewport_size({"width": 1440, "height": 1000})
 
 
 def test_a_kill_is_typed_and_rearming_takes_the_code_that_is_shown(page, root):
-    press(page, "kill")
-    page.wait_for_selector(".qt-confirm kbd:text-is('KILL')")
-    confirm(page, "KILL")
-    page.wait_for_selector(".qt-head .qt-halt")
-    waited_for(lambda: not state(root).trades, 30)
-    assert state(root).brake.verb is Verb.KILL
-    rearm(page, root)
+    kills_and_rearms(page, root)
 
 
 def test_it_turns_stale_when_the_session_dies_and_lives_again_with_it(page, root):
-    dead = records(root)[0]
-    os.kill(dead["pid"], signal.SIGKILL)
-    page.wait_for_selector(".qt-panel.qt-stale .qt-life:has-text('STALE')", timeout=60_000)
-    assert page.locator(".qt-do-pause").is_disabled()
-    page.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
-    assert records(root)[0]["run_id"] != dead["run_id"]
-    press(page, "pause")
-    page.wait_for_selector(".qt-head .qt-slow")
-    press(page, "resume")
-    page.wait_for_selector(".qt-head .qt-go")
+    dies_and_lives_again(page, root)
 
 
 def test_in_jupyterlab_it_is_the_same_panel(page, root):
@@ -228,9 +253,8 @@ def test_in_jupyterlab_it_is_the_same_panel(page, root):
         opened(shown, address, NOTEBOOKS / "control_panel.ipynb")
         run_all(shown, NOTEBOOKS / "control_panel.ipynb")
         shown.wait_for_selector(".qt-panel.qt-lives .qt-life:has-text('lives')")
-        press(shown, "reduce")
-        shown.wait_for_selector(".qt-head .qt-slow")
-        done(page, root, Verb.REDUCE)
+        for lived_through in (closes_a_position, tightens_a_limit, kills_and_rearms, dies_and_lives_again):
+            lived_through(shown, root)
         shown.close()
 
 

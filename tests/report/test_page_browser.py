@@ -82,9 +82,9 @@ def test_every_chart_is_drawn_offline_and_the_page_fits(opened, report, width, s
     shown.screenshot(path=file.with_name(f"{width}-{scheme}.png"), full_page=True)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_has_no_serious_fault_for_who_reads_otherwise(opened, scheme):
-    assert serious(opened(1200, scheme)) == []
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "dark")])
+def test_it_has_no_serious_fault_for_who_reads_otherwise(opened, width, scheme):
+    assert serious(opened(width, scheme)) == []
 
 
 def test_charts_follow_the_reader_from_light_to_dark_and_print_light(opened):

@@ -4,19 +4,21 @@ The sessions are real ones: the loop that trades live over the simulated market,
 planted comes between session and venue, as life would; neither settings nor replay are told of it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import market_data
+import numpy as np
 import pandas as pd
 import pytest
 from a_model import saved
+from rows import a_learned
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.events import START, CommandAnswered
 from qtlib.domain.learned import ModelChanged
-from qtlib.engine.feeds import lived, replay
+from qtlib.engine.feeds import Strategy, lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated.late import LateExchange, late
 from qtlib.journal import Journal, MemoryJournal
@@ -175,6 +177,42 @@ def test_a_champion_that_takes_over_in_mid_session_is_no_difference(tmp_path):
     assert sum(deal.decided <= at for deal in found.live.values()) > 5
     assert not any(deal.decided > at for deal in found.live.values())
     assert (len(found.unequal), by_cause(found.found)) == (0, {})
+
+
+@dataclass(frozen=True)
+class Misled:
+    """A strategy that was shown prices to the power of `by`, from one close to another."""
+
+    of: Strategy
+    by: float
+    first: datetime
+    last: datetime
+
+    def __getattr__(self, name):
+        return getattr(self.of, name)
+
+    def signals(self, panel):
+        honest = self.of.signals(panel)
+        turned = {name: getattr(panel, name) ** self.by for name in ("open", "high", "low", "close")}
+        seen = self.of.signals(replace(panel, **turned))
+        first, last = (1_000_000 * int(ts.timestamp()) for ts in (self.first, self.last))
+        within = (first < panel.times) & (panel.times < last)
+        told = {name: np.where(within, getattr(seen, name), getattr(honest, name)) for name in ("score", "confidence")}
+        return honest._replace(features=np.where(within[:, None], seen.features, honest.features), **told)
+
+
+def test_a_model_that_was_shown_something_else_in_mid_session_is_found_out(tmp_path):
+    """The session's own features are not those of its bars for two days, and the model believes what follows."""
+    resolved = settings("strategy.name=learned", "data.bars=900", "sizing.confidence_threshold=0.5")
+    version = saved(models(resolved.params, tmp_path), model=a_learned().trained)
+    watch, market = Promotes(version, 1), wiring.market(resolved.params)
+    first, last = (market.bars["BTCUSDT"].index[at].to_pydatetime() for at in (400, 600))
+    rule, model = (champion(resolved.params, tmp_path, who) for who in ("", version))
+    pairs = (replay(market, rule), replay(market, Misled(model, -1.0, first, last)))
+    pairs = (after if watch.told else before for before, after in zip(*pairs, strict=True))
+    found = compared(tmp_path, lived_through(tmp_path, MemoryJournal(), resolved, pairs=pairs, watch=watch), resolved)
+    assert len(found.live) > 20
+    assert attributed_frac(found, Cause.FEATURES) >= 0.95
 
 
 def test_on_real_bars_too_a_session_and_its_replay_are_the_same_to_the_tick(tmp_path):

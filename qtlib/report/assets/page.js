@@ -34,7 +34,7 @@
     const buttons = [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']];
     const lang = document.documentElement.lang;
     if (lang !== 'en') {
-      const format = {...words.calendar, date: '%d.%m.%Y', time: '%H:%M:%S', dateTime: '%e. %b %Y %X', periods: ['', '']};
+      const format = {...words.calendar, date: '%d.%m.%Y', time: '%H:%M:%S', dateTime: '%e. %b %Y %X', periods: ['', ''], month: '%b %Y', dayMonth: '%-d. %b', dayMonthYear: '%-d. %b %Y'};
       Plotly.register({moduleType: 'locale', name: lang, dictionary: {}, format});
     }
     const config = {locale: lang, responsive: true, displaylogo: false, displayModeBar: mouse.matches ? 'hover' : false, modeBarButtons: buttons};

@@ -17,7 +17,18 @@ from qtlib.domain.events import START, DecisionMade, Event, Filled, OrderRequest
 from qtlib.domain.market import Instrument
 from qtlib.domain.orders import OrderIntent
 from qtlib.journal import Journal
-from qtlib.report.parity import Cause, Deal, Difference, beliefs, by_cause, deals, differences, disagreements, unlike
+from qtlib.report.parity import (
+    Candidate,
+    Cause,
+    Deal,
+    Difference,
+    beliefs,
+    by_cause,
+    deals,
+    differences,
+    disagreements,
+    unlike,
+)
 from qtlib.report.tables import tables
 from qtlib.runs import wiring
 from qtlib.runs.record.folder import RunsError, journal_location
@@ -78,9 +89,10 @@ def compare(
 ) -> Parity:
     """What `events` add up to beside what their replay does, after `since`."""
     met, away = measured(events), _away(scenes)
+    doubted = unlike(events, {(m.ts, s.symbol): s for scene in scenes for _, m in scene.pairs for s in m.signals})
     world, causes, replays = World(), list[Cause | None]([None]), [list(_relived(scenes, World()))]
     for cause in TAKEN:
-        nearer = taken(cause, world, events, replays[-1], met, _listed(scenes), away)
+        nearer = taken(cause, world, events, replays[-1], met, _listed(scenes), away, doubted)
         if nearer != world:
             world = nearer
             causes.append(cause)
@@ -91,7 +103,7 @@ def compare(
     live, *steps = (
         {k: d for k, d in deals(b).items() if (d.decided or d.ended or since) > since} for b in (lived, *books)
     )
-    found = differences(live, list(zip(causes, steps, strict=True)), unlike(events, replays[-1]))
+    found = differences(live, list(zip(causes, steps, strict=True)))
     return Parity(
         of,
         account,
@@ -115,14 +127,18 @@ def taken(
     met: Measured,
     listed: Mapping[str, Instrument],
     away: int,
+    doubted: Mapping[Candidate, Cause],
 ) -> World:
-    """`world`, which went as `replayed`, with what `cause` names taken from life too, where that is not the same."""
+    """`world`, which went as `replayed`, with what `cause` names taken from life too, where that is not the same.
+
+    `doubted` says of which candidates life did not believe the same, and why.
+    """
     match cause:
         case Cause.MISSED:
             return replace(world, asked=away > 0)
         case Cause.MODEL | Cause.FEATURES | Cause.SIGNAL:
             said = beliefs(life)
-            other = {candidate: said[candidate] for candidate, why in unlike(life, replayed).items() if why is cause}
+            other = {candidate: said[candidate] for candidate, why in doubted.items() if why is cause}
             return replace(world, believed={**world.believed, **other})
         case Cause.FEE:
             paid = met.fee_frac.items()

@@ -24,7 +24,7 @@ from qtlib.learning.labels import labels
 from qtlib.report import charts
 from qtlib.report.blocks import Html, listing
 from qtlib.report.columns import Tables
-from qtlib.report.names import exit_name, reason_name, role_name, rule_name
+from qtlib.report.names import exit_name, order_status_name, reason_name, role_name, rule_name
 from qtlib.report.tables import bars, tables
 from qtlib.report.words import UNKNOWN, moment, number, percent, price, say, signed
 from qtlib.rules import limits
@@ -182,7 +182,7 @@ def ordered(p: Postmortem) -> Html:
                     say(intent.side.value.upper()),
                     say("all") if intent.close_position else number(float(intent.quantity), ",.6g"),
                     price(None if level is None else float(level)),
-                    order.status.value,
+                    order_status_name(order.status),
                     price(order.price),
                     signed(slip),
                     number(order.fee) if order.filled else UNKNOWN,
