@@ -339,3 +339,12 @@ def test_regimes_are_those_of_the_simulated_market_and_reach_it():
     assert "did you mean data.regimes.0.size_frac" in refused("data.regimes=[{kind: crash, day: 3, size: -0.5}]")
     files = ("data.source=files", "data.path=bars", "data.bars=null")
     assert "data.regimes says nothing to bars on disk" in refused(*files, crash)
+
+
+@pytest.mark.parametrize("digits", ["1234", "0012", "1e34", "3.50", "true"])
+def test_digits_that_name_something_are_no_number(digits):
+    resolved = resolve(overrides=[f"parity.of={digits}", f"postmortem.of={digits}"])
+    assert (resolved.params.parity.of, resolved.params.postmortem.of) == (digits, digits)
+    assert resolve(overrides=["parity.of=null"]).params.parity.of is None
+    with pytest.raises(SettingsError):
+        resolve(overrides=["parity.of=[1, 2]"])

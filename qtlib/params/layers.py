@@ -146,7 +146,15 @@ def _parse(text: str) -> tuple[str, Any]:
     parsed = load_yaml(value, f"-p {path}")
     if isinstance(parsed, dict):
         _check_keys(_nest(path, parsed), "-p")
-    return path, parsed
+    return path, value.strip() if isinstance(parsed, int | float) and _is_text(path) else parsed
+
+
+def _is_text(path: str) -> bool:
+    """Whether the setting at `path` is a text: one of digits alone, as part of a run's name, is no number there."""
+    section, _, name = path.partition(".")
+    given = Params.model_fields.get(section)
+    row = getattr(given.annotation, "model_fields", {}).get(name) if given else None
+    return row is not None and row.annotation in (str, str | None)
 
 
 def _nest(path: str, value: Any) -> dict[str, Any]:
