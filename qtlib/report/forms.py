@@ -60,6 +60,7 @@ CARD = (
 )
 MARKET = (
     "the simulated market ({edition}) of {timeframe} bars with seed {seed} and edge {edge}",
+    "second edition",
     "simulated market (seed {seed}, edge {edge})",
     "bars of {timeframe} on disk",
     "the real venue's public prices, {timeframe} bars",

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from math import fsum
 
 import pandas as pd
@@ -195,19 +196,8 @@ def unlike(live: Iterable[Event], own: Mapping[Candidate, Signal]) -> dict[Candi
             found[candidate] = Cause.MODEL
         elif told.features.get(candidate, here.features) != here.features:
             found[candidate] = Cause.FEATURES
-    return found | _judged_by_others(found, sorted(found.keys() & told.features.keys()))
-
-
-def _judged_by_others(found: Mapping[Candidate, Cause], known: Sequence[Candidate]) -> dict[Candidate, Cause]:
-    """The causes of candidates whose features nobody knows; `known`, by time, are those whose are."""
-    times = [ts for ts, _ in known]
-    judged = {}
-    for candidate, cause in found.items():
-        if cause is Cause.SIGNAL and known:
-            at = bisect_left(times, candidate[0])
-            near = min(known[max(0, at - 1) : at + 1], key=lambda one: abs(one[0] - candidate[0]))
-            judged[candidate] = cause if candidate in known else found[near]
-    return judged
+    kept = [one for one, why in found.items() if one in told.features and why is not Cause.MODEL]
+    return found | _judged_by(kept, found)
 
 
 def beliefs(events: Iterable[Event]) -> Mapping[Candidate, Belief]:
@@ -216,6 +206,29 @@ def beliefs(events: Iterable[Event]) -> Mapping[Candidate, Belief]:
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _judged_by(kept: Iterable[Candidate], found: Mapping[Candidate, Cause]) -> dict[Candidate, Cause]:
+    """The cause of each candidate whose features nobody kept: that of the nearest in time whose are `kept`."""
+    known = sorted(kept, key=_time)
+    if not known:
+        return {}
+    times, judged = [_time(one) for one in known], {}
+    unknown = found.keys() - set(known)
+    for candidate in (one for one in found if one in unknown and found[one] is Cause.SIGNAL):
+        at = bisect_left(times, _time(candidate))
+        near = min(known[max(0, at - 1) : at + 1], key=partial(_apart, _time(candidate)))
+        judged[candidate] = found[near]
+    return judged
+
+
+def _apart(then: float, candidate: Candidate) -> float:
+    return abs(_time(candidate) - then)
+
+
+def _time(candidate: Candidate) -> float:
+    ts, _ = candidate
+    return ts.timestamp() if ts else 0.0
 
 
 def _net(deal: Deal | None) -> float:
