@@ -1,7 +1,8 @@
 """How the control panel is served as a page of its own: Voilà, on loopback, behind a token, its kernels looked after.
 
 Whoever opens the page may command the session, so it asks for a token that only who started it knows. A kernel of a
-page that was closed ends within seconds, and one is warm before the first page is opened. No other machine is asked.
+page that was closed ends within a minute or so, and one is warm before the first page is opened. No other machine is
+asked.
 """
 
 import json
@@ -15,7 +16,7 @@ from qtlib.runs.record.folder import HOME, runs_root
 from qtlib.runs.session.desk import PANEL
 
 NOTEBOOK = HOME / "notebooks" / "control_panel.ipynb"
-CULL_S = 20  # after its page was closed
+CULL_S = 60  # after its page was closed; a page that a busy machine is still drawing is not there yet, either
 PATIENCE_S = 300  # for a kernel of a busy machine: what it shows after that would be missing from the page
 
 
