@@ -246,6 +246,7 @@ COMMANDS = (
 BARS = (
     "must not be read",
     "may be read",
+    "{count} of {most}",
     "nothing usable",
     "{share} usable in {count} stretches, the longest {since} to {until}",
     "it has no rows",

@@ -18,6 +18,7 @@ _NUMBER = re.compile(r"([+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?)(%?)")
 _KINDS = {  # what a blank of this name may hold; others hold anything up to the end of a clause
     **dict.fromkeys(("why", "cause", "rest"), ".+?"),
     **dict.fromkeys(("by", "version"), r"\S+?"),
+    "count": r"[-+\d.,]+?( of [\d,]+)?",
     **dict.fromkeys(("since", "until", "instant"), r"[-+–−\d:.,% ]+?"),
 }
 
