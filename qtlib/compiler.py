@@ -7,6 +7,7 @@ user's cache folder under a hash of every source it was made from, so it is neve
 It imports numba, which takes a second: whoever has no use for compiled code does not import this.
 """
 
+import ctypes
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import caching
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.types import unliteral
 from numba.extending import overload
 
@@ -39,7 +42,7 @@ def known(function: F) -> F:
     """`function`, callable from compiled code from now on. It stays what it is, and its one text serves both."""
     scope = {**function.__globals__, "min": _smaller, "max": _larger}
     text = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
-    overload(function, strict=False)(lambda *args, **kwargs: text)
+    overload(function, jit_options=_WITHIN, strict=False)(lambda *args, **kwargs: text)
     return function
 
 
@@ -48,16 +51,19 @@ def compiled(function: F) -> F:
 
     It lets go of Python's lock while it runs. `min` and `max` in its own text are numba's.
     """
-    made: Any = numba.njit(nogil=True)(function)
+    made: Any = numba.njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=_pipeline(_Whole))(function)
     kept: Any = _Kept
     made._cache = kept(function)
     return made  # type: ignore[no-any-return]
 
 
 def part(function: F) -> F:
-    """`function` as a part of what `compiled` makes: it allocates nothing, and divides by zero as C does."""
+    """`function` as a part of what `compiled` makes: it allocates nothing, and divides by zero as C does.
+
+    Only compiled code can call it.
+    """
     njit: Any = numba.njit  # whose types do not know of `_nrt`
-    made: Any = njit(nogil=True, _nrt=False, error_model="numpy")(function)
+    made: Any = njit(nogil=True, _nrt=False, error_model="numpy", no_cpython_wrapper=True, **_WITHIN)(function)
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return function
     template = made.get_call_template
@@ -135,6 +141,57 @@ def _file_of(name: str) -> Path | None:
     if path.is_dir():
         return path / "__init__.py"
     return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
+
+
+class _Part(JITCodeLibrary):
+    """A part's code: kept as it was written until the whole is made that it belongs to.
+
+    Numba would optimise it with all that it calls, make machine code of that, and do both again in whatever calls it:
+    that took most of the time.
+    """
+
+    def finalize(self) -> None:
+        self._finalized = True
+
+    def together(self) -> "Iterator[_Part]":
+        """It, and all that it calls, however indirectly; some of them more than once."""
+        yield self
+        for library in self._linking_libraries:
+            yield from library.together() if isinstance(library, _Part) else [library]
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value or 0  # it says that it can't be
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """No part needs objects of Python."""
+
+
+class _Whole(JITCodeLibrary):
+    """What `compiled` makes: the code of all its parts, optimised together."""
+
+    def add_linking_library(self, library: Any) -> None:
+        for one in library.together() if isinstance(library, _Part) else [library]:
+            if one not in self._linking_libraries:
+                super().add_linking_library(one)  # type: ignore[no-untyped-call]
+
+
+def _pipeline(kind: type[JITCodeLibrary]) -> type[Compiler]:
+    """Numba's compiler, whose code is kept as `kind`."""
+
+    class Made(Compiler):
+        def compile_extra(self, func: Any) -> Any:
+            self.state.library = kind(self.state.targetctx.codegen(), func.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(func)
+
+    return Made
+
+
+_WITHIN = {"pipeline_class": _pipeline(_Part), "no_cfunc_wrapper": True}
 
 
 class _Place(caching._CacheLocator):

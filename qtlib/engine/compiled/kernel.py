@@ -14,7 +14,7 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
     Why it gave up, or 0.
     """
     w = where[0]
-    a = at.account(w)[0]
+    a = at.account(w)
     t = first
     if end > first:
         noted(w, first)
@@ -46,14 +46,14 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
 @part
 def noted(w: Any, t: int) -> None:
     """Equity at the close of bar `t`, and the account, if it is another than before."""
-    a, rows = at.account(w)[0], at.accounts(w)
+    a = at.account(w)
     at.curve(w)[t] = a.equity_u
     if a.accounts:
-        before = rows[a.accounts - 1]
+        before = at.accounts(w, a.accounts - 1)
         if before.cash_u == a.cash_u and before.gross_u == a.gross_u and before.open == a.open:
             return
         if before.bar == t:
             a.accounts -= 1
-    row = rows[a.accounts]
+    row = at.accounts(w, a.accounts)
     row.bar, row.cash_u, row.gross_u, row.open = t, a.cash_u, a.gross_u, a.open
     a.accounts += 1

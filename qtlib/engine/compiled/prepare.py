@@ -158,7 +158,7 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
         _unwritten(room.rows * 4 if told else 0, shapes.LEVELS),
         _unwritten(room.rows, shapes.MOVES),
         _unwritten(count * len(listed) if told else 0, shapes.VERDICTS),
-        np.zeros((len(listed) * shapes.WISHES, 6), np.int64),
+        _records(len(listed) * shapes.WISHES, shapes.ASKED),
     )
 
 
@@ -358,7 +358,7 @@ def _fill(record: Any, values: Mapping[str, Any]) -> None:
 def _brackets(listed: Sequence[Instrument]) -> Array:
     rows = [float_brackets(instrument) for instrument in listed]
     most = max(map(len, rows))
-    return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], dtype=float)
+    return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], shapes.BRACKET).view(np.recarray)
 
 
 def _places(instrument: Instrument, grid: tuple[int, float]) -> int:

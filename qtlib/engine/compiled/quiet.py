@@ -37,17 +37,16 @@ AHEAD = 512  # bars
 @part
 def passed(w: Any, t: int, last: int) -> int:
     """Live through every quiet bar from `t` on; the first that is not, at most `last`."""
-    p, a, since = at.settings(w)[0], at.account(w)[0], t
+    p, a, since = at.settings(w), at.account(w), t
     if a.errors >= p.order_errors and a.braked < BRAKED_BY_ERRORS:  # that is about to be noticed
         return t
     t = heeded(w, t, last)
     if a.open:
-        settlements = at.funding(w)
-        while a.funded < len(settlements) and settlements[a.funded, 0] < since:
+        while a.funded < at.settlements(w) and at.funding(w, a.funded, 0) < since:
             a.funded += 1
         t = min(t, a.day_ends)
-        if a.funded < len(settlements):
-            t = min(t, settlements[a.funded, 0])
+        if a.funded < at.settlements(w):
+            t = min(t, at.funding(w, a.funded, 0))
         t = held_through(w, since, t) if a.open > 1 else one_held_through(w, since, t)
     elif a.equity_u != a.cash_u or a.cash_u > a.peak_u or (a.cash_u < a.safe_u and a.status != HALTED):
         return since
@@ -66,20 +65,20 @@ def heeded(w: Any, t: int, last: int) -> int:
     That is, for what is held, to go the other way; for what is not, to go anywhere, unless a refusal is certain and
     nobody is told of it. Nobody listens far ahead: a position may end before.
     """
-    a, first = at.account(w)[0], min(t + AHEAD, last)
+    a, first = at.account(w), min(t + AHEAD, last)
     if may_open(w):
-        for s in range(len(at.coming(w))):
+        for s in range(at.symbols(w)):
             if at.coming(w)[s] < first:
                 first = heeded_of(w, s, t, first)
     else:
         for place in range(a.open):
-            first = heeded_of(w, at.held(w)[place].book, t, first)
+            first = heeded_of(w, at.held(w, place).book, t, first)
     return first
 
 
 @part
 def heeded_of(w: Any, s: int, t: int, until: int) -> int:
-    coming, lots, score = at.coming(w), at.held(w)[s].lots, at.beliefs(w)[SCORE, s]
+    coming, lots, score = at.coming(w), at.held(w, s).lots, at.all_beliefs(w)[SCORE, s]
     if coming[s] < t:
         coming[s] = said(w, s, t, until)
     while coming[s] < until and lots * score[coming[s]] > 0:
@@ -90,33 +89,33 @@ def heeded_of(w: Any, s: int, t: int, until: int) -> int:
 @part
 def held_through(w: Any, t: int, until: int) -> int:
     """Hold all positions from bar `t` on; the first bar that is not quiet for one of them, at most `until`."""
-    p, a, held, facts = at.settings(w)[0], at.account(w)[0], at.held(w), at.facts(w)
-    bars, marks, curve, count, marked = at.bars(w), at.marks(w), at.curve(w), a.open, p.marked
+    a, curve = at.account(w), at.curve(w)
+    count, marked = a.open, at.settings(w).marked
     for place in range(count):
-        until = readied(w, held[place].book, t, until)
+        until = readied(w, at.held(w, place).book, t, until)
     while t < until:
         equity, steps = a.cash_u, False
         for place in range(count):
-            s = held[place].book
-            h = held[s]
-            low, high, price = bars[s, t, LOW], bars[s, t, HIGH], bars[s, t, CLOSE]
+            s = at.held(w, place).book
+            h = at.held(w, s)
+            low, high, price = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH), at.bars(w, s, t, CLOSE)
             pnl = h.pnl_u
             if h.alarm_low < low and high < h.alarm_high:
                 steps = steps or low <= h.step_low or high >= h.step_high
-                if marked and not isnan(marks[s, t, CLOSE]):
-                    price = marks[s, t, CLOSE]
-                    if not (h.mark_low < marks[s, t, LOW] and marks[s, t, HIGH] < h.mark_high):
+                if marked and not isnan(at.marks(w, s, t, CLOSE)):
+                    price = at.marks(w, s, t, CLOSE)
+                    if not (h.mark_low < at.marks(w, s, t, LOW) and at.marks(w, s, t, HIGH) < h.mark_high):
                         return t
                 if not h.calm_low < price < h.calm_high:
                     return t
-                pnl = (round(price * facts[s].scale) - h.entry_units) * h.lot_u
-            elif not isnan(bars[s, t, OPEN]):
+                pnl = (round(price * at.facts(w, s).scale) - h.entry_units) * h.lot_u
+            elif not isnan(at.bars(w, s, t, OPEN)):
                 return t
             equity += pnl
         if equity < a.safe_u:
             return t
         for place in range(count):
-            moved_on(w, held[place].book, t)
+            moved_on(w, at.held(w, place).book, t)
         if equity > a.peak_u:
             marked_up(w, equity)
         curve[t] = a.equity_u = equity
@@ -129,14 +128,14 @@ def held_through(w: Any, t: int, until: int) -> int:
 @part
 def moved_on(w: Any, s: int, t: int) -> None:
     """What a quiet bar makes of a position."""
-    p, h, bars, marks = at.settings(w)[0], at.held(w)[s], at.bars(w), at.marks(w)
-    if isnan(bars[s, t, OPEN]):
+    h = at.held(w, s)
+    if isnan(at.bars(w, s, t, OPEN)):
         return
-    low, high, price = bars[s, t, LOW], bars[s, t, HIGH], bars[s, t, CLOSE]
-    if p.marked and not isnan(marks[s, t, CLOSE]):
-        price = marks[s, t, CLOSE]
+    low, high, price = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH), at.bars(w, s, t, CLOSE)
+    if at.settings(w).marked and not isnan(at.marks(w, s, t, CLOSE)):
+        price = at.marks(w, s, t, CLOSE)
     h.price = price
-    h.price_units = round(price * at.facts(w)[s].scale)
+    h.price_units = round(price * at.facts(w, s).scale)
     h.pnl_u = (h.price_units - h.entry_units) * h.lot_u
     if h.lots > 0:
         h.best, h.worst = max(h.best, high), min(h.worst, low)
@@ -147,17 +146,17 @@ def moved_on(w: Any, s: int, t: int) -> None:
 @part
 def all_stepped_up(w: Any, t: int) -> bool:
     """Whether a stop that is a step nearer was all that was missing, of every position; else bar `t` is not over."""
-    count = at.account(w)[0].open
+    count = at.account(w).open
     for place in range(count):
-        h = at.held(w)[at.held(w)[place].among]
+        h = at.held(w, at.held(w, place).among)
         h.calm = h.step_low < h.best < h.step_high
     for place in range(count):  # all of them or none: a stop that rests from this close on must not meet its bar
-        s = at.held(w)[place].among
-        if not (at.held(w)[s].calm or may_step_up(w, s, t)):
+        s = at.held(w, place).among
+        if not (at.held(w, s).calm or may_step_up(w, s, t)):
             return False
     for place in range(count):
-        s = at.held(w)[place].among
-        if not at.held(w)[s].calm and stepped_up(w, s, t):
+        s = at.held(w, place).among
+        if not at.held(w, s).calm and stepped_up(w, s, t):
             readied(w, s, t, t)
     return True
 
@@ -165,9 +164,9 @@ def all_stepped_up(w: Any, t: int) -> bool:
 @part
 def one_held_through(w: Any, t: int, until: int) -> int:
     """As `held_through`, of the only position: nothing is fetched or put back but bars and equity."""
-    p, a, s = at.settings(w)[0], at.account(w)[0], at.held(w)[0].book
-    h, scale, until = at.held(w)[s], at.facts(w)[s].scale, readied(w, s, t, until)
-    bars, marks, curve, marked = at.bars(w)[s], at.marks(w)[s], at.curve(w), p.marked
+    p, a, s = at.settings(w), at.account(w), at.held(w, 0).book
+    h, scale, until = at.held(w, s), at.facts(w, s).scale, readied(w, s, t, until)
+    bars, marks, curve, marked = at.all_bars(w)[s], at.all_marks(w)[s], at.curve(w), p.marked
     alarm_low, alarm_high, step_low, step_high = h.alarm_low, h.alarm_high, h.step_low, h.step_high
     calm_low, calm_high, entry, lot = h.calm_low, h.calm_high, h.entry_units, h.lot_u
     price, units, lowest, highest = h.price, h.price_units, min(h.best, h.worst), max(h.best, h.worst)
@@ -208,7 +207,7 @@ def one_held_through(w: Any, t: int, until: int) -> int:
 @part
 def readied(w: Any, s: int, t: int, until: int) -> int:
     """Reckon between which prices a bar is quiet for `s`; up to which bar it may be, at most `until`."""
-    h, fact = at.held(w)[s], at.facts(w)[s]
+    h, fact = at.held(w, s), at.facts(w, s)
     h.entry_units, h.lot_u = h.entry * fact.tick_units, h.lots * fact.value_u
     h.pnl_u = (h.price_units - h.entry_units) * h.lot_u
     if not h.calm:
@@ -223,8 +222,8 @@ def readied(w: Any, s: int, t: int, until: int) -> int:
 @part
 def note_codes(w: Any, since: int, until: int) -> None:
     """What became of each signal on quiet bars."""
-    bars, codes = at.bars(w), at.codes(w)
+    codes = at.codes(w)
     for s in range(len(codes)):
         for t in range(since, until):
-            if not isnan(bars[s, t, OPEN]):
+            if not isnan(at.bars(w, s, t, OPEN)):
                 codes[s, t] = judged(w, s, t)

@@ -285,6 +285,8 @@ ROWS = _record(
     confidence=f8,
 )
 
+ASKED = _record(symbol=i8, what=i8, ticks=i8, lots=i8, reason=i8, number=i8)  # of the venue, at one close
+BRACKET = _record(cap=f8, maintenance_frac=f8, cum=f8)  # of notional, in quote
 LEVELS = _record(bar=i8, symbol=i8, trade_bar=i8, trade_number=i8, stop=i8, target=i8)
 ACCOUNTS = _record(bar=i8, cash_u=i8, gross_u=i8, open=i8)  # from the close of `bar` on
 MOVES = _record(bar=i8, amount_u=i8)
@@ -299,7 +301,7 @@ class World(NamedTuple):
     facts: Any  # by symbol, as `held`
     held: Any
     orders: Any  # (symbols, places)
-    brackets: Any  # (symbols, rows, 3): notional cap, maintenance fraction, cum
+    brackets: Any  # (symbols, rows)
     ladder: Any  # (rungs, 2)
     slips: Any  # slippage of each fill, where it is noisy
     times: Any
@@ -317,7 +319,7 @@ class World(NamedTuple):
     levels: Any
     moves: Any
     verdicts: Any
-    asked: Any  # scratch: (wishes, 6)
+    asked: Any  # scratch
 
 
 ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {  # what each is made of, and its dimensions
@@ -326,7 +328,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {  # what each is made of, and it
     "facts": (FACTS, 1),
     "held": (HELD, 1),
     "orders": (RESTING, 2),
-    "brackets": (f8, 3),
+    "brackets": (BRACKET, 2),
     "ladder": (f8, 2),
     "slips": (f8, 1),
     "times": (i8, 1),
@@ -344,7 +346,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {  # what each is made of, and it
     "levels": (LEVELS, 1),
     "moves": (MOVES, 1),
     "verdicts": (VERDICTS, 1),
-    "asked": (i8, 2),
+    "asked": (ASKED, 1),
 }
 assert tuple(ARRAYS) == World._fields
 

@@ -104,24 +104,24 @@ BRAKED_BY_ERRORS, BRAKED_BY_DRAWDOWN = 2, 4  # which is the stricter
 @part
 def valued(w: Any, t: int) -> None:
     """Positions at the prices of bar `t`, their extremes widened by it, and what follows for peak, day and guard."""
-    p, a = at.settings(w)[0], at.account(w)[0]
+    p, a = at.settings(w), at.account(w)
     equity = a.cash_u
     for place in range(a.open):
-        s = at.held(w)[place].book
-        h = at.held(w)[s]
-        if not isnan(at.bars(w)[s, t, OPEN]):
-            h.price = at.bars(w)[s, t, CLOSE]
-            if p.marked and not isnan(at.marks(w)[s, t, CLOSE]):
-                h.price = at.marks(w)[s, t, CLOSE]
-            h.price_units = round(h.price * at.facts(w)[s].scale)
+        s = at.held(w, place).book
+        h = at.held(w, s)
+        if not isnan(at.bars(w, s, t, OPEN)):
+            h.price = at.bars(w, s, t, CLOSE)
+            if p.marked and not isnan(at.marks(w, s, t, CLOSE)):
+                h.price = at.marks(w, s, t, CLOSE)
+            h.price_units = round(h.price * at.facts(w, s).scale)
             seen(w, s, t)
-        equity += h.lots * (h.price_units - h.entry * at.facts(w)[s].tick_units) * at.facts(w)[s].value_u
+        equity += h.lots * (h.price_units - h.entry * at.facts(w, s).tick_units) * at.facts(w, s).value_u
     a.equity_u = equity
     if equity > a.peak_u:
         marked_up(w, equity)
     if t >= a.day_ends:
         a.day_equity_u, a.day_fees_u = equity, 0
-        a.day_ends = first_at(w, t, (at.times(w)[t] // DAY + 1) * DAY)
+        a.day_ends = first_at(w, t, (at.times(w, t) // DAY + 1) * DAY)
         a.loss_at_u = at_least(equity, p.loss_num, p.loss_den)
         a.fees_at_u = at_least(equity, p.fees_num, p.fees_den)
     guarded(w)
@@ -135,21 +135,21 @@ def kept_frac(max_drawdown_frac: float) -> float:
 
 @part
 def marked_up(w: Any, equity: int) -> None:
-    a = at.account(w)[0]
+    a = at.account(w)
     a.peak_u = equity
-    a.safe_u = int(equity * kept_frac(at.settings(w)[0].max_drawdown_frac)) + 1
+    a.safe_u = int(equity * kept_frac(at.settings(w).max_drawdown_frac)) + 1
 
 
 @part
 def unsettled(w: Any) -> None:
-    for s in range(len(at.held(w))):
-        at.held(w)[s].calm = at.held(w)[s].steady = False
+    for s in range(at.symbols(w)):
+        at.held(w, s).calm = at.held(w, s).steady = False
 
 
 @part
 def seen(w: Any, s: int, t: int) -> None:
-    h = at.held(w)[s]
-    low, high = at.bars(w)[s, t, LOW], at.bars(w)[s, t, HIGH]
+    h = at.held(w, s)
+    low, high = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH)
     if t <= h.opened or (min(h.best, h.worst) <= low and high <= max(h.best, h.worst)):
         return
     if h.lots > 0:
@@ -164,14 +164,14 @@ def seen(w: Any, s: int, t: int) -> None:
 
 @part
 def drawdown_frac(w: Any) -> float:
-    a, one = at.account(w)[0], at.settings(w)[0].one
+    a, one = at.account(w), at.settings(w).one
     return 1.0 - ratio(a.equity_u, one) / ratio(a.peak_u, one) if a.peak_u > 0 else 0.0
 
 
 @part
 def guarded(w: Any) -> None:
     """What too deep a drawdown, or one refused order after the other, demands."""
-    p, a = at.settings(w)[0], at.account(w)[0]
+    p, a = at.settings(w), at.account(w)
     if a.status != HALTED and a.equity_u < a.safe_u and drawdown_frac(w) >= p.max_drawdown_frac:
         a.status, a.braked, a.braked_down, a.braked_peak_u = HALTED, BRAKED_BY_DRAWDOWN, drawdown_frac(w), a.peak_u
         unsettled(w)
@@ -185,22 +185,22 @@ def guarded(w: Any) -> None:
 @part
 def decided(w: Any, t: int) -> int:
     """What becomes of every signal of bar `t`; how many entries are wished, `lots` of each symbol, at `limits`."""
-    p, count = at.settings(w)[0], candidates(w, t)
+    p, count = at.settings(w), candidates(w, t)
     if not count:
         return 0
     entries, members = 0, committed_now(w, t)
     for place in range(count):
-        s = at.held(w)[place].ranked
-        if allowed(w, s, t, at.held(w)[s].wanted, members):
+        s = at.held(w, place).ranked
+        if allowed(w, s, t, at.held(w, s).wanted, members):
             entries += 1
-            if isnan(at.held(w)[s].committed):
-                at.held(w)[members].listed = s
+            if isnan(at.held(w, s).committed):
+                at.held(w, members).listed = s
                 members += 1
-                at.held(w)[s].committed = 0.0
-            worst = steps_up(at.bars(w)[s, t, CLOSE] * (1.0 + p.entry_slippage_frac), at.facts(w)[s].tick)
-            at.held(w)[s].standing = worth(w, s, at.held(w)[s].wished, worst)
-            if abs(at.held(w)[s].standing) > abs(at.held(w)[s].committed):
-                at.held(w)[s].committed = at.held(w)[s].standing
+                at.held(w, s).committed = 0.0
+            worst = steps_up(at.bars(w, s, t, CLOSE) * (1.0 + p.entry_slippage_frac), at.facts(w, s).tick)
+            at.held(w, s).standing = worth(w, s, at.held(w, s).wished, worst)
+            if abs(at.held(w, s).standing) > abs(at.held(w, s).committed):
+                at.held(w, s).committed = at.held(w, s).standing
     forget(w, members)
     return entries
 
@@ -208,30 +208,30 @@ def decided(w: Any, t: int) -> int:
 @part
 def candidates(w: Any, t: int) -> int:
     """Judge every signal of bar `t` that might matter; how many deserve to be acted on by opening, `ranked`."""
-    told, count = at.settings(w)[0].told, 0
+    told, count = at.settings(w).told, 0
     if may_open(w):
-        for s in range(len(at.held(w))):
+        for s in range(at.symbols(w)):
             if told or (at.coming(w)[s] <= t and said(w, s, t, t + 1) == t):
                 count = weighed(w, s, t, count)
     else:
-        for place in range(at.account(w)[0].open):
-            if at.coming(w)[at.held(w)[place].book] <= t:
-                count = weighed(w, at.held(w)[place].book, t, count)
+        for place in range(at.account(w).open):
+            if at.coming(w)[at.held(w, place).book] <= t:
+                count = weighed(w, at.held(w, place).book, t, count)
     return count
 
 
 @part
 def may_open(w: Any) -> bool:
     """Whether it matters what is said of a symbol that is not held: a refusal that is certain may have to be told."""
-    p, a = at.settings(w)[0], at.account(w)[0]
+    p, a = at.settings(w), at.account(w)
     return p.told or (a.status == ACTIVE and a.open < p.max_positions)
 
 
 @part
 def said(w: Any, s: int, t: int, until: int) -> int:
     """The first bar from `t` on at which something is said of `s`, and surely enough; at most `until`."""
-    threshold, score = at.settings(w)[0].threshold, at.beliefs(w)[SCORE, s]
-    confidence = at.beliefs(w)[CONFIDENCE, s, t:until]
+    threshold, score = at.settings(w).threshold, at.all_beliefs(w)[SCORE, s]
+    confidence = at.all_beliefs(w)[CONFIDENCE, s, t:until]
     for k in range(len(confidence)):
         if confidence[k] >= threshold and score[t + k] != 0.0:
             return t + k
@@ -241,44 +241,44 @@ def said(w: Any, s: int, t: int, until: int) -> int:
 @part
 def weighed(w: Any, s: int, t: int, count: int) -> int:
     """Rank the signal of `s` among the first `count` candidates, if it is one; how many there are then."""
-    if isnan(at.bars(w)[s, t, OPEN]):
+    if isnan(at.bars(w, s, t, OPEN)):
         return count
     code = judged(w, s, t)
     if code:
-        if at.settings(w)[0].told:
+        if at.settings(w).told:
             at.codes(w)[s, t] = code
         return count
     place = count
-    while place > 0 and before(w, s, at.held(w)[place - 1].ranked, t):
-        at.held(w)[place].ranked = at.held(w)[place - 1].ranked
+    while place > 0 and before(w, s, at.held(w, place - 1).ranked, t):
+        at.held(w, place).ranked = at.held(w, place - 1).ranked
         place -= 1
-    at.held(w)[place].ranked = s
+    at.held(w, place).ranked = s
     return count + 1
 
 
 @part
 def before(w: Any, one: int, other: int, t: int) -> bool:
-    if at.held(w)[one].wanted != at.held(w)[other].wanted:
-        return at.held(w)[one].wanted > at.held(w)[other].wanted
-    return abs(at.beliefs(w)[SCORE, one, t]) > abs(at.beliefs(w)[SCORE, other, t])
+    if at.held(w, one).wanted != at.held(w, other).wanted:
+        return at.held(w, one).wanted > at.held(w, other).wanted
+    return abs(at.beliefs(w, SCORE, one, t)) > abs(at.beliefs(w, SCORE, other, t))
 
 
 @part
 def judged(w: Any, s: int, t: int) -> int:
     """What a signal deserves before any limit is asked; 0: it is a candidate, and `held[s]` has its plan."""
-    p, a, h = at.settings(w)[0], at.account(w)[0], at.held(w)[s]
+    p, a, h = at.settings(w), at.account(w), at.held(w, s)
     score, confidence, noise = (
-        at.beliefs(w)[SCORE, s, t],
-        at.beliefs(w)[CONFIDENCE, s, t],
-        at.beliefs(w)[VOLATILITY, s, t],
+        at.beliefs(w, SCORE, s, t),
+        at.beliefs(w, CONFIDENCE, s, t),
+        at.beliefs(w, VOLATILITY, s, t),
     )
     if isnan(score + confidence + noise):
         return HELD_WARMING if h.lots else WARMING
-    if at.usable(w).shape[1] and not at.usable(w)[s, t]:
+    if at.doubts(w) and not at.usable(w, s, t):
         return HELD_UNUSABLE if h.lots else UNUSABLE
     sure = confidence >= p.threshold
     if h.lots:
-        if sure and quantity_of(at.facts(w)[s], h.lots) * score < 0:
+        if sure and quantity_of(at.facts(w, s), h.lots) * score < 0:
             h.leaving, h.calm = True, False
             return LEAVE
         return HOLD
@@ -288,7 +288,7 @@ def judged(w: Any, s: int, t: int) -> int:
         return UNSURE
     if score == 0.0:
         return WEAK
-    if h.left != NONE and (at.times(w)[t] - h.left) / 1e6 < p.cooldown_s:
+    if h.left != NONE and (at.times(w, t) - h.left) / 1e6 < p.cooldown_s:
         return COOLING
     return vetted(w, s, t, score, confidence, noise)
 
@@ -296,7 +296,7 @@ def judged(w: Any, s: int, t: int) -> int:
 @part
 def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float) -> int:
     """How a position opened on the signal would be left, and how large it should be; or why it can't be."""
-    p, fact, h = at.settings(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, fact, h = at.settings(w), at.facts(w, s), at.held(w, s)
     time_stop = breakeven = nan
     partial, from_start, source, by_r = 1.0, True, p.source, p.exits == ONE_R
     if p.exits == ONE_R:
@@ -307,9 +307,9 @@ def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float
         breakeven = p.round_trip_frac
     elif p.exits == LEARNED and proposes(w, s, t):
         target, stop, trail, moved = learned_levels(
-            at.own(w)[0, s, t],
-            at.own(w)[1, s, t],
-            at.own(w)[2, s, t],
+            at.own(w, 0, s, t),
+            at.own(w, 1, s, t),
+            at.own(w, 2, s, t),
             noise,
             p.learned_stop_atr_low,
             p.learned_stop_atr_high,
@@ -323,7 +323,7 @@ def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float
     net = stop * (1.0 + p.net_r)
     if target < max(p.min_cost_multiple * p.round_trip_frac, p.min_target_atr * noise):
         return TARGET_TOO_CLOSE
-    price = at.bars(w)[s, t, CLOSE]
+    price = at.bars(w, s, t, CLOSE)
     nearest = max(p.min_stop_atr * noise, 2.0 * fact.tick / price)
     if stop < nearest:
         return STOP_TOO_CLOSE
@@ -333,13 +333,13 @@ def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float
     if stop > room:
         stop, source = room, CLAMPED
     if p.sizing == RISK_SIZE:
-        notional = risk_notional(ratio(at.account(w)[0].equity_u, p.one), p.risk_frac, stop)
+        notional = risk_notional(ratio(at.account(w).equity_u, p.one), p.risk_frac, stop)
     else:
         notional = seed_notional(confidence, p.base_notional)
     if by_r:
-        most = risk_notional(ratio(at.account(w)[0].equity_u, p.one), p.max_loss_r * p.r_frac, stop)
+        most = risk_notional(ratio(at.account(w).equity_u, p.one), p.max_loss_r * p.r_frac, stop)
         notional = min(notional, most)
-    at.held(w)[s].wanted = notional if notional > 0.0 else 0.0
+    at.held(w, s).wanted = notional if notional > 0.0 else 0.0
     h.stop_frac, h.target_frac, h.trail_frac, h.partial_frac = stop, target, trail, partial
     h.trail_from_start, h.breakeven_frac, h.time_stop_s, h.net_frac = from_start, breakeven, time_stop, net
     h.source, h.confidence = source, confidence
@@ -349,38 +349,38 @@ def vetted(w: Any, s: int, t: int, score: float, confidence: float, noise: float
 @part
 def proposes(w: Any, s: int, t: int) -> bool:
     """Whether a model's own levels are all distances."""
-    if not at.own(w).shape[2]:
+    if not at.proposals(w):
         return False
-    return 0.0 < at.own(w)[0, s, t] < inf and 0.0 < at.own(w)[1, s, t] < inf and 0.0 < at.own(w)[2, s, t] < inf
+    return 0.0 < at.own(w, 0, s, t) < inf and 0.0 < at.own(w, 1, s, t) < inf and 0.0 < at.own(w, 2, s, t) < inf
 
 
 @part
 def committed_now(w: Any, t: int) -> int:
     """What each symbol has committed, signed, listed in the order in which they were opened: what is held at its entry,
     or, at the close at which it was wished, at the dearest it might have been."""
-    for place in range(at.account(w)[0].open):
-        s = at.held(w)[place].book
-        h = at.held(w)[s]
-        at.held(w)[place].listed = s
-        at.held(w)[s].committed = worth(w, s, h.lots, h.entry)
+    for place in range(at.account(w).open):
+        s = at.held(w, place).book
+        h = at.held(w, s)
+        at.held(w, place).listed = s
+        at.held(w, s).committed = worth(w, s, h.lots, h.entry)
         if h.standing_bar == t and abs(h.standing) > abs(h.committed):
             h.committed = h.standing
-    return at.account(w)[0].open
+    return at.account(w).open
 
 
 @part
 def forget(w: Any, members: int) -> None:
     """What was committed is reckoned anew next time: until then nobody has committed anything."""
     for place in range(members):
-        at.held(w)[at.held(w)[place].listed].committed = nan
+        at.held(w, at.held(w, place).listed).committed = nan
 
 
 @part
 def allowed(w: Any, s: int, t: int, wanted: float, members: int) -> bool:
     """Whether the caps leave anything of a candidate; then `lots` and `limits` have it, signed and in ticks."""
-    p, fact = at.settings(w)[0], at.facts(w)[s]
-    sign = 1 if at.beliefs(w)[SCORE, s, t] > 0 else -1
-    price, slip = at.bars(w)[s, t, CLOSE], p.entry_slippage_frac
+    p, fact = at.settings(w), at.facts(w, s)
+    sign = 1 if at.beliefs(w, SCORE, s, t) > 0 else -1
+    price, slip = at.bars(w, s, t, CLOSE), p.entry_slippage_frac
     cap, rule = capped(w, s, sign, t, members, 0.0)
     worst = steps_up(price * (1.0 + slip), fact.tick)
     raw = min(wanted / price, cap / price_of(fact, worst))
@@ -396,19 +396,19 @@ def allowed(w: Any, s: int, t: int, wanted: float, members: int) -> bool:
         told(w, s, t, code, rule if cap < wanted else 0, wanted, quantity_of(fact, granted) * price)
     if not granted:
         return False
-    at.held(w)[s].wished = sign * granted
+    at.held(w, s).wished = sign * granted
     raw = price * (1.0 + sign * slip)
-    at.held(w)[s].limit = steps_down(raw, fact.tick) if sign > 0 else steps_up(raw, fact.tick)
+    at.held(w, s).limit = steps_down(raw, fact.tick) if sign > 0 else steps_up(raw, fact.tick)
     return True
 
 
 @part
 def told(w: Any, s: int, t: int, code: int, rule: int, wanted: float, allowed: float) -> None:
-    a = at.account(w)[0]
-    if a.verdicts >= len(at.verdicts(w)):
+    a = at.account(w)
+    if a.verdicts >= at.most_verdicts(w):
         a.outcome = NO_ROWS
         return
-    row = at.verdicts(w)[a.verdicts]
+    row = at.verdicts(w, a.verdicts)
     row.bar, row.symbol, row.code, row.rule, row.wanted, row.allowed = t, s, code, rule, wanted, allowed
     a.verdicts += 1
 
@@ -418,11 +418,11 @@ def summed(w: Any, s: int, members: int, signed: bool, cluster: int) -> float:
     """What the others have committed, as Python sums it up; of one cluster alone, unless that is -1."""
     total = lost = 0.0
     for place in range(members):
-        other = at.held(w)[place].listed
-        if other == s or (cluster != NONE and at.facts(w)[other].cluster != cluster):
+        other = at.held(w, place).listed
+        if other == s or (cluster != NONE and at.facts(w, other).cluster != cluster):
             continue
-        number = at.held(w)[other].committed if signed else abs(at.held(w)[other].committed)
-        if at.settings(w)[0].compensated:
+        number = at.held(w, other).committed if signed else abs(at.held(w, other).committed)
+        if at.settings(w).compensated:
             total, lost = added(total, lost, number)
         else:
             total += number
@@ -432,7 +432,7 @@ def summed(w: Any, s: int, members: int, signed: bool, cluster: int) -> float:
 @part
 def capped(w: Any, s: int, sign: int, t: int, members: int, held: float) -> Any:  # noqa: PLR0912  as the rules come
     """The tightest cap on a position in `s`, and the rule that set it. `held`: what is held of it, at its entry."""
-    p, a, ts = at.settings(w)[0], at.account(w)[0], at.times(w)[t]
+    p, a, ts = at.settings(w), at.account(w), at.times(w, t)
     others = summed(w, s, members, False, NONE)
     tightest, rule = inf, 0
     if p.per_trade < tightest:
@@ -445,14 +445,14 @@ def capped(w: Any, s: int, sign: int, t: int, members: int, held: float) -> Any:
     cap = max(p.net - sign * summed(w, s, members, True, NONE), 0.0)
     if cap < tightest:
         tightest, rule = cap, 4
-    if at.facts(w)[s].cluster != NONE:
-        cap = max(p.cluster - summed(w, s, members, False, at.facts(w)[s].cluster), 0.0)
+    if at.facts(w, s).cluster != NONE:
+        cap = max(p.cluster - summed(w, s, members, False, at.facts(w, s).cluster), 0.0)
         if cap < tightest:
             tightest, rule = cap, 5
     cap = max(p.max_leverage * ratio(a.equity_u, p.one) - others, 0.0)
     if cap < tightest:
         tightest, rule = cap, 6
-    if members - (0 if isnan(at.held(w)[s].committed) else 1) >= p.max_positions and held < tightest:
+    if members - (0 if isnan(at.held(w, s).committed) else 1) >= p.max_positions and held < tightest:
         tightest, rule = held, 7
     if a.day_equity_u - a.equity_u >= a.loss_at_u and held < tightest:
         tightest, rule = held, 8
@@ -461,9 +461,9 @@ def capped(w: Any, s: int, sign: int, t: int, members: int, held: float) -> Any:
     if a.day_fees_u >= a.fees_at_u and held < tightest:
         tightest, rule = held, 10
     down, share = drawdown_frac(w), inf
-    for k in range(len(at.ladder(w))):
-        if down >= at.ladder(w)[k, 0]:
-            share = min(share, at.ladder(w)[k, 1])
+    for k in range(at.rungs(w)):
+        if down >= at.ladder(w, k, 0):
+            share = min(share, at.ladder(w, k, 1))
     if share < inf:
         cap = max(share * p.per_trade, held)
         if cap < tightest:
@@ -477,20 +477,20 @@ def capped(w: Any, s: int, sign: int, t: int, members: int, held: float) -> Any:
 @part
 def settled(w: Any, t: int, entries: int) -> None:  # noqa: PLR0912  as the rules come
     """Ask until what is equals what is wanted, or the venue has said no too often."""
-    a = at.account(w)[0]
+    a = at.account(w)
     for turn in range(ROUNDS):
         count = 0
         if turn == 0 and entries:
-            for s in range(len(at.held(w))):
-                if at.held(w)[s].lots:
+            for s in range(at.symbols(w)):
+                if at.held(w, s).lots:
                     if not is_calm(w, s, t):
                         count = planned(w, s, t, count)
-                elif at.held(w)[s].wished:
-                    count = wish(w, count, s, ENTRY_WISH, at.held(w)[s].limit, at.held(w)[s].wished, 0)
+                elif at.held(w, s).wished:
+                    count = wish(w, count, s, ENTRY_WISH, at.held(w, s).limit, at.held(w, s).wished, 0)
         else:
             stepping = turn == 0
             for place in range(a.open):
-                s = at.held(w)[place].among
+                s = at.held(w, place).among
                 if not is_calm(w, s, t):
                     stepping = stepping and stepped_up(w, s, t)
                     if not stepping:
@@ -500,20 +500,20 @@ def settled(w: Any, t: int, entries: int) -> None:  # noqa: PLR0912  as the rule
         number = a.requests
         for stops in (True, False):  # what protects goes first
             for k in range(count):
-                if (at.asked(w)[k, 1] == STOP) == stops and at.asked(w)[k, 1] != CANCEL:
-                    at.asked(w)[k, 5] = number
+                if (at.asked(w, k).what == STOP) == stops and at.asked(w, k).what != CANCEL:
+                    at.asked(w, k).number = number
                     number += 1
         a.requests = number
         for stops in (True, False):
             for k in range(count):
-                if (at.asked(w)[k, 1] == STOP) == stops:
-                    carried_out(w, t, at.asked(w)[k])
+                if (at.asked(w, k).what == STOP) == stops:
+                    carried_out(w, t, at.asked(w, k))
         for k in range(count):
-            h = at.held(w)[at.asked(w)[k, 0]]
+            h = at.held(w, at.asked(w, k).symbol)
             h.calm = h.steady = h.calm or (h.hopeful and h.lots != 0)
         if turn == 0 and entries:
-            for s in range(len(at.held(w))):
-                at.held(w)[s].wished = 0
+            for s in range(at.symbols(w)):
+                at.held(w, s).wished = 0
         revalued(w)
         if a.outcome != DONE:
             return
@@ -524,45 +524,47 @@ ENTRY_WISH, CANCEL, MARKET_TARGET = 0, 7, 8
 
 @part
 def wish(w: Any, count: int, s: int, what: int, ticks: int, lots: int, reason: int) -> int:
-    (
-        at.asked(w)[count, 0],
-        at.asked(w)[count, 1],
-        at.asked(w)[count, 2],
-        at.asked(w)[count, 3],
-        at.asked(w)[count, 4],
-    ) = s, what, ticks, lots, reason
+    asked = at.asked(w, count)
+    asked.symbol, asked.what, asked.ticks, asked.lots, asked.reason = s, what, ticks, lots, reason
     return count + 1
 
 
 @part
 def revalued(w: Any) -> None:
     """Equity after what was done at this close; its prices are the same."""
-    a = at.account(w)[0]
+    a = at.account(w)
     equity = a.cash_u
     for place in range(a.open):
-        h, fact = at.held(w)[at.held(w)[place].book], at.facts(w)[at.held(w)[place].book]
+        h, fact = at.held(w, at.held(w, place).book), at.facts(w, at.held(w, place).book)
         equity += h.lots * (h.price_units - h.entry * fact.tick_units) * fact.value_u
     a.equity_u = equity
 
 
 @part
 def carried_out(w: Any, t: int, action: Any) -> None:
-    s, what, ticks, lots, reason, number = action[0], action[1], action[2], action[3], action[4], action[5]
-    h, fact = at.held(w)[s], at.facts(w)[s]
+    s, what, ticks, lots, reason, number = (
+        action.symbol,
+        action.what,
+        action.ticks,
+        action.lots,
+        action.reason,
+        action.number,
+    )
+    h, fact = at.held(w, s), at.facts(w, s)
     if what == ENTRY_WISH:
-        h.price = at.bars(w)[s, t, CLOSE]
-        if at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
-            h.price = at.marks(w)[s, t, CLOSE]
+        h.price = at.bars(w, s, t, CLOSE)
+        if at.settings(w).marked and not isnan(at.marks(w, s, t, CLOSE)):
+            h.price = at.marks(w, s, t, CLOSE)
         h.price_units = round(h.price * fact.scale)
         enters(w, s, t, 1 if lots > 0 else -1, abs(lots), ticks, number)
     elif what == CANCEL:
         for place in range(h.resting):
-            if at.orders(w)[s, place].number == ticks:
+            if at.orders(w, s, place).number == ticks:
                 removed(w, s, place)
                 changed(w, s, t)
                 break
     elif not h.lots:
-        at.account(w)[0].errors += 1 if what == EXIT else 0  # nothing is left to reduce
+        at.account(w).errors += 1 if what == EXIT else 0  # nothing is left to reduce
     elif what == EXIT:
         leaves(w, s, t, EXIT, lots, reason, number, h.price_units)
     elif what == MARKET_TARGET:
@@ -575,14 +577,14 @@ def carried_out(w: Any, t: int, action: Any) -> None:
 def is_calm(w: Any, s: int, t: int) -> bool:
     """Whether nothing can be missing that was not missing before; what was just opened may be cut back by caps that
     depend on all that is held, as long as its moment lasts."""
-    h = at.held(w)[s]
+    h = at.held(w, s)
     return h.calm and h.opened < t and h.calm_low < h.price < h.calm_high and t < h.due
 
 
 @part
 def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the rules come
     """The orders to place and to cancel for one position, behind the first `count` that are asked for."""
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     begun, sign, size = count, (1 if h.lots > 0 else -1), abs(h.lots)
     h.hopeful = False
     if isnan(h.room):
@@ -590,31 +592,31 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
     stop = stop_ticks(w, s, h.room)
     kept, stops = NONE, 0
     for k in range(h.resting):
-        if at.orders(w)[s, k].role == STOP:
+        if at.orders(w, s, k).role == STOP:
             stops += 1
-            trigger = at.orders(w)[s, k].trigger
+            trigger = at.orders(w, s, k).trigger
             stop = max(trigger, stop) if sign > 0 else min(trigger, stop)
     reason = TRAILING if sign * (stop - initial_ticks(w, s)) > 0 else STOP_LOSS
     edge = price_of(fact, stop)
     unstoppable = bool(h.refused & (1 << STOP)) or sign * (h.price - edge) <= 0
     if not unstoppable:
         for k in range(h.resting):
-            order = at.orders(w)[s, k]
+            order = at.orders(w, s, k)
             if kept == NONE and order.role == STOP and order.trigger == stop and order.lots == size:
                 kept = order.number
         if kept == NONE:
             count = wish(w, count, s, STOP, stop, size, reason)
         elif stops > 1:
             for k in range(h.resting):
-                if at.orders(w)[s, k].role == STOP and at.orders(w)[s, k].number != kept:
-                    count = wish(w, count, s, CANCEL, at.orders(w)[s, k].number, 0, 0)
+                if at.orders(w, s, k).role == STOP and at.orders(w, s, k).number != kept:
+                    count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
 
     going, why = 0, NONE
     if a.status == HALTED:
         going, why = size, (END if a.at_end else FLATTEN)
     elif unstoppable:
         going, why = size, reason
-    elif h.naked != NONE and (at.times(w)[t] - h.naked) / 1e6 > p.protect_timeout_s:
+    elif h.naked != NONE and (at.times(w, t) - h.naked) / 1e6 > p.protect_timeout_s:
         going, why = size, FLATTEN
     elif t >= h.due:
         going, why = size, TIME_STOP
@@ -633,7 +635,7 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
     count = target_planned(w, s, sign, size, count)
     only_rest = True
     for k in range(begun, count):
-        only_rest = only_rest and at.asked(w)[k, 1] in (STOP, TARGET, NET)
+        only_rest = only_rest and at.asked(w, k).what in (STOP, TARGET, NET)
     if count == begun or (only_rest and not h.resting):
         calmed(w, s, sign, edge)
     return count
@@ -642,7 +644,7 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
 @part
 def calmed(w: Any, s: int, sign: int, edge: float) -> None:
     """What rests is all that is wanted, up to which prices? `edge` is the stop's."""
-    p, fact, h, beyond = at.settings(w)[0], at.facts(w)[s], at.held(w)[s], sign * inf
+    p, fact, h, beyond = at.settings(w), at.facts(w, s), at.held(w, s), sign * inf
     if not h.taken:
         beyond = price_of(fact, steps_near(level(sign, h.entry_f, h.target_frac), fact.tick))
     h.calm_low, h.calm_high = (edge, beyond) if sign > 0 else (beyond, edge)
@@ -660,12 +662,12 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
     """
     if not may_step_up(w, s, t):
         return False
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     sign, stop, k = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room), its_stop(w, s)
-    if sign * (stop - at.orders(w)[s, k].trigger) > 0:
+    if sign * (stop - at.orders(w, s, k).trigger) > 0:
         level = price_of(fact, stop)
         removed(w, s, k)
-        order = at.orders(w)[s, h.resting]
+        order = at.orders(w, s, h.resting)
         h.resting += 1
         order.role, order.trigger, order.level, order.lots = STOP, stop, level, abs(h.lots)
         order.number, order.bar = a.requests, t
@@ -685,13 +687,13 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
 @part
 def may_step_up(w: Any, s: int, t: int) -> bool:
     """Whether nothing else is missing, and the venue would take the nearer stop, if there is one."""
-    a, fact, h = at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    a, fact, h = at.account(w), at.facts(w, s), at.held(w, s)
     if not h.steady or h.leaving or isnan(h.room) or h.opened >= t or t >= h.due or a.status == HALTED:
         return False
     if not h.calm_low < h.price < h.calm_high:
         return False
     sign, stop = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room)
-    if sign * (stop - at.orders(w)[s, its_stop(w, s)].trigger) <= 0:
+    if sign * (stop - at.orders(w, s, its_stop(w, s)).trigger) <= 0:
         return True
     level, price = price_of(fact, stop), quoted(w, s, t)[0]
     return sign * (h.price - level) > 0 and sign * (price - level) > 0 and stop > 0
@@ -700,7 +702,7 @@ def may_step_up(w: Any, s: int, t: int) -> bool:
 @part
 def its_stop(w: Any, s: int) -> int:
     k = 0
-    while at.orders(w)[s, k].role != STOP:
+    while at.orders(w, s, k).role != STOP:
         k += 1
     return k
 
@@ -708,25 +710,25 @@ def its_stop(w: Any, s: int) -> int:
 @part
 def any_of(w: Any, s: int, role: int) -> bool:
     found = False
-    for k in range(at.held(w)[s].resting):
-        found = found or at.orders(w)[s, k].role == role
+    for k in range(at.held(w, s).resting):
+        found = found or at.orders(w, s, k).role == role
     return found
 
 
 @part
 def target_planned(w: Any, s: int, sign: int, size: int, count: int) -> int:
     """The target's order: the plan's share of the position, once."""
-    fact, h = at.facts(w)[s], at.held(w)[s]
+    fact, h = at.facts(w, s), at.held(w, s)
     if h.taken:
         for k in range(h.resting):
-            if at.orders(w)[s, k].role == TARGET:
-                count = wish(w, count, s, CANCEL, at.orders(w)[s, k].number, 0, 0)
+            if at.orders(w, s, k).role == TARGET:
+                count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
         return count
     price = steps_near(level(sign, h.entry_f, h.target_frac), fact.tick)
     already = -sign * (h.price - price_of(fact, price)) <= 0
     resting = 0
     for k in range(h.resting):
-        resting += at.orders(w)[s, k].role == TARGET
+        resting += at.orders(w, s, k).role == TARGET
     if resting and already:
         return count
     share = round(quantity_of(fact, size) * h.partial_frac / fact.lot)
@@ -735,7 +737,7 @@ def target_planned(w: Any, s: int, sign: int, size: int, count: int) -> int:
     kept = NONE
     if not at_market:
         for k in range(h.resting):
-            order = at.orders(w)[s, k]
+            order = at.orders(w, s, k)
             if kept == NONE and order.role == TARGET and order.trigger == price and order.lots == quantity:
                 kept = order.number
     if kept == NONE:
@@ -743,21 +745,21 @@ def target_planned(w: Any, s: int, sign: int, size: int, count: int) -> int:
         return wish(w, count, s, what, price, quantity, PARTIAL)
     if resting > 1:
         for k in range(h.resting):
-            if at.orders(w)[s, k].role == TARGET and at.orders(w)[s, k].number != kept:
-                count = wish(w, count, s, CANCEL, at.orders(w)[s, k].number, 0, 0)
+            if at.orders(w, s, k).role == TARGET and at.orders(w, s, k).number != kept:
+                count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
     return count
 
 
 @part
 def room_frac(w: Any, s: int) -> float:
     """The widest stop, as a fraction of entry, that is hit before liquidation comes near."""
-    p, h, rows = at.settings(w)[0], at.held(w)[s], at.brackets(w)[s]
-    count = at.facts(w)[s].brackets
+    p, h = at.settings(w), at.held(w, s)
+    count = at.facts(w, s).brackets
     cost = worth(w, s, abs(h.lots), h.entry)
-    maintenance = rows[count - 1, 1]
+    maintenance = at.brackets(w, s, count - 1).maintenance_frac
     for k in range(count):
-        if cost <= rows[k, 0]:
-            maintenance = rows[k, 1]
+        if cost <= at.brackets(w, s, k).cap:
+            maintenance = at.brackets(w, s, k).maintenance_frac
             break
     margin = 1.0 / p.leverage + h.funding_f / cost
     return liquidation_room_frac(1 if h.lots > 0 else -1, margin, maintenance) - p.liquidation_margin_frac
@@ -765,14 +767,14 @@ def room_frac(w: Any, s: int) -> float:
 
 @part
 def toward(w: Any, s: int, raw: float) -> int:
-    fact = at.facts(w)[s]
-    return steps_up(raw, fact.tick) if at.held(w)[s].lots > 0 else steps_down(raw, fact.tick)
+    fact = at.facts(w, s)
+    return steps_up(raw, fact.tick) if at.held(w, s).lots > 0 else steps_down(raw, fact.tick)
 
 
 @part
 def stop_ticks(w: Any, s: int, room: float) -> int:
     """Where the working stop belongs: the initial level, or as near as the ratchet and breakeven have brought it."""
-    p, h = at.settings(w)[0], at.held(w)[s]
+    p, h = at.settings(w), at.held(w, s)
     sign = 1 if h.lots > 0 else -1
     best, trail, breakeven = h.best, nan, nan
     if trails(h):
@@ -800,14 +802,14 @@ def next_step(sign: int, entry: float, best: float, step_frac: float) -> float:
 
 @part
 def initial_ticks(w: Any, s: int) -> int:
-    h = at.held(w)[s]
+    h = at.held(w, s)
     return toward(w, s, level(1 if h.lots > 0 else -1, h.entry_f, -h.stop_frac))
 
 
 @part
 def net_ticks(w: Any, s: int, room: float) -> int:
     """Where the net stop rests for good; -1 where there is no room for a second one."""
-    h = at.held(w)[s]
+    h = at.held(w, s)
     net = room if room < h.net_frac else h.net_frac
     if isnan(h.net_frac) or net <= h.stop_frac:
         return NONE
@@ -817,7 +819,7 @@ def net_ticks(w: Any, s: int, room: float) -> int:
 @part
 def excess(w: Any, s: int, t: int, sign: int) -> int:
     """The lots that a fill dearer than reckoned put over the caps."""
-    fact, h = at.facts(w)[s], at.held(w)[s]
+    fact, h = at.facts(w, s), at.held(w, s)
     members = committed_now(w, t)
     cost = worth(w, s, abs(h.lots), h.entry)
     cap, _ = capped(w, s, sign, t, members, cost)

@@ -62,12 +62,12 @@ def quantity_of(fact: Any, lots: int) -> float:
 @part
 def worth(w: Any, s: int, lots: int, ticks: int) -> float:
     """The float nearest to a notional."""
-    return ratio(lots * ticks * at.facts(w)[s].step_u, at.settings(w)[0].one)
+    return ratio(lots * ticks * at.facts(w, s).step_u, at.settings(w).one)
 
 
 @part
 def last_bar(w: Any, s: int, t: int) -> int:
-    while isnan(at.bars(w)[s, t, OPEN]):
+    while isnan(at.bars(w, s, t, OPEN)):
         t -= 1
     return t
 
@@ -76,41 +76,41 @@ def last_bar(w: Any, s: int, t: int) -> int:
 def quoted(w: Any, s: int, t: int) -> Any:
     """What a taker meets after bar `t`, and the mark price there."""
     bar = last_bar(w, s, t)
-    price, coming = at.bars(w)[s, bar, CLOSE], bar + 1
-    while coming < len(at.times(w)):
-        if not isnan(at.bars(w)[s, coming, OPEN]):
-            price = at.bars(w)[s, coming, OPEN]
+    price, coming = at.bars(w, s, bar, CLOSE), bar + 1
+    while coming < at.closes(w):
+        if not isnan(at.bars(w, s, coming, OPEN)):
+            price = at.bars(w, s, coming, OPEN)
             break
         coming += 1
     mark = price
-    if at.settings(w)[0].marked and not isnan(at.marks(w)[s, bar, CLOSE]):
-        mark = at.marks(w)[s, bar, CLOSE]
+    if at.settings(w).marked and not isnan(at.marks(w, s, bar, CLOSE)):
+        mark = at.marks(w, s, bar, CLOSE)
     return price, mark
 
 
 @part
 def units_of(w: Any, s: int, price: float) -> int:
-    return round(price * at.facts(w)[s].scale)
+    return round(price * at.facts(w, s).scale)
 
 
 @part
 def at_hand(w: Any, s: int, volume: float, bar: int) -> int:
     """The lots that our orders may still take; `bar` is the last that was over when the taking began."""
-    h = at.held(w)[s]
+    h = at.held(w, s)
     if h.taken_bar != bar:
         h.taken_bar, h.taken_volume = bar, 0.0
-    return max(0, steps_down(volume * at.settings(w)[0].share_frac - h.taken_volume, at.facts(w)[s].lot))
+    return max(0, steps_down(volume * at.settings(w).share_frac - h.taken_volume, at.facts(w, s).lot))
 
 
 @part
 def slippage(w: Any) -> float:
-    p, a = at.settings(w)[0], at.account(w)[0]
+    p, a = at.settings(w), at.account(w)
     if not p.noisy:
         return p.slippage_frac
-    if a.fills >= len(at.slips(w)):
+    if a.fills >= at.most_slips(w):
         a.outcome = NO_SLIPS
         return p.slippage_frac
-    return at.slips(w)[a.fills]
+    return at.slips(w, a.fills)
 
 
 @part
@@ -122,8 +122,8 @@ def against(fact: Any, side: int, raw: float) -> int:
 @part
 def too_far(w: Any, s: int, side: int, price: float, mark: float) -> bool:
     """Whether a market order would sweep beyond what the venue allows."""
-    met = taker_price(price, side, at.settings(w)[0].slippage_frac)
-    return side * (met - taker_price(mark, side, at.facts(w)[s].band_frac)) > 0
+    met = taker_price(price, side, at.settings(w).slippage_frac)
+    return side * (met - taker_price(mark, side, at.facts(w, s).band_frac)) > 0
 
 
 # --- what is written down ---------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ def too_far(w: Any, s: int, side: int, price: float, mark: float) -> bool:
 @part
 def note_levels(w: Any, s: int, t: int) -> None:
     """The working stop, the nearest, and the target of `s`, where they are not what was last written down."""
-    if not at.settings(w)[0].told:
+    if not at.settings(w).told:
         return
-    h, a = at.held(w)[s], at.account(w)[0]
+    h, a = at.held(w, s), at.account(w)
     stop = target = 0
     for k in range(h.resting):
-        order = at.orders(w)[s, k]
+        order = at.orders(w, s, k)
         if order.role == TARGET:
             target = order.trigger
         elif order.role == STOP and (stop == 0 or (order.trigger - stop) * h.lots > 0):
@@ -148,10 +148,10 @@ def note_levels(w: Any, s: int, t: int) -> None:
     if (trade, stop, target) == (h.shown_trade, h.shown_stop, h.shown_target):
         return
     h.shown_trade, h.shown_stop, h.shown_target = trade, stop, target
-    if a.levels >= len(at.levels(w)):
+    if a.levels >= at.most_levels(w):
         a.outcome = NO_ROWS
         return
-    row = at.levels(w)[a.levels]
+    row = at.levels(w, a.levels)
     row.bar, row.symbol, row.trade_bar, row.trade_number, row.stop, row.target = t, s, h.opened, trade, stop, target
     a.levels += 1
 
@@ -159,16 +159,16 @@ def note_levels(w: Any, s: int, t: int) -> None:
 @part
 def sheltered(w: Any, s: int, ts: int) -> None:
     """Since when, if at all, the position lacks a stop of its full size."""
-    h = at.held(w)[s]
+    h = at.held(w, s)
     if not h.lots:
         return
     covered = False
     for k in range(h.resting):
-        if at.orders(w)[s, k].role == STOP and at.orders(w)[s, k].lots >= abs(h.lots):
+        if at.orders(w, s, k).role == STOP and at.orders(w, s, k).lots >= abs(h.lots):
             covered = True
     if covered:
         if h.naked != NONE:
-            at.account(w)[0].naked_max = max(at.account(w)[0].naked_max, ts - h.naked)
+            at.account(w).naked_max = max(at.account(w).naked_max, ts - h.naked)
         h.naked = NONE
     elif h.naked == NONE:
         h.naked = ts
@@ -177,35 +177,35 @@ def sheltered(w: Any, s: int, ts: int) -> None:
 @part
 def changed(w: Any, s: int, t: int) -> None:
     """Something became of an order of `s`."""
-    at.held(w)[s].stale, at.held(w)[s].calm, at.held(w)[s].steady = True, False, False
-    if at.held(w)[s].taken:
-        at.held(w)[s].due = len(at.times(w))  # a time stop holds until the target was met
-    sheltered(w, s, at.times(w)[t])
+    at.held(w, s).stale, at.held(w, s).calm, at.held(w, s).steady = True, False, False
+    if at.held(w, s).taken:
+        at.held(w, s).due = at.closes(w)  # a time stop holds until the target was met
+    sheltered(w, s, at.times(w, t))
     note_levels(w, s, t)
 
 
 @part
 def removed(w: Any, s: int, place: int) -> None:
-    h = at.held(w)[s]
+    h, orders = at.held(w, s), at.all_orders(w)
     for k in range(place, h.resting - 1):
-        at.orders(w)[s, k] = at.orders(w)[s, k + 1]
+        orders[s, k] = orders[s, k + 1]
     h.resting -= 1
 
 
 @part
 def moved(w: Any, t: int, floor_u: int) -> None:
     """The insurance fund makes good what cash lacks to `floor_u`; a liquidation's row ends where its wallet does."""
-    a = at.account(w)[0]
+    a = at.account(w)
     if a.cash_u >= floor_u:
         return
     missing = floor_u - a.cash_u
     a.cash_u = floor_u
-    if a.rows and at.rows(w)[a.rows - 1].reason == LIQUIDATION:
-        at.rows(w)[a.rows - 1].gross_u += missing
-    elif a.moves >= len(at.moves(w)):
+    if a.rows and at.rows(w, a.rows - 1).reason == LIQUIDATION:
+        at.rows(w, a.rows - 1).gross_u += missing
+    elif a.moves >= at.most_moves(w):
         a.outcome = NO_ROWS
     else:
-        at.moves(w)[a.moves].bar, at.moves(w)[a.moves].amount_u = t, missing
+        at.moves(w, a.moves).bar, at.moves(w, a.moves).amount_u = t, missing
         a.moves += 1
 
 
@@ -215,7 +215,7 @@ def moved(w: Any, t: int, floor_u: int) -> None:
 @part
 def opened(w: Any, s: int, side: int, lots: int, ticks: int, number: int, t: int, expected_units: int) -> None:
     """An entry filled: `held[s]` has the plan and the belief that it was wished with already."""
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     h.taken_volume += quantity_of(fact, lots)
     paid = paid_u(w, s, lots, ticks, fact.taker_num, fact.taker_den)
     a.fills += 1
@@ -233,15 +233,15 @@ def opened(w: Any, s: int, side: int, lots: int, ticks: int, number: int, t: int
     h.fees_f, h.paid_f = ratio(paid, p.one), 0.0
     h.room, h.hopeful, h.steady = nan, False, False
     h.due = due_bar(w, t, h.time_stop_s)
-    h.naked = at.times(w)[t]
+    h.naked = at.times(w, t)
     h.wallet_u = lots * ticks * fact.step_u // p.cent // p.backing * p.cent
     a.backed_u += h.wallet_u
-    at.held(w)[a.open].book = s
+    at.held(w, a.open).book = s
     place = a.open
-    while place > 0 and at.held(w)[place - 1].among > s:
-        at.held(w)[place].among = at.held(w)[place - 1].among
+    while place > 0 and at.held(w, place - 1).among > s:
+        at.held(w, place).among = at.held(w, place - 1).among
         place -= 1
-    at.held(w)[place].among = s
+    at.held(w, place).among = s
     a.open += 1
     a.gross_u += lots * ticks * fact.step_u
     a.max_open, a.max_gross_u = max(a.max_open, a.open), max(a.max_gross_u, a.gross_u)
@@ -252,10 +252,10 @@ def opened(w: Any, s: int, side: int, lots: int, ticks: int, number: int, t: int
 @part
 def paid_u(w: Any, s: int, lots: int, ticks: int, numerator: int, denominator: int) -> int:
     """The fee of a fill."""
-    cent = at.settings(w)[0].cent
-    notional = lots * ticks * at.facts(w)[s].step_u
+    cent = at.settings(w).cent
+    notional = lots * ticks * at.facts(w, s).step_u
     if notional > LARGEST:
-        at.account(w)[0].outcome = TOO_LARGE
+        at.account(w).outcome = TOO_LARGE
     return scaled(notional // cent, numerator, denominator) * cent
 
 
@@ -278,7 +278,7 @@ def closed(  # noqa: PLR0912, PLR0915  one fact, in all that it changes
 
     `done`: that was all the order asked for.
     """
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     before, sign = h.lots, 1 if h.lots > 0 else -1
     gross = sign * lots * (ticks - h.entry) * fact.step_u
     a.fills += 1
@@ -289,20 +289,20 @@ def closed(  # noqa: PLR0912, PLR0915  one fact, in all that it changes
         a.errors = 0
 
     row = h.row
-    if row == NONE or at.rows(w)[row].order != order or at.rows(w)[row].trade_number != h.number:
+    if row == NONE or at.rows(w, row).order != order or at.rows(w, row).trade_number != h.number:
         row = a.rows
-        if row >= len(at.rows(w)):
+        if row >= at.most_rows(w):
             a.outcome = NO_ROWS
             return
         a.rows += 1
         h.row = row
-        r = at.rows(w)[row]
+        r = at.rows(w, row)
         r.symbol, r.trade_bar, r.trade_number, r.order = s, h.opened, h.number, order
         r.long, r.stop, r.target = sign > 0, stop, target
         r.lots = r.entry_value = r.exit_value = r.gross_u = r.exit_fees_u = 0
         r.fees_f = r.funding_f = 0.0
         r.stop_frac, r.source, r.confidence = h.stop_frac, h.source, h.confidence
-    r = at.rows(w)[row]
+    r = at.rows(w, row)
     fees, funding = h.fees_f, h.paid_f
     if lots != abs(before):
         fees, funding = fees * lots / abs(before), funding * lots / abs(before)
@@ -329,23 +329,23 @@ def closed(  # noqa: PLR0912, PLR0915  one fact, in all that it changes
         h.taken = h.taken or (role == TARGET and done)
         return
     if h.net_u < 0:
-        a.losses, a.lost_day = a.losses + 1, at.times(w)[t] // DAY
+        a.losses, a.lost_day = a.losses + 1, at.times(w, t) // DAY
     else:
         a.losses = 0
     if h.naked != NONE:
-        a.naked_max, h.naked = max(a.naked_max, at.times(w)[t] - h.naked), NONE
-    h.left = at.times(w)[t]
+        a.naked_max, h.naked = max(a.naked_max, at.times(w, t) - h.naked), NONE
+    h.left = at.times(w, t)
     h.resting = 0
     at.coming(w)[s] = NONE  # what was said in its direction counts again
     for place in range(a.open):
-        if at.held(w)[place].book == s:
+        if at.held(w, place).book == s:
             for later in range(place, a.open - 1):
-                at.held(w)[later].book = at.held(w)[later + 1].book
+                at.held(w, later).book = at.held(w, later + 1).book
             break
     for place in range(a.open):
-        if at.held(w)[place].among == s:
+        if at.held(w, place).among == s:
             for later in range(place, a.open - 1):
-                at.held(w)[later].among = at.held(w)[later + 1].among
+                at.held(w, later).among = at.held(w, later + 1).among
             break
     a.open -= 1
 
@@ -356,15 +356,14 @@ DAY = 86_400_000_000
 @part
 def first_at(w: Any, t: int, ts: int) -> int:
     """The first bar after `t` that closes at `ts` or later; past the last, if none does."""
-    times = at.times(w)
     low, step = t, 1
-    while low + step < len(times) and times[low + step] < ts:
+    while low + step < at.closes(w) and at.times(w, low + step) < ts:
         low += step
         step *= 2
-    high = min(low + step, len(times))
+    high = min(low + step, at.closes(w))
     while high - low > 1:
         middle = (low + high) // 2
-        if times[middle] < ts:
+        if at.times(w, middle) < ts:
             low = middle
         else:
             high = middle
@@ -375,22 +374,22 @@ def first_at(w: Any, t: int, ts: int) -> int:
 def due_bar(w: Any, t: int, time_stop_s: float) -> int:
     """The first bar after `t` that is `time_stop_s` later, or more."""
     if not time_stop_s < 1e12:
-        return len(at.times(w))
+        return at.closes(w)
     wait = int(time_stop_s * 1e6) - 1
     while wait / 1e6 < time_stop_s:
         wait += 1
-    return first_at(w, t, at.times(w)[t] + wait)
+    return first_at(w, t, at.times(w, t) + wait)
 
 
 @part
 def resting_levels(w: Any, s: int) -> Any:
     """The nearest working stop and the target that rest, in ticks; 0: none."""
     stop = target = 0
-    for k in range(at.held(w)[s].resting):
-        order = at.orders(w)[s, k]
+    for k in range(at.held(w, s).resting):
+        order = at.orders(w, s, k)
         if order.role == TARGET:
             target = order.trigger
-        elif order.role == STOP and (stop == 0 or (order.trigger - stop) * at.held(w)[s].lots > 0):
+        elif order.role == STOP and (stop == 0 or (order.trigger - stop) * at.held(w, s).lots > 0):
             stop = order.trigger
     return stop, target
 
@@ -414,7 +413,7 @@ def taken(
 
     `lots` is 0 where it closes whatever is held. What is left of it ends; so does all that has nothing to reduce.
     """
-    fact, h, a = at.facts(w)[s], at.held(w)[s], at.account(w)[0]
+    fact, h, a = at.facts(w, s), at.held(w, s), at.account(w)
     side = -1 if h.lots > 0 else 1
     ticks = against(fact, side, taker_price(reference, side, slippage(w)))
     asked = abs(h.lots) if lots == 0 else min(lots, abs(h.lots))
@@ -429,7 +428,7 @@ def taken(
         paid = paid_u(w, s, got, ticks, fact.taker_num, fact.taker_den)
         closed(w, s, got, ticks, paid, number, reason, stop, target, got == lots, role, t)
     for place in range(h.resting):
-        if at.orders(w)[s, place].number == number:
+        if at.orders(w, s, place).number == number:
             removed(w, s, place)
             break
     if h.lots and role == TARGET and got:
@@ -446,10 +445,10 @@ def taken(
 @part
 def reckon_alarms(w: Any, s: int) -> None:
     """The prices between which a bar is quiet for `s`."""
-    h = at.held(w)[s]
+    h = at.held(w, s)
     low, high, sign = -inf, inf, 1 if h.lots > 0 else -1
     for k in range(h.resting):
-        order = at.orders(w)[s, k]
+        order = at.orders(w, s, k)
         if (order.role == TARGET) == (sign > 0):
             high = min(high, order.level)
         else:
@@ -462,13 +461,14 @@ def reckon_alarms(w: Any, s: int) -> None:
 
 @part
 def isolated_liquidation_price(w: Any, s: int) -> float:
-    fact, h, rows = at.facts(w)[s], at.held(w)[s], at.brackets(w)[s]
-    wallet, quantity, entry = ratio(h.wallet_u, at.settings(w)[0].one), quantity_of(fact, h.lots), h.entry_f
-    first = liquidation_price(wallet, quantity, entry, rows[0, 1], rows[0, 2])
-    if abs(quantity) * max(entry, first) <= rows[0, 0]:
+    fact, h, bracket = at.facts(w, s), at.held(w, s), at.brackets(w, s, 0)
+    wallet, quantity, entry = ratio(h.wallet_u, at.settings(w).one), quantity_of(fact, h.lots), h.entry_f
+    first = liquidation_price(wallet, quantity, entry, bracket.maintenance_frac, bracket.cum)
+    if abs(quantity) * max(entry, first) <= bracket.cap:
         return first
     for k in range(1, fact.brackets):
-        price = liquidation_price(wallet, quantity, entry, rows[k, 1], rows[k, 2])
+        bracket = at.brackets(w, s, k)
+        price = liquidation_price(wallet, quantity, entry, bracket.maintenance_frac, bracket.cum)
         first = max(first, price) if quantity > 0 else min(first, price)
     return first
 
@@ -476,22 +476,23 @@ def isolated_liquidation_price(w: Any, s: int) -> float:
 @part
 def left_over(w: Any, s: int, wallet: float, quantity: float, mark: float) -> float:
     """What backs the position at `mark`, beyond its maintenance margin."""
-    rows, count = at.brackets(w)[s], at.facts(w)[s].brackets
+    count = at.facts(w, s).brackets
+    bracket = at.brackets(w, s, count - 1)
     left = wallet
-    left += quantity * (mark - at.held(w)[s].entry_f)
-    notional, frac, cum = abs(quantity) * mark, rows[count - 1, 1], rows[count - 1, 2]
+    left += quantity * (mark - at.held(w, s).entry_f)
+    notional = abs(quantity) * mark
     for k in range(count):
-        if notional <= rows[k, 0]:
-            frac, cum = rows[k, 1], rows[k, 2]
+        if notional <= at.brackets(w, s, k).cap:
+            bracket = at.brackets(w, s, k)
             break
-    return left - maintenance_margin(quantity, mark, frac, cum)
+    return left - maintenance_margin(quantity, mark, bracket.maintenance_frac, bracket.cum)
 
 
 @part
 def runs_out(w: Any, s: int, way: Any, since: float) -> float:
     """The first instant from `since` on at which nothing is left; `nan`: none. As `matching.runs_out`."""
-    h = at.held(w)[s]
-    wallet, quantity = ratio(h.wallet_u, at.settings(w)[0].one), quantity_of(at.facts(w)[s], h.lots)
+    h = at.held(w, s)
+    wallet, quantity = ratio(h.wallet_u, at.settings(w).one), quantity_of(at.facts(w, s), h.lots)
     if left_over(w, s, wallet, quantity, matching.price_at(way, since)) <= 0:
         return since
     safe = since
@@ -512,19 +513,19 @@ def runs_out(w: Any, s: int, way: Any, since: float) -> float:
 
 @part
 def way_of(w: Any, s: int, t: int, short: bool, marks: bool) -> Any:
-    if marks and at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
+    if marks and at.settings(w).marked and not isnan(at.marks(w, s, t, CLOSE)):
         open_, high, low, close = (
-            at.marks(w)[s, t, OPEN],
-            at.marks(w)[s, t, HIGH],
-            at.marks(w)[s, t, LOW],
-            at.marks(w)[s, t, CLOSE],
+            at.marks(w, s, t, OPEN),
+            at.marks(w, s, t, HIGH),
+            at.marks(w, s, t, LOW),
+            at.marks(w, s, t, CLOSE),
         )
     else:
         open_, high, low, close = (
-            at.bars(w)[s, t, OPEN],
-            at.bars(w)[s, t, HIGH],
-            at.bars(w)[s, t, LOW],
-            at.bars(w)[s, t, CLOSE],
+            at.bars(w, s, t, OPEN),
+            at.bars(w, s, t, HIGH),
+            at.bars(w, s, t, LOW),
+            at.bars(w, s, t, CLOSE),
         )
     if short:
         return (open_, high, low, close)
@@ -534,18 +535,18 @@ def way_of(w: Any, s: int, t: int, short: bool, marks: bool) -> Any:
 @part
 def is_touched(w: Any, t: int) -> bool:
     """Whether anything could happen on the way through bar `t`."""
-    for place in range(at.account(w)[0].open):
-        s = at.held(w)[place].book
-        h = at.held(w)[s]
-        if isnan(at.bars(w)[s, t, OPEN]):
+    for place in range(at.account(w).open):
+        s = at.held(w, place).book
+        h = at.held(w, s)
+        if isnan(at.bars(w, s, t, OPEN)):
             continue
         if h.stale:
             reckon_alarms(w, s)
-        low, high = at.bars(w)[s, t, LOW], at.bars(w)[s, t, HIGH]
+        low, high = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH)
         if low <= h.low or high >= h.high:
             return True
-        if at.settings(w)[0].marked and not isnan(at.marks(w)[s, t, CLOSE]):
-            low, high = at.marks(w)[s, t, LOW], at.marks(w)[s, t, HIGH]
+        if at.settings(w).marked and not isnan(at.marks(w, s, t, CLOSE)):
+            low, high = at.marks(w, s, t, LOW), at.marks(w, s, t, HIGH)
         if low <= h.mark_low or high >= h.mark_high:
             return True
     return False
@@ -554,21 +555,21 @@ def is_touched(w: Any, t: int) -> bool:
 @part
 def walk(w: Any, t: int) -> None:  # noqa: PLR0912  what comes first of all that could
     """Everything that happens on the way through bar `t`, in the order in which it lies there."""
-    a = at.account(w)[0]
+    a = at.account(w)
     count = a.open
     for place in range(count):
-        s = at.held(w)[place].book
-        at.held(w)[place].there, at.held(w)[s].short = (
+        s = at.held(w, place).book
+        at.held(w, place).there, at.held(w, s).short = (
             s,
-            at.held(w)[s].lots < 0,
+            at.held(w, s).lots < 0,
         )  # the way hurts what was held when the bar began
     instant = 0.0
     while a.outcome == DONE:
         first, rank, first_number, first_s, first_k, first_price = inf, 9, 0, NONE, NONE, 0.0
         for place in range(count):
-            s = at.held(w)[place].there
-            h = at.held(w)[s]
-            if not h.lots or isnan(at.bars(w)[s, t, OPEN]):
+            s = at.held(w, place).there
+            h = at.held(w, s)
+            if not h.lots or isnan(at.bars(w, s, t, OPEN)):
                 continue
             last, mark = way_of(w, s, t, h.short, False), way_of(w, s, t, h.short, True)
             if h.stale:
@@ -579,7 +580,7 @@ def walk(w: Any, t: int) -> None:  # noqa: PLR0912  what comes first of all that
                 if not isnan(when) and (when, 0, s) < (first, rank, first_number):
                     first, rank, first_number, first_s, first_k = when, 0, s, s, NONE
             for k in range(h.resting):
-                order = at.orders(w)[s, k]
+                order = at.orders(w, s, k)
                 up = (order.role == TARGET) == (h.lots > 0)
                 found = matching.reaches(last, order.level, instant, 1 if up else -1)
                 if found is None:
@@ -591,8 +592,8 @@ def walk(w: Any, t: int) -> None:  # noqa: PLR0912  what comes first of all that
         if first_s == NONE:
             return
         instant = first
-        last = way_of(w, first_s, t, at.held(w)[first_s].short, False)
-        mark = way_of(w, first_s, t, at.held(w)[first_s].short, True)
+        last = way_of(w, first_s, t, at.held(w, first_s).short, False)
+        mark = way_of(w, first_s, t, at.held(w, first_s).short, True)
         price, marked = matching.price_at(last, instant), matching.price_at(mark, instant)
         if rank == 0:
             liquidated(w, first_s, t, price, marked)
@@ -603,22 +604,22 @@ def walk(w: Any, t: int) -> None:  # noqa: PLR0912  what comes first of all that
 @part
 def fired(w: Any, s: int, k: int, t: int, reference: float, price: float, mark: float) -> None:
     """The trigger of an order is met: it takes, unless the venue objects now."""
-    h, order = at.held(w)[s], at.orders(w)[s, k]
+    h, order = at.held(w, s), at.orders(w, s, k)
     role, number, trigger = order.role, order.number, order.trigger
     if too_far(w, s, -1 if h.lots > 0 else 1, price, mark):
         removed(w, s, k)
         h.refused |= 1 << role
         changed(w, s, t)
         return
-    expected = trigger * at.facts(w)[s].tick_units
+    expected = trigger * at.facts(w, s).tick_units
     lots, reason = order.lots, order.reason
-    taken(w, s, role, lots, number, reason, expected, trigger, reference, at.bars(w)[s, t, VOLUME], t - 1, t)
+    taken(w, s, role, lots, number, reason, expected, trigger, reference, at.bars(w, s, t, VOLUME), t - 1, t)
 
 
 @part
 def liquidated(w: Any, s: int, t: int, price: float, mark: float) -> None:
     """Orders go, then the position, at the worse of bankruptcy price and market; the wallet bears what it can."""
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     floor = a.cash_u - h.wallet_u
     side, lots = (-1 if h.lots > 0 else 1), abs(h.lots)
     quantity = quantity_of(fact, h.lots)
@@ -646,33 +647,33 @@ def liquidated(w: Any, s: int, t: int, price: float, mark: float) -> None:
 @part
 def funded(w: Any, t: int) -> None:  # noqa: PLR0912  as the venue has it
     """What is settled at the close of bar `t`, if anything is."""
-    a, p, settlements = at.account(w)[0], at.settings(w)[0], at.funding(w)
-    while a.funded < len(settlements) and settlements[a.funded, 0] < t:
+    a, p = at.account(w), at.settings(w)
+    while a.funded < at.settlements(w) and at.funding(w, a.funded, 0) < t:
         a.funded += 1
     since = end = a.funded
-    while end < len(settlements) and settlements[end, 0] == t:
+    while end < at.settlements(w) and at.funding(w, end, 0) == t:
         end += 1
     if since == end:
         return
     a.funded = end
     for place in range(a.open):
-        s = at.held(w)[place].book
-        h = at.held(w)[s]
+        s = at.held(w, place).book
+        h = at.held(w, s)
         for k in range(since, end):
-            if settlements[k, 1] != s or settlements[k, 2] == 0:
+            if at.funding(w, k, 1) != s or at.funding(w, k, 2) == 0:
                 continue
-            if isnan(at.bars(w)[s, t, OPEN]):
+            if isnan(at.bars(w, s, t, OPEN)):
                 mark = quoted(w, s, t)[1]
-            elif p.marked and not isnan(at.marks(w)[s, t, CLOSE]):
-                mark = at.marks(w)[s, t, CLOSE]
+            elif p.marked and not isnan(at.marks(w, s, t, CLOSE)):
+                mark = at.marks(w, s, t, CLOSE)
             else:
-                mark = at.bars(w)[s, t, CLOSE]
-            worth_u = -h.lots * units_of(w, s, mark) * at.facts(w)[s].value_u  # in 10^-digits; the rate has digits too
-            places = p.digits + settlements[k, 3] - 8
-            if places > 18 or abs(float(h.lots) * units_of(w, s, mark) * at.facts(w)[s].value_u) > LARGEST:
+                mark = at.bars(w, s, t, CLOSE)
+            worth_u = -h.lots * units_of(w, s, mark) * at.facts(w, s).value_u  # in 10^-digits; the rate has digits too
+            places = p.digits + at.funding(w, k, 3) - 8
+            if places > 18 or abs(float(h.lots) * units_of(w, s, mark) * at.facts(w, s).value_u) > LARGEST:
                 a.outcome = TOO_LARGE
                 return
-            rate, whole = settlements[k, 2], 1
+            rate, whole = at.funding(w, k, 2), 1
             if places < 0:
                 rate *= 10 ** (-places)
             else:
@@ -697,7 +698,7 @@ def funded(w: Any, t: int) -> None:  # noqa: PLR0912  as the venue has it
 @part
 def rests(w: Any, s: int, t: int, role: int, trigger: int, lots: int, reason: int, number: int) -> None:
     """A conditional order is asked for after bar `t`; refused where the price is beyond it already."""
-    fact, h = at.facts(w)[s], at.held(w)[s]
+    fact, h = at.facts(w, s), at.held(w, s)
     level = price_of(fact, trigger)
     up = (role == TARGET) == (h.lots > 0)
     price = quoted(w, s, t)[0]
@@ -706,9 +707,9 @@ def rests(w: Any, s: int, t: int, role: int, trigger: int, lots: int, reason: in
         h.refused |= 1 << role
         h.hopeful = False
     elif h.resting >= ORDERS:
-        at.account(w)[0].outcome = CROWDED
+        at.account(w).outcome = CROWDED
     else:
-        order = at.orders(w)[s, h.resting]
+        order = at.orders(w, s, h.resting)
         order.role, order.trigger, order.level, order.lots = role, trigger, level, lots
         order.number, order.bar, order.reason = number, t, reason
         h.resting += 1
@@ -718,24 +719,24 @@ def rests(w: Any, s: int, t: int, role: int, trigger: int, lots: int, reason: in
 @part
 def leaves(w: Any, s: int, t: int, role: int, lots: int, reason: int, number: int, expected_units: int) -> None:
     """A market order that only reduces is asked for after bar `t`."""
-    h, a = at.held(w)[s], at.account(w)[0]
+    h, a = at.held(w, s), at.account(w)
     price, mark = quoted(w, s, t)
     side = -1 if h.lots > 0 else 1
-    if lots > at.facts(w)[s].max_market_lots or too_far(w, s, side, price, mark):
+    if lots > at.facts(w, s).max_market_lots or too_far(w, s, side, price, mark):
         if role == EXIT:
             a.errors += 1
         else:
             h.refused |= 1 << role
         changed(w, s, t)
         return
-    volume = 0.0 if isnan(at.bars(w)[s, t, OPEN]) else at.bars(w)[s, t, VOLUME]
+    volume = 0.0 if isnan(at.bars(w, s, t, OPEN)) else at.bars(w, s, t, VOLUME)
     taken(w, s, role, lots, number, reason, expected_units, 0, price, volume, t, t)
 
 
 @part
 def enters(w: Any, s: int, t: int, side: int, lots: int, limit: int, number: int) -> None:
     """An entry is asked for after bar `t`: what can't be had at its limit or better at once, it does not get."""
-    p, a, fact, h = at.settings(w)[0], at.account(w)[0], at.facts(w)[s], at.held(w)[s]
+    p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
     price, mark = quoted(w, s, t)
     limit_f, notional = price_of(fact, limit), worth(w, s, lots, limit)
     if lots > fact.max_lots or limit <= 0:
@@ -764,7 +765,7 @@ def enters(w: Any, s: int, t: int, side: int, lots: int, limit: int, number: int
         return
     ticks = against(fact, side, taker_price(price, side, slippage(w)))
     ticks = min(ticks, limit) if side > 0 else max(ticks, limit)
-    got = min(lots, at_hand(w, s, at.bars(w)[s, t, VOLUME], t))
+    got = min(lots, at_hand(w, s, at.bars(w, s, t, VOLUME), t))
     if not got:
         return
     paid = paid_u(w, s, got, ticks, fact.taker_num, fact.taker_den)
