@@ -1,7 +1,7 @@
 """How fast the compiled engine is, against a loop in C that does the least such a backtest can do, on the same bars.
 
-The C loop knows one symbol, or many with shared slots: closes, a target and a stop inside the bar, a fee, an equity for
-each bar. It has no account to keep exact, no venue that may say no, and writes nothing down: it is the limit.
+The C loop knows one symbol, or many with shared slots: a target, a stop and a trail inside the bar, the way out on a
+signal to the other side, a fee, an equity for each bar. It has no account to keep exact, no venue that may say no, and writes nothing down: it is the limit.
 """
 
 import ctypes
@@ -60,6 +60,14 @@ long run(long symbols, long bars, const double *open, const double *high, const 
         }
         for (long s = 0; s < symbols; s++) {
             long i = s * bars + t;
+            if (side[s] && confidence[i] >= threshold && side[s] * score[i] < 0.0 && t + 1 < bars) {
+                double out = open[i + 1] * (1 - side[s] * slip);
+                cash += side[s] * lots[s] * (out - entry[s]) - fee * lots[s] * out;
+                worth -= side[s] * lots[s] * (close[i] - entry[s]);
+                gross -= lots[s] * entry[s];
+                side[s] = 0; held--; trades++;
+                continue;
+            }
             if (side[s] == 0 && confidence[i] >= threshold && score[i] != 0.0 && held < most && t + 1 < bars) {
                 double wanted = 200.0 * confidence[i] * (0.5 + confidence[i]);
                 if (wanted > 200.0) wanted = 200.0;

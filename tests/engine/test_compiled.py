@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from twin_cases import Dice, agrees, case
 from twins import assert_same, by_compiled, by_event_loop
 
+from qtlib import compiler
 from qtlib.engine import compiled
-from qtlib.engine.compiled import Undecided
-from qtlib.engine.compiled.numbers import at_least, ratio, scaled
+from qtlib.engine.compiled import Undecided, numbers
 from qtlib.engine.feeds import Past, panel_of
 from qtlib.exchanges.simulated import Conduct
 from qtlib.exchanges.simulated import instruments as listed_as
@@ -135,6 +135,21 @@ def test_it_ends_after_so_many_bars_and_may_keep_what_is_open():
 
     assert (lived.first, lived.end) == (0, 17)
     assert lived.world.account[0]["open"] > 0
+
+
+@compiler.compiled
+def ratio(number, whole):
+    return numbers.ratio(number, whole)
+
+
+@compiler.compiled
+def scaled(number, numerator, denominator):
+    return numbers.scaled(number, numerator, denominator)
+
+
+@compiler.compiled
+def at_least(number, numerator, denominator):
+    return numbers.at_least(number, numerator, denominator)
 
 
 @given(number=st.integers(-4 * 10**18, 4 * 10**18), digits=st.integers(0, 12))

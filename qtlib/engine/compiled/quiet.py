@@ -16,22 +16,23 @@ from qtlib.engine.compiled.shapes import (
     HALTED,
     HIGH,
     LOW,
+    NONE,
     OPEN,
     SCORE,
 )
 from qtlib.engine.compiled.trader import (
     BRAKED_BY_ERRORS,
     judged,
-    kept_frac,
     marked_up,
     may_open,
     may_step_up,
     said,
-    stepped_up,
+    step_up,
 )
 from qtlib.engine.compiled.venue import reckon_alarms
 
 AHEAD = 512  # bars
+STRETCH = 64  # bars
 
 
 @part
@@ -47,7 +48,7 @@ def passed(w: Any, t: int, last: int) -> int:
         t = min(t, a.day_ends)
         if a.funded < at.settlements(w):
             t = min(t, at.funding(w, a.funded, 0))
-        t = held_through(w, since, t) if a.open > 1 else one_held_through(w, since, t)
+        t = held_through(w, since, t)
     elif a.equity_u != a.cash_u or a.cash_u > a.peak_u or (a.cash_u < a.safe_u and a.status != HALTED):
         return since
     else:
@@ -88,120 +89,124 @@ def heeded_of(w: Any, s: int, t: int, until: int) -> int:
 
 @part
 def held_through(w: Any, t: int, until: int) -> int:
-    """Hold all positions from bar `t` on; the first bar that is not quiet for one of them, at most `until`."""
-    a, curve = at.account(w), at.curve(w)
-    count, marked = a.open, at.settings(w).marked
+    """Hold all positions from bar `t` on; the first bar that is not quiet for one of them, at most `until`.
+
+    A stretch at a time, and in it one position after the other, whose bars lie side by side.
+    """
+    a = at.account(w)
+    count = a.open
     for place in range(count):
         until = readied(w, at.held(w, place).book, t, until)
     while t < until:
-        equity, steps = a.cash_u, False
+        end = min(t + STRETCH, until)
         for place in range(count):
-            s = at.held(w, place).book
-            h = at.held(w, s)
-            low, high, price = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH), at.bars(w, s, t, CLOSE)
-            pnl = h.pnl_u
-            if h.alarm_low < low and high < h.alarm_high:
-                steps = steps or low <= h.step_low or high >= h.step_high
-                if marked and not isnan(at.marks(w, s, t, CLOSE)):
-                    price = at.marks(w, s, t, CLOSE)
-                    if not (h.mark_low < at.marks(w, s, t, LOW) and at.marks(w, s, t, HIGH) < h.mark_high):
-                        return t
-                if not h.calm_low < price < h.calm_high:
-                    return t
-                pnl = (round(price * at.facts(w, s).scale) - h.entry_units) * h.lot_u
-            elif not isnan(at.bars(w, s, t, OPEN)):
-                return t
-            equity += pnl
-        if equity < a.safe_u:
+            end = quiet_until(w, at.held(w, place).book, t, end)
+        if end == t:
             return t
+        whole, end = end, safe_until(w, t, end)
         for place in range(count):
-            moved_on(w, at.held(w, place).book, t)
-        if equity > a.peak_u:
-            marked_up(w, equity)
-        curve[t] = a.equity_u = equity
-        if steps and not all_stepped_up(w, t):
-            return t
-        t += 1
+            moved_on(w, at.held(w, place).book, t, end)
+        if end > t:
+            a.equity_u = at.curve(w)[end - 1]
+        if end < whole:
+            return end
+        if not all_stepped_up(w, end - 1):
+            return end - 1
+        t = end
     return t
 
 
 @part
-def moved_on(w: Any, s: int, t: int) -> None:
-    """What a quiet bar makes of a position."""
-    h = at.held(w, s)
-    if isnan(at.bars(w, s, t, OPEN)):
+def quiet_until(w: Any, s: int, t: int, end: int) -> int:
+    """The first bar from `t` on that is not quiet for `s`, or that follows one at which a stop may step nearer."""
+    h, bars, marks, marked = at.held(w, s), at.all_bars(w)[s], at.all_marks(w)[s], at.settings(w).marked
+    alarm_low, alarm_high, step_low, step_high = h.alarm_low, h.alarm_high, h.step_low, h.step_high
+    calm_low, calm_high = h.calm_low, h.calm_high
+    for k in range(t, end):
+        low, high, price = bars[k, LOW], bars[k, HIGH], bars[k, CLOSE]
+        if not (alarm_low < low and high < alarm_high):
+            if isnan(bars[k, OPEN]):
+                continue
+            return k
+        if marked and not isnan(marks[k, CLOSE]):
+            price = marks[k, CLOSE]
+            if not (h.mark_low < marks[k, LOW] and marks[k, HIGH] < h.mark_high):
+                return k
+        if not calm_low < price < calm_high:
+            return k
+        if low <= step_low or high >= step_high:
+            return k + 1
+    return end
+
+
+@part
+def safe_until(w: Any, t: int, end: int) -> int:
+    """Write down equity at each close from `t` on; the first that a drawdown rule may speak at."""
+    a, curve = at.account(w), at.curve(w)
+    curve[t:end] = a.cash_u
+    for place in range(a.open):
+        earned(w, at.held(w, place).book, t, curve[t:end])
+    for k in range(t, end):
+        equity = curve[k]
+        if equity < a.safe_u:
+            return k
+        if equity > a.peak_u:
+            marked_up(w, equity)
+    return end
+
+
+@part
+def earned(w: Any, s: int, t: int, curve: Any) -> None:
+    """Add to `curve`, which begins at bar `t`, what the position is worth at each close."""
+    h, bars, marks, marked = at.held(w, s), at.all_bars(w)[s, t:], at.all_marks(w)[s, t:], at.settings(w).marked
+    scale, entry, lot, pnl = at.facts(w, s).scale, h.entry_units, h.lot_u, h.pnl_u
+    for k in range(len(curve)):
+        price = bars[k, CLOSE]
+        if not isnan(price):
+            if marked and not isnan(marks[k, CLOSE]):
+                price = marks[k, CLOSE]
+            pnl = (round(price * scale) - entry) * lot
+        curve[k] += pnl
+
+
+@part
+def moved_on(w: Any, s: int, t: int, end: int) -> None:
+    """What the quiet bars from `t` to the one before `end` make of a position."""
+    h, bars, marks, marked = at.held(w, s), at.all_bars(w)[s], at.all_marks(w)[s], at.settings(w).marked
+    lowest, highest, last = min(h.best, h.worst), max(h.best, h.worst), NONE
+    for k in range(t, end):
+        if not isnan(bars[k, OPEN]):
+            lowest, highest, last = min(lowest, bars[k, LOW]), max(highest, bars[k, HIGH]), k
+    if last == NONE:
         return
-    low, high, price = at.bars(w, s, t, LOW), at.bars(w, s, t, HIGH), at.bars(w, s, t, CLOSE)
-    if at.settings(w).marked and not isnan(at.marks(w, s, t, CLOSE)):
-        price = at.marks(w, s, t, CLOSE)
-    h.price = price
-    h.price_units = round(price * at.facts(w, s).scale)
+    h.best, h.worst = (highest, lowest) if h.lots > 0 else (lowest, highest)
+    h.price = bars[last, CLOSE]
+    if marked and not isnan(marks[last, CLOSE]):
+        h.price = marks[last, CLOSE]
+    h.price_units = round(h.price * at.facts(w, s).scale)
     h.pnl_u = (h.price_units - h.entry_units) * h.lot_u
-    if h.lots > 0:
-        h.best, h.worst = max(h.best, high), min(h.worst, low)
-    else:
-        h.best, h.worst = min(h.best, low), max(h.worst, high)
 
 
 @part
 def all_stepped_up(w: Any, t: int) -> bool:
     """Whether a stop that is a step nearer was all that was missing, of every position; else bar `t` is not over."""
-    count = at.account(w).open
+    count, all_calm = at.account(w).open, True
     for place in range(count):
-        h = at.held(w, at.held(w, place).among)
+        h = at.held(w, at.held(w, place).book)
         h.calm = h.step_low < h.best < h.step_high
+        all_calm = all_calm and h.calm
+    if all_calm:
+        return True
     for place in range(count):  # all of them or none: a stop that rests from this close on must not meet its bar
         s = at.held(w, place).among
         if not (at.held(w, s).calm or may_step_up(w, s, t)):
             return False
     for place in range(count):
         s = at.held(w, place).among
-        if not at.held(w, s).calm and stepped_up(w, s, t):
+        if not at.held(w, s).calm:
+            step_up(w, s, t)
             readied(w, s, t, t)
     return True
-
-
-@part
-def one_held_through(w: Any, t: int, until: int) -> int:
-    """As `held_through`, of the only position: nothing is fetched or put back but bars and equity."""
-    p, a, s = at.settings(w), at.account(w), at.held(w, 0).book
-    h, scale, until = at.held(w, s), at.facts(w, s).scale, readied(w, s, t, until)
-    bars, marks, curve, marked = at.all_bars(w)[s], at.all_marks(w)[s], at.curve(w), p.marked
-    alarm_low, alarm_high, step_low, step_high = h.alarm_low, h.alarm_high, h.step_low, h.step_high
-    calm_low, calm_high, entry, lot = h.calm_low, h.calm_high, h.entry_units, h.lot_u
-    price, units, lowest, highest = h.price, h.price_units, min(h.best, h.worst), max(h.best, h.worst)
-    cash, peak, safe, share = a.cash_u, a.peak_u, a.safe_u, kept_frac(p.max_drawdown_frac)
-    while t < until:
-        low, high, coming = bars[t, LOW], bars[t, HIGH], bars[t, CLOSE]
-        if not (alarm_low < low and high < alarm_high):
-            if not isnan(bars[t, OPEN]):
-                break
-            low, high, coming = lowest, highest, price
-        elif marked and not isnan(marks[t, CLOSE]):
-            coming = marks[t, CLOSE]
-            if not (h.mark_low < marks[t, LOW] and marks[t, HIGH] < h.mark_high):
-                break
-        coming_units = round(coming * scale)
-        equity = cash + (coming_units - entry) * lot
-        if not calm_low < coming < calm_high or equity < safe:
-            break
-        price, units, lowest, highest = coming, coming_units, min(lowest, low), max(highest, high)
-        if equity > peak:
-            peak = equity
-            safe = int(peak * share) + 1
-        curve[t] = equity
-        if low <= step_low or high >= step_high:
-            h.price, h.price_units, a.equity_u = price, units, equity
-            h.best, h.worst = (highest, lowest) if lot > 0 else (lowest, highest)
-            if not all_stepped_up(w, t):
-                break
-            alarm_low, alarm_high, step_low, step_high = h.alarm_low, h.alarm_high, h.step_low, h.step_high
-            calm_low, calm_high = h.calm_low, h.calm_high
-        t += 1
-    h.price, h.price_units, a.peak_u, a.safe_u = price, units, peak, safe
-    a.equity_u = cash + (units - entry) * lot
-    h.best, h.worst = (highest, lowest) if lot > 0 else (lowest, highest)
-    return t
 
 
 @part

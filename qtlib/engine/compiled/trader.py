@@ -94,6 +94,7 @@ from qtlib.rules.jitted import FORMULAS
 assert FORMULAS  # known to the compiler
 
 ROUNDS = 12  # as the loop's
+LINE = 32  # bars
 HEADROOM = 1.0 + 1e-9  # as `plan`'s
 BRAKED_BY_ERRORS, BRAKED_BY_DRAWDOWN = 2, 4  # which is the stricter
 
@@ -211,7 +212,7 @@ def candidates(w: Any, t: int) -> int:
     told, count = at.settings(w).told, 0
     if may_open(w):
         for s in range(at.symbols(w)):
-            if told or (at.coming(w)[s] <= t and said(w, s, t, t + 1) == t):
+            if told or (at.coming(w)[s] <= t and is_said(w, s, t)):
                 count = weighed(w, s, t, count)
     else:
         for place in range(at.account(w).open):
@@ -230,12 +231,22 @@ def may_open(w: Any) -> bool:
 @part
 def said(w: Any, s: int, t: int, until: int) -> int:
     """The first bar from `t` on at which something is said of `s`, and surely enough; at most `until`."""
-    threshold, score = at.settings(w).threshold, at.all_beliefs(w)[SCORE, s]
-    confidence = at.all_beliefs(w)[CONFIDENCE, s, t:until]
-    for k in range(len(confidence)):
-        if confidence[k] >= threshold and score[t + k] != 0.0:
-            return t + k
+    threshold, confidence = at.settings(w).threshold, at.all_beliefs(w)[CONFIDENCE, s]
+    while t < until:
+        line, sure = confidence[t : min(t + LINE, until)], 0
+        for k in range(len(line)):  # to its end: so several are looked at in one go
+            sure += line[k] >= threshold
+        if sure:
+            for k in range(len(line)):
+                if is_said(w, s, t + k):
+                    return t + k
+        t += LINE
     return until
+
+
+@part
+def is_said(w: Any, s: int, t: int) -> bool:
+    return at.beliefs(w, CONFIDENCE, s, t) >= at.settings(w).threshold and at.beliefs(w, SCORE, s, t) != 0.0
 
 
 @part
@@ -662,8 +673,15 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
     """
     if not may_step_up(w, s, t):
         return False
+    step_up(w, s, t)
+    return True
+
+
+@part
+def step_up(w: Any, s: int, t: int) -> None:
+    """Let the stop rest where `may_step_up` found that it belongs."""
     p, a, fact, h = at.settings(w), at.account(w), at.facts(w, s), at.held(w, s)
-    sign, stop, k = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room), its_stop(w, s)
+    sign, stop, k = 1 if h.lots > 0 else -1, h.next_stop, its_stop(w, s)
     if sign * (stop - at.orders(w, s, k).trigger) > 0:
         level = price_of(fact, stop)
         removed(w, s, k)
@@ -681,18 +699,18 @@ def stepped_up(w: Any, s: int, t: int) -> bool:
     h.calm = True
     if trails(h):
         h.calm_best = next_step(sign, h.entry_f, h.best, h.trail_frac * p.ratchet_step_frac)
-    return True
 
 
 @part
 def may_step_up(w: Any, s: int, t: int) -> bool:
-    """Whether nothing else is missing, and the venue would take the nearer stop, if there is one."""
+    """Whether nothing else is missing, and the venue would take the nearer stop, if there is one: `next_stop`."""
     a, fact, h = at.account(w), at.facts(w, s), at.held(w, s)
     if not h.steady or h.leaving or isnan(h.room) or h.opened >= t or t >= h.due or a.status == HALTED:
         return False
     if not h.calm_low < h.price < h.calm_high:
         return False
     sign, stop = 1 if h.lots > 0 else -1, stop_ticks(w, s, h.room)
+    h.next_stop = stop
     if sign * (stop - at.orders(w, s, its_stop(w, s)).trigger) <= 0:
         return True
     level, price = price_of(fact, stop), quoted(w, s, t)[0]
@@ -803,7 +821,9 @@ def next_step(sign: int, entry: float, best: float, step_frac: float) -> float:
 @part
 def initial_ticks(w: Any, s: int) -> int:
     h = at.held(w, s)
-    return toward(w, s, level(1 if h.lots > 0 else -1, h.entry_f, -h.stop_frac))
+    if not h.first_stop:
+        h.first_stop = toward(w, s, level(1 if h.lots > 0 else -1, h.entry_f, -h.stop_frac))
+    return h.first_stop
 
 
 @part

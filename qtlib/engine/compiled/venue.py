@@ -227,7 +227,7 @@ def opened(w: Any, s: int, side: int, lots: int, ticks: int, number: int, t: int
     h.lots, h.entry, h.entry_f = side * lots, ticks, price_of(fact, ticks)
     h.opened, h.number = t, number
     h.best = h.worst = h.entry_f
-    h.taken, h.refused, h.leaving = False, 0, False
+    h.taken, h.refused, h.leaving, h.first_stop = False, 0, False, 0
     h.funding_f, h.funding_u, h.whole = 0.0, 0, True
     h.net_u = -paid
     h.fees_f, h.paid_f = ratio(paid, p.one), 0.0
