@@ -21,6 +21,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
+from llvmlite.binding import Linkage
 from numba.core import caching
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -51,7 +52,8 @@ def compiled(function: F) -> F:
 
     It lets go of Python's lock while it runs. `min` and `max` in its own text are numba's.
     """
-    made: Any = numba.njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=_pipeline(_Whole))(function)
+    njit: Any = numba.njit  # whose types do not know of every option
+    made: Any = njit(nogil=True, no_cfunc_wrapper=True, pipeline_class=_pipeline(_Whole))(function)
     kept: Any = _Kept
     made._cache = kept(function)
     return made  # type: ignore[no-any-return]
@@ -62,7 +64,7 @@ def part(function: F) -> F:
 
     Only compiled code can call it.
     """
-    njit: Any = numba.njit  # whose types do not know of `_nrt`
+    njit: Any = numba.njit  # likewise
     made: Any = njit(nogil=True, _nrt=False, error_model="numpy", no_cpython_wrapper=True, **_WITHIN)(function)
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return function
@@ -178,6 +180,12 @@ class _Whole(JITCodeLibrary):
             if one not in self._linking_libraries:
                 super().add_linking_library(one)  # type: ignore[no-untyped-call]
 
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal  # so what is called from one place only becomes a piece of it
+        super()._optimize_final_module()  # type: ignore[no-untyped-call]
+
 
 def _pipeline(kind: type[JITCodeLibrary]) -> type[Compiler]:
     """Numba's compiler, whose code is kept as `kind`."""
@@ -186,12 +194,12 @@ def _pipeline(kind: type[JITCodeLibrary]) -> type[Compiler]:
         def compile_extra(self, func: Any) -> Any:
             self.state.library = kind(self.state.targetctx.codegen(), func.__qualname__)
             self.state.library.enable_object_caching()
-            return super().compile_extra(func)
+            return super().compile_extra(func)  # type: ignore[no-untyped-call]
 
     return Made
 
 
-_WITHIN = {"pipeline_class": _pipeline(_Part), "no_cfunc_wrapper": True}
+_WITHIN: Any = {"pipeline_class": _pipeline(_Part), "no_cfunc_wrapper": True}
 
 
 class _Place(caching._CacheLocator):

@@ -18,7 +18,8 @@ import numpy as np
 from qtlib.domain.events import START
 from qtlib.domain.panel import Panel
 from qtlib.engine.compiled import shapes
-from qtlib.engine.compiled.prepare import Room, Tape, Undecided, Wishes, tape, wishes, world
+from qtlib.engine.compiled.known import Undecided
+from qtlib.engine.compiled.prepare import Room, Tape, Wishes, tape, wishes, world
 from qtlib.engine.compiled.shapes import CLOSE_CALL, CROWDED, DONE, NO_ROWS, NO_SLIPS, TOO_LARGE, where
 from qtlib.engine.feeds import History, Strategy, panel_of
 from qtlib.exchanges.simulated.conduct import Conduct

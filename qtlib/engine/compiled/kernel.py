@@ -3,8 +3,12 @@
 from typing import Any
 
 from qtlib.compiler import compiled, part
-from qtlib.engine.compiled import at, quiet, trader, venue
+from qtlib.engine.compiled import at, quiet
+from qtlib.engine.compiled.decide import decided
+from qtlib.engine.compiled.settle import settled
 from qtlib.engine.compiled.shapes import DONE, HALTED, LARGEST, TOO_LARGE
+from qtlib.engine.compiled.valued import unsettled, valued
+from qtlib.engine.compiled.way import funded, is_touched, walk
 
 
 @compiled
@@ -21,13 +25,13 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
     while t < end:
         t = quiet.passed(w, t, end - 1)
         if a.open:
-            if venue.is_touched(w, t):
-                venue.walk(w, t)
-            venue.funded(w, t)
-        trader.valued(w, t)
-        entries = trader.decided(w, t)
+            if is_touched(w, t):
+                walk(w, t)
+            funded(w, t)
+        valued(w, t)
+        entries = decided(w, t)
         if entries or a.open:
-            trader.settled(w, t, entries)
+            settled(w, t, entries)
         noted(w, t)
         if a.equity_u > LARGEST or a.equity_u < -LARGEST:
             a.outcome = TOO_LARGE
@@ -37,8 +41,8 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
     if close_at_end and end > first:
         if a.status != HALTED:
             a.status, a.at_end = HALTED, True
-        trader.unsettled(w)
-        trader.settled(w, end - 1, 0)
+        unsettled(w)
+        settled(w, end - 1, 0)
         noted(w, end - 1)
     return a.outcome
 

@@ -16,24 +16,19 @@ import pandas as pd
 from qtlib.domain.market import Instrument
 from qtlib.domain.panel import Beliefs, Panel
 from qtlib.engine.compiled import shapes
+from qtlib.engine.compiled.known import EXITS, SIZES, Undecided, insist
 from qtlib.engine.feeds import OHLCV, History, micros
 from qtlib.exchanges.simulated.conduct import Conduct
 from qtlib.exchanges.simulated.margin import float_brackets
-from qtlib.rules.limits import RULES, RiskLimits
+from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
-from qtlib.rules.sizing import SizingParams
-from qtlib.rules.tpsl import ExitParams, stop_room_frac
+from qtlib.rules.tpsl import stop_room_frac
 
 Array = npt.NDArray[np.float64]
 
-MOST_POSITIONS = 30  # beyond, the venue's book of conditional orders might be full
 FINEST = 10  # decimal places of a price
 LONGEST = 1e15  # a price, in its smallest units
 MOST_DIGITS = 12  # of an amount of money
-
-
-class Undecided(Exception):
-    """The compiled engine can't tell what the event loop would do: in words, why."""
 
 
 class Room(NamedTuple):
@@ -110,7 +105,9 @@ def wishes(beliefs: Beliefs, on: Tape) -> Wishes:
 
 def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decimal, told: bool, room: Room) -> Any:
     """Everything that a run needs, and room for what it writes down; or `Undecided`."""
-    _insist(on, rules, conduct)
+    insist(on.symbols, rules, conduct)
+    if on.lowest <= 0:
+        raise Undecided("a price is not above zero")
     listed = [rules.instruments[s] for s in on.symbols]
     places = [_places(*each) for each in zip(listed, on.grids, strict=True)]
     digits = max(8, *(p + _split(i.lot)[1] for p, i in zip(places, listed, strict=True)))
@@ -171,86 +168,6 @@ def _records(shape: int | tuple[int, int], kind: Any) -> Any:
 
 def _unwritten(count: int, kind: Any) -> Any:
     return np.empty(count, kind).view(np.recarray)
-
-
-_KNOWN: dict[type, set[str]] = {  # what is reckoned with here: a rule that is not named is not compiled
-    Rules: {"instruments", "sizing", "limits", "exits", "costs", "strangers"},
-    SizingParams: {
-        "profile",
-        "base_notional",
-        "risk_frac",
-        "confidence_threshold",
-        "entry_slippage_frac",
-        "leverage",
-    },
-    ExitParams: {"profile", "recover_timeout_s", *shapes.SETTINGS.names},  # type: ignore[misc]  # it has names
-    RiskLimits: {
-        "max_positions",
-        "max_notional_per_trade",
-        "max_notional_per_symbol",
-        "max_gross_exposure",
-        "max_net_exposure",
-        "max_cluster_exposure",
-        "clusters",
-        "max_daily_loss_frac",
-        "max_leverage",
-        "drawdown_ladder",
-        "max_drawdown_frac",
-        "max_day_fees_frac",
-        "max_losses_in_row",
-        "max_order_errors",
-        "cooldown_s",
-    },
-    Conduct: {
-        "slippage_frac",
-        "slippage_noise_frac",
-        "max_volume_share_frac",
-        "touch_fills",
-        "margin_mode",
-        "leverage",
-        "price_protect",
-        "gtx_refused_at_once",
-        "close_position_beside_reduce_only",
-        "profit_backs_orders",
-        "long_margin_frac",
-        "short_margin_frac",
-        "max_orders",
-        "max_conditional_orders",
-        "seed",
-    },
-}
-
-
-def _insist(on: Tape, rules: Rules, conduct: Conduct) -> None:
-    for value in (rules, rules.sizing, rules.exits, rules.limits, conduct):
-        if new := {f.name for f in fields(value)} - _KNOWN[type(value)]:
-            raise Undecided(f"{', '.join(sorted(new))} of {type(value).__name__} is not compiled")
-    if tuple(rule.__name__ for rule in RULES) != shapes.CAPS[1:]:
-        raise Undecided("there is a limit that is not compiled")
-    if conduct.cross:
-        raise Undecided("margin is crossed")
-    if (
-        conduct.price_protect
-        or not conduct.close_position_beside_reduce_only
-        or conduct.max_conditional_orders < 200
-        or conduct.max_orders < 1
-    ):
-        raise Undecided("the venue conducts itself in a way that only the event loop knows")
-    if min(rules.limits.max_positions, len(on.symbols)) > MOST_POSITIONS:
-        raise Undecided(f"more than {MOST_POSITIONS} positions may crowd the venue's book of conditional orders")
-    if rules.exits.profile not in EXITS or rules.sizing.profile not in SIZES:
-        raise Undecided(f"profile {rules.exits.profile} of exits or {rules.sizing.profile} of sizes is not compiled")
-    if on.lowest <= 0:
-        raise Undecided("a price is not above zero")
-
-
-EXITS = {
-    "one_r": shapes.ONE_R,
-    "seed": shapes.SEED_EXITS,
-    "static": shapes.STATIC_EXITS,
-    "learned": shapes.LEARNED,
-}
-SIZES = {"seed": shapes.SEED_SIZE, "risk": shapes.RISK_SIZE}
 
 
 def _begin(account: Any, cash_u: int, cash: Decimal, limits: RiskLimits) -> None:

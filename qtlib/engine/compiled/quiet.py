@@ -11,6 +11,8 @@ from typing import Any
 
 from qtlib.compiler import part
 from qtlib.engine.compiled import at
+from qtlib.engine.compiled.decide import judged, may_open, said
+from qtlib.engine.compiled.settle import may_step_up, step_up
 from qtlib.engine.compiled.shapes import (
     CLOSE,
     HALTED,
@@ -20,16 +22,8 @@ from qtlib.engine.compiled.shapes import (
     OPEN,
     SCORE,
 )
-from qtlib.engine.compiled.trader import (
-    BRAKED_BY_ERRORS,
-    judged,
-    marked_up,
-    may_open,
-    may_step_up,
-    said,
-    step_up,
-)
-from qtlib.engine.compiled.venue import reckon_alarms
+from qtlib.engine.compiled.valued import BRAKED_BY_ERRORS, marked_up
+from qtlib.engine.compiled.way import reckon_alarms
 
 AHEAD = 512  # bars
 STRETCH = 64  # bars

@@ -5,7 +5,8 @@ so that every fee, wallet and open profit is a whole number of them. `*_f` is th
 nearest to, which is what the event loop reckons with wherever it reckons in floats. An absent number is `nan`, or -1.
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
+from typing import Any
 
 import numpy as np
 
@@ -295,67 +296,42 @@ MOVES = _record(bar=i8, amount_u=i8)
 VERDICTS = _record(bar=i8, symbol=i8, code=i8, rule=i8, wanted=f8, allowed=f8)
 
 
-class World(NamedTuple):
-    """All that there is. `at` finds its way there from `where`."""
-
-    settings: Any  # one record, as `account`
-    account: Any
-    facts: Any  # by symbol, as `held`
-    held: Any
-    orders: Any  # (symbols, places)
-    brackets: Any  # (symbols, rows)
-    ladder: Any  # (rungs, 2)
-    slips: Any  # slippage of each fill, where it is noisy
-    times: Any
-    bars: Any  # (symbols, bars, 5)
-    marks: Any  # (symbols, bars, 4); of no bars where last prices stand in
-    beliefs: Any  # (3, symbols, bars)
-    own: Any  # (3, symbols, bars): target, stop and trail that a signal brings along; of no bars where none does
-    usable: Any  # (symbols, bars), int8; of no bars where all are
-    funding: Any  # settlements by bar: (n, 4) of bar, symbol, mantissa, decimal places
-    coming: Any  # by symbol: the first bar, of those not yet listened to, at which something is said surely enough
-    curve: Any  # equity at each close, in units of money
-    accounts: Any
-    codes: Any  # (symbols, bars), int8: what became of each signal that was no candidate
-    rows: Any
-    levels: Any
-    moves: Any
-    verdicts: Any
-    asked: Any  # scratch
-
-
 ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {  # what each is made of, and its dimensions
-    "settings": (SETTINGS, 1),
+    "settings": (SETTINGS, 1),  # one record, as `account`
     "account": (ACCOUNT, 1),
-    "facts": (FACTS, 1),
+    "facts": (FACTS, 1),  # by symbol, as `held`
     "held": (HELD, 1),
-    "orders": (RESTING, 2),
-    "brackets": (BRACKET, 2),
-    "ladder": (f8, 2),
-    "slips": (f8, 1),
+    "orders": (RESTING, 2),  # (symbols, places)
+    "brackets": (BRACKET, 2),  # (symbols, rows)
+    "ladder": (f8, 2),  # (rungs, 2)
+    "slips": (f8, 1),  # slippage of each fill, where it is noisy
     "times": (i8, 1),
-    "bars": (f8, 3),
-    "marks": (f8, 3),
-    "beliefs": (f8, 3),
-    "own": (f8, 3),
-    "usable": (np.dtype(np.int8), 2),
-    "funding": (i8, 2),
-    "coming": (i8, 1),
-    "curve": (i8, 1),
+    "bars": (f8, 3),  # (symbols, bars, 5)
+    "marks": (f8, 3),  # (symbols, bars, 4); of no bars where last prices stand in
+    "beliefs": (f8, 3),  # (3, symbols, bars)
+    "own": (f8, 3),  # (3, symbols, bars): target, stop and trail that a signal brings along; of no bars where none does
+    "usable": (np.dtype(np.int8), 2),  # (symbols, bars), int8; of no bars where all are
+    "funding": (i8, 2),  # settlements by bar: (n, 4) of bar, symbol, mantissa, decimal places
+    "coming": (
+        i8,
+        1,
+    ),  # by symbol: the first bar ahead, as far as it is known, at which something is said
+    "curve": (i8, 1),  # equity at each close, in units of money
     "accounts": (ACCOUNTS, 1),
-    "codes": (np.dtype(np.int8), 2),
+    "codes": (np.dtype(np.int8), 2),  # (symbols, bars), int8: what became of each signal that was no candidate
     "rows": (ROWS, 1),
     "levels": (LEVELS, 1),
     "moves": (MOVES, 1),
     "verdicts": (VERDICTS, 1),
-    "asked": (ASKED, 1),
+    "asked": (ASKED, 1),  # scratch
 }
-assert tuple(ARRAYS) == World._fields
+_named: Any = namedtuple  # whose types want its fields spelled out
+World = _named("World", tuple(ARRAYS))  # all that there is; `at` finds its way from `where`
 
 WHERE = _record(**{f"{name}_{part}": i8 for name, (_, n) in ARRAYS.items() for part in ("at", *map(str, range(n)))})
 
 
-def where(world: World) -> Any:
+def where(world: Any) -> Any:
     """Where each array lies in memory, and how long it is each way: good for as long as `world` is held."""
     made = np.zeros(1, WHERE)
     for name, (kind, dimensions) in ARRAYS.items():
