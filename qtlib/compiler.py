@@ -155,11 +155,22 @@ class _Part(JITCodeLibrary):
     def finalize(self) -> None:
         self._finalized = True
 
-    def together(self) -> "Iterator[_Part]":
-        """It, and all that it calls, however indirectly; some of them more than once."""
-        yield self
-        for library in self._linking_libraries:
-            yield from library.together() if isinstance(library, _Part) else [library]
+    def _get_module_for_linking(self) -> Any:
+        """It and all that it calls, however indirectly."""
+        if self._shared_module is None:
+            module, ahead, seen = self._final_module.clone(), [*self._linking_libraries], {self}
+            while ahead:
+                library = ahead.pop()
+                if library in seen:
+                    continue
+                seen.add(library)
+                if isinstance(library, _Part):
+                    module.link_in(_for_many(library._final_module.clone()))
+                    ahead += library._linking_libraries
+                else:
+                    module.link_in(library._get_module_for_linking(), preserve=True)
+            self._shared_module = _for_many(module)
+        return self._shared_module
 
     def get_pointer_to_function(self, name: str) -> int:
         return ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).value or 0  # it says that it can't be
@@ -172,13 +183,16 @@ class _Part(JITCodeLibrary):
         """No part needs objects of Python."""
 
 
+def _for_many(module: Any) -> Any:
+    """`module`, whose functions may be there more than once in what it is linked into."""
+    for function in module.functions:
+        if not function.is_declaration and function.linkage == Linkage.external:
+            function.linkage = "linkonce_odr"
+    return module
+
+
 class _Whole(JITCodeLibrary):
     """What `compiled` makes: the code of all its parts, optimised together."""
-
-    def add_linking_library(self, library: Any) -> None:
-        for one in library.together() if isinstance(library, _Part) else [library]:
-            if one not in self._linking_libraries:
-                super().add_linking_library(one)  # type: ignore[no-untyped-call]
 
     def _optimize_final_module(self) -> None:
         for function in self._final_module.functions:

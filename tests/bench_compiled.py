@@ -1,7 +1,8 @@
 """How fast the compiled engine is, against a loop in C that does the least such a backtest can do, on the same bars.
 
 The C loop knows one symbol, or many with shared slots: a target, a stop and a trail inside the bar, the way out on a
-signal to the other side, a fee, an equity for each bar. It has no account to keep exact, no venue that may say no, and writes nothing down: it is the limit.
+signal to the other side, a fee, an equity for each bar. It has no account to keep exact, no venue that may say no, and
+writes nothing down: it is the limit.
 """
 
 import ctypes

@@ -29,7 +29,7 @@ def metrics(tables: Tables) -> Metrics:
     start, final = float(s.start_equity), float(s.final_equity)
     earned = less_moved(tables)
     daily = daily_returns(earned, start)
-    deepest = float(equity.drawdown_frac.max()) if len(equity) else None
+    deepest = float(np.fmax.reduce(equity.drawdown_frac.to_numpy())) if len(equity) else None
     values: Metrics = {
         "trades": len(results),
         "win_rate_frac": _ratio(len(wins), len(results)),
@@ -49,7 +49,7 @@ def metrics(tables: Tables) -> Metrics:
         "profit_factor": _ratio(float(wins.sum()), float(losses.sum())),
         "expectancy_quote": _ratio(float(pnl.sum()), len(pnl)),
         "expectancy_r": float(results.r_multiple.mean()),
-        "exposure_frac": _ratio(int((equity.open_positions > 0).sum()), len(equity)),
+        "exposure_frac": _ratio(int(np.count_nonzero(equity.open_positions)), len(equity)),
         "max_open_positions": s.max_open_positions,
         "max_gross_exposure_quote": float(s.max_gross_exposure),
         "naked_seconds_max": s.naked_seconds_max,

@@ -36,18 +36,23 @@ def _curve(
     gross: Any,
     count: Any,
 ) -> None:
-    row, move = 0, 0
-    for t in range(len(equity_u)):
-        bar = t + first
-        while row + 1 < len(rows) and rows[row + 1].bar <= bar:
-            row += 1
-        while move < len(moves) and moves[move].bar <= bar:
-            peak += moves[move].amount_u
-            move += 1
-        worth = equity_u[t]
-        peak = max(peak, worth)
-        equity[t] = worth / one
-        cash[t] = rows[row].cash_u / one
-        gross[t] = rows[row].gross_u / one
-        count[t] = rows[row].open
-        drawdown[t] = (peak - worth) / peak if peak > 0 else 0.0
+    t, move = 0, 0
+    for row in range(len(rows)):
+        begun = t
+        end = min(rows[row + 1].bar - first, len(equity_u)) if row + 1 < len(rows) else len(equity_u)
+        while t < end:
+            until = end
+            while move < len(moves) and moves[move].bar - first <= t:
+                peak += moves[move].amount_u
+                move += 1
+            if move < len(moves):
+                until = min(end, moves[move].bar - first)
+            for k in range(t, until):
+                worth = equity_u[k]
+                peak = max(peak, worth)
+                equity[k] = worth / one
+                drawdown[k] = (peak - worth) / peak if peak > 0 else 0.0
+            t = until
+        cash[begun:end] = rows[row].cash_u / one
+        gross[begun:end] = rows[row].gross_u / one
+        count[begun:end] = rows[row].open
