@@ -1,4 +1,4 @@
-"""Broken input, met as people meet it: the real command in a real process, and what it says on the terminal.
+"""Broken input, met as people meet it: `qt` in a process of its own, and what it says on the terminal.
 
 Each error is one or two sentences that name the thing and what to do, with an exit code that scripts can rely on; no
 traceback; and whatever was on disk before is there afterwards, byte for byte, or goes on from where it was.
@@ -14,18 +14,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import nbformat
 import pandas as pd
 import psutil
 import pytest
 from builders import make_bars
+from forked import HOME, Qt, environment
+from patience import PATIENCE_S, until
 
 from qtlib.journal import Journal
 
-HOME = Path(__file__).parent.parent
 SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 FILES = ["-p", "data.source=files", "-p", "data.bars=null", "-p", "universe.symbols=BTCUSDT"]
 LONG = ["-p", "data.bars=8000", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
@@ -40,27 +39,23 @@ def runs(tmp_path):
 
 
 @pytest.fixture
-def qt(runs):
-    """Starts `qt` as a process of its own, in a runs folder of its own, and waits for its end unless told not to."""
+def begin(runs):
+    """Begins `qt` as a process of its own, in a runs folder of its own."""
+    begun = []
 
-    def start(*words, wait=True, root=runs, cwd=HOME, **extra):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(root)} | extra
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qtlib.cli", *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=env,
-            cwd=cwd,
-        )
-        return ended(process) if wait else process
+    def start(*words, root=runs, **given):
+        begun.append(Qt(*words, root=root, **given))
+        return begun[-1]
 
-    return start
+    yield start
+    for process in begun:
+        process.kill()
 
 
-def ended(process, timeout=60):
-    out, err = process.communicate(timeout=timeout)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+@pytest.fixture
+def qt(begin):
+    """Runs it to its end."""
+    return lambda *words, **given: begin(*words, **given).ended()
 
 
 def refused(done, said, code=2):
@@ -78,13 +73,6 @@ def everything(folder):
     """What lies in a folder, byte for byte. What SQLite keeps beside a database while it is open is no part of it."""
     there = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {p.relative_to(folder): p.read_bytes() for p in there if not p.name.endswith(("-wal", "-shm"))}
-
-
-def wait_for(what, timeout=30):
-    ends = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < ends, "waited in vain"
-        time.sleep(0.02)
 
 
 def begun(root):
@@ -261,15 +249,15 @@ def test_a_disk_that_may_only_be_read_is_said(qt, disk):
     refused(qt("live", *SMALL, root=disk(4, "ro")), "cannot be written (Read-only file system)")
 
 
-def test_a_disk_that_fills_up_in_a_session_costs_the_session_and_nothing_else(qt, disk):
+def test_a_disk_that_fills_up_in_a_session_costs_the_session_and_nothing_else(begin, qt, disk):
     """The record is written, journal and venue are whole, and with room the session goes on from where it was."""
     small = disk(48)
-    process = qt("live", *LONG, "-p", "session.account=filled", root=small, wait=False)
-    wait_for(begun(small))
+    process = begin("live", *LONG, "-p", "session.account=filled", root=small)
+    until(begun(small))
     with (small / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while ballast.write(bytes(65_536)):
             pass
-    done = ended(process)
+    done = process.ended()
     refused(done, "full")
     assert "make room" in done.stderr
     (folder,) = small.glob("*-live-*")
@@ -297,9 +285,8 @@ def test_a_disk_that_fills_up_in_a_session_costs_the_session_and_nothing_else(qt
 def lived(tmp_path_factory):
     """A runs folder with an account that has traded."""
     root = tmp_path_factory.mktemp("lived")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(root)}
-    words = [sys.executable, "-m", "qtlib.cli", "live", *SMALL, "-p", "session.max_bars=240"]
-    subprocess.run(words, env=env, cwd=HOME, check=True, capture_output=True, timeout=60)
+    done = Qt("live", *SMALL, "-p", "session.max_bars=120", root=root).ended()
+    assert done.returncode == 0, done.stderr
     return root
 
 
@@ -380,10 +367,10 @@ def test_a_database_that_no_journal_can_live_in_is_said(qt):
 # --- a session under way ----------------------------------------------------------------------------------
 
 
-def test_a_killed_session_shows_as_died_and_the_next_one_recovers(qt, runs):
+def test_a_killed_session_shows_as_died_and_the_next_one_recovers(begin, qt, runs):
     """While it lives its account is refused to others, by the holder's name; killed, it gives way within its grace."""
-    first = qt("live", *LONG, "-p", "session.grace_s=0.5", wait=False)
-    wait_for(begun(runs))
+    first = begin("live", *LONG, "-p", "session.grace_s=0.5")
+    until(begun(runs))
     (folder,) = runs.glob("*-live-*")
     second = qt("live", *LONG)
     refused(second, f"is held by '{folder.name}', process ", code=4)
@@ -392,8 +379,8 @@ def test_a_killed_session_shows_as_died_and_the_next_one_recovers(qt, runs):
     kernels = psutil.Process(first.pid).children(recursive=True)
     for process in (first, *kernels):
         process.send_signal(signal.SIGKILL)
-    assert ended(first).returncode == -signal.SIGKILL
-    psutil.wait_procs(kernels, timeout=10)
+    assert first.ended().returncode == -signal.SIGKILL
+    psutil.wait_procs(kernels, timeout=PATIENCE_S)
     (row,) = json.loads(qt("runs", "list", "--json").stdout)["runs"]
     assert (row["run"], row["status"]) == (folder.name, "died")
     with Journal(runs / "journal" / "main.sqlite") as journal:
@@ -406,27 +393,23 @@ def test_a_killed_session_shows_as_died_and_the_next_one_recovers(qt, runs):
 
 def test_a_terminal_that_is_closed_ends_the_session_in_order(qt, runs):
     """Nobody reads any more what is said last, and the exit code is that of the signal."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(runs)}
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); " + MAIN, *LIVE],
         **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
-        env=env,
+        env=environment(runs),
         cwd=HOME,
         start_new_session=True,
     )
     os.close(theirs)
-    until = time.monotonic() + 30
-    while not begun(runs)() and time.monotonic() < until:
-        if select.select([ours], [], [], 0.02)[0]:
-            os.read(ours, 65_536)
+    until(lambda: (select.select([ours], [], [], 0)[0] and not os.read(ours, 65_536)) or begun(runs)())
     os.close(ours)
-    assert process.wait(timeout=30) == 129
+    assert process.wait(PATIENCE_S) == 129
     (row,) = json.loads(qt("runs", "list", "--json").stdout)["runs"]
     assert row["status"] == "interrupted"
 
 
-def test_a_failing_cell_is_a_failed_run_with_the_cell_and_the_message(qt, runs, tmp_path):
+def test_a_failing_cell_is_a_failed_run_with_the_cell_and_the_message(runs, tmp_path):
     """A copy of the project, with a mistake in its notebook."""
     home = tmp_path / "home"
     for name in ("qtlib", "notebooks", "params"):
@@ -435,11 +418,10 @@ def test_a_failing_cell_is_a_failed_run_with_the_cell_and_the_message(qt, runs, 
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code[2].source = "raise ValueError('stop 101 must lie below entry 100')"
     nbformat.write(notebook, home / "notebooks" / "backtest.ipynb")
-    refused(
-        qt("backtest", *SMALL, cwd=home, PYTHONPATH=str(home)),
-        "cell 4 failed: ValueError: stop 101 must lie below entry 100",
-        code=1,
-    )
+    command = [sys.executable, "-m", "qtlib.cli", "backtest", *SMALL]
+    env = environment(runs) | {"PYTHONPATH": str(home)}
+    done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    refused(done, "cell 4 failed: ValueError: stop 101 must lie below entry 100", code=1)
     (folder,) = runs.glob("*-backtest-*")
     record = json.loads((folder / "record.json").read_text())
     assert (record["status"], record["error"]["cell"]) == ("failed", 4)

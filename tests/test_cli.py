@@ -1,13 +1,14 @@
 """`qt`: an answer on standard output, everything else beside it, and an exit code that scripts can rely on."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 
+import forked
 import pytest
+from patience import until
 from typer.testing import CliRunner
 
 from qtlib.cli import app
@@ -35,19 +36,7 @@ SMALL = ["-p", "data.bars=300", "-p", "universe.symbols=BTCUSDT,ETHUSDT"]
 @pytest.fixture
 def qt(tmp_path):
     """Runs `qt` as a process of its own, in a runs folder of its own."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(tmp_path / "runs")}
-
-    def run(*words, timeout=120, **extra):
-        return subprocess.run(
-            [sys.executable, "-c", "from qtlib.cli import main; main()", *words],
-            capture_output=True,
-            text=True,
-            env=env | extra,
-            timeout=timeout,
-            check=False,
-        )
-
-    return run
+    return partial(forked.qt, root=tmp_path / "runs")
 
 
 def test_help_names_the_commands_there_are_and_no_others():
@@ -187,18 +176,9 @@ def test_simulated_bars_on_disk_are_listed_and_labelled(qt, tmp_path):
 
 
 def test_an_interrupted_command_ends_in_order_and_says_by_which_signal(tmp_path):
-    env = {k: v for k, v in os.environ.items() if not k.startswith("QT_")} | {"QT_RUNS_DIR": str(tmp_path)}
-    words = ["backtest", "-p", "data.bars=20000", "--json"]
-    started = subprocess.Popen(
-        [sys.executable, "-c", "from qtlib.cli import main; main()", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-    )
-    ends = time.monotonic() + 60
-    while not list(tmp_path.glob("*/heartbeat.json")) and time.monotonic() < ends:
-        time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=60)
-    assert started.returncode == 130, err
-    assert json.loads(out)["status"] == "interrupted"
+    with forked.Qt("backtest", "-p", "data.bars=20000", "--json", root=tmp_path) as command:
+        until(lambda: list(tmp_path.glob("*/heartbeat.json")))
+        command.send_signal(signal.SIGINT)
+        done = command.ended()
+    assert done.returncode == 130, done.stderr
+    assert json.loads(done.stdout)["status"] == "interrupted"

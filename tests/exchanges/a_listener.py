@@ -2,10 +2,12 @@
 
 import asyncio
 
+from patience import PATIENCE_S
+
 from qtlib.exchanges.port import Unavailable
 
 
-async def until(so, patience_s=10.0):
+async def until(so, patience_s=PATIENCE_S):
     """Wait until it is so."""
     async with asyncio.timeout(patience_s):
         while not so():
@@ -31,7 +33,7 @@ class Told(list):
     def of(self, *kinds):
         return [thing for thing in self if isinstance(thing, kinds)]
 
-    async def until(self, kind, count=1, patience_s=10.0):
+    async def until(self, kind, count=1, patience_s=PATIENCE_S):
         """The `count`th thing of this kind, once it was told."""
         async with asyncio.timeout(patience_s):
             while len(self.of(kind)) < count:

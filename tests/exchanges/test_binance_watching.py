@@ -8,6 +8,7 @@ from queue import Empty
 import pytest
 from a_served_venue import PAST, a_step, served
 from builders import HOUR, T0
+from patience import PATIENCE_S
 from test_binance_faults import a_stop, an_entry, fates
 
 from qtlib.domain.events import Filled, FundingPaid
@@ -34,7 +35,7 @@ class Watcher:
         self.venue, self.ours, self.faults = venue, ours, faults
         self.queue, self.heard = ours.watch(SYMBOLS, "1h"), []
 
-    def until(self, seen, patience_s=10.0):
+    def until(self, seen, patience_s=PATIENCE_S):
         """Listen until `seen` is true of what was heard."""
         end = time.monotonic() + patience_s
         while not seen():

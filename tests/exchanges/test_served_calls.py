@@ -7,6 +7,7 @@ from decimal import Decimal
 import aiohttp
 import pytest
 from a_served_venue import KEY, PAST, SECRET, a_desk, a_step, served
+from patience import PATIENCE_S
 
 from qtlib.domain.orders import OrderIntent, OrderType, Role, Side
 from qtlib.exchanges.simulated.served.auth import signature
@@ -35,7 +36,7 @@ def call(venue, *calls):
             for number, (method, params, signing) in enumerate(calls):
                 said = signed(params) if signing else params
                 await socket.send_json({"id": f"n{number}", "method": method, "params": said})
-                answers.append(await socket.receive_json(timeout=10))
+                answers.append(await socket.receive_json(timeout=PATIENCE_S))
             return answers
 
     return asyncio.run(ask())
@@ -123,7 +124,7 @@ def test_what_is_no_call_is_said_to_be_none(venue):
         url = f"ws://127.0.0.1:{venue.port}/ws-fapi/v1"
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
             await socket.send_str(text)
-            return await socket.receive_json(timeout=10)
+            return await socket.receive_json(timeout=PATIENCE_S)
 
     for text in ("{", "[]", "1", '{"id": 1}', '{"id": 1, "method": "depth", "params": 3}'):
         assert asyncio.run(ask(text))["status"] == 400

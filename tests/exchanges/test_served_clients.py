@@ -10,6 +10,7 @@ import ccxt.async_support
 import ccxt.pro
 import pytest
 from a_served_venue import OPTIONS, PAST, a_client, a_step, point_at, served
+from patience import PATIENCE_S
 
 PAIR = "BTC/USDT:USDT"
 STOP = {"stopLossPrice": 58_000, "reduceOnly": True, "newClientOrderId": "stop-1"}
@@ -135,12 +136,12 @@ def test_ccxt_hears_of_its_orders_positions_and_bars_as_they_happen(venue):
             await ex.create_order(PAIR, "market", "buy", 0.02)
             await ex.create_order(PAIR, "market", "sell", 0.02, params=STOP)
             await asyncio.to_thread(venue.step, 3)  # the last of them falls through the stop
-            heard = [(o["side"], o["status"]) for o in await asyncio.wait_for(orders, 10)]
+            heard = [(o["side"], o["status"]) for o in await asyncio.wait_for(orders, PATIENCE_S)]
             assert ("buy", "closed") in heard
-            sold = (await asyncio.wait_for(trades, 10))[-1]
+            sold = (await asyncio.wait_for(trades, PATIENCE_S))[-1]
             assert (sold["price"], sold["amount"]) == (58_000, 0.02)
-            assert (await asyncio.wait_for(bars, 10))[-1][4] in (61_000, 61_400, 57_500)
-            assert (await asyncio.wait_for(marks, 10))["markPrice"] in (61_000, 61_400, 57_500)
+            assert (await asyncio.wait_for(bars, PATIENCE_S))[-1][4] in (61_000, 61_400, 57_500)
+            assert (await asyncio.wait_for(marks, PATIENCE_S))["markPrice"] in (61_000, 61_400, 57_500)
         finally:
             await ex.close()
 

@@ -7,6 +7,7 @@ import time
 import aiohttp
 import pytest
 from a_served_venue import KEY, PAST, SECRET, a_step, served
+from patience import PATIENCE_S
 
 from qtlib.exchanges.simulated.faults import Faults, fault
 from qtlib.exchanges.simulated.served.auth import signature
@@ -47,7 +48,7 @@ def call(venue, *calls):
             for number, (method, params) in enumerate(calls):
                 await socket.send_json({"id": number, "method": method, "params": params})
             try:
-                answers = [await socket.receive_json(timeout=10) for _ in calls]
+                answers = [await socket.receive_json(timeout=PATIENCE_S) for _ in calls]
             except (TypeError, ConnectionError):
                 return None
             return {answer["id"]: answer for answer in answers}

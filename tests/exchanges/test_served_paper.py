@@ -15,6 +15,7 @@ from math import inf
 import pytest
 from a_served_venue import KEY, LISTED, PAST, SECRET, SYMBOLS, Served, a_step, served
 from a_venue import a_conduct
+from patience import until
 from test_served_process import running
 
 from qtlib.exchanges.binance.sockets import Patience
@@ -71,7 +72,7 @@ def following(other, symbols=SYMBOLS):
     thread.start()
     assert opened.wait(10)
     try:
-        wait_for(lambda: standing(found[0])["in_touch"])
+        until(lambda: standing(found[0])["in_touch"])
         yield found[0]
     finally:
         loop.call_soon_threadsafe(closing.set)
@@ -83,15 +84,8 @@ def standing(venue):
     return venue.ask("GET", "/sim")[1]["upstream"]
 
 
-def wait_for(what):
-    until = time.monotonic() + 10
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def caught_up(venue, other):
-    wait_for(lambda: venue.desk.now == other.desk.now)
+    until(lambda: venue.desk.now == other.desk.now)
 
 
 def same_market(venue, other):
@@ -132,7 +126,7 @@ def test_a_cut_stream_is_followed_again_without_a_gap_and_the_market_stood_still
             other.step()
             time.sleep(0.05)
         caught_up(venue, other)
-        wait_for(lambda: standing(venue)["in_touch"])
+        until(lambda: standing(venue)["in_touch"])
         same_market(venue, other)
     stood = [line for line in caplog.messages if line.startswith("the market stands still: stream 1")]
     assert len(stood) >= 2
@@ -145,7 +139,7 @@ def test_while_the_other_is_gone_the_market_stands_and_takes_no_orders():
         limit = BUY | {"type": "LIMIT", "timeInForce": "GTC", "price": "59000"}
         rests = venue.ask("POST", "/fapi/v1/order", signed=True, **limit)[1]
         refuse(other, {"kind": "reset", "on": "*", "times": None, "executes": False})
-        wait_for(lambda: not standing(venue)["in_touch"])
+        until(lambda: not standing(venue)["in_touch"])
         assert "prices" in standing(venue)["why_not"]
         now = venue.desk.now
         other.step(2)
@@ -156,7 +150,7 @@ def test_while_the_other_is_gone_the_market_stands_and_takes_no_orders():
         assert venue.desk.now == now
         refuse(other, clear=True)
         caught_up(venue, other)
-        wait_for(lambda: standing(venue)["in_touch"])
+        until(lambda: standing(venue)["in_touch"])
         assert buy(venue)[0] == 200
         same_market(venue, other)
 
@@ -164,7 +158,7 @@ def test_while_the_other_is_gone_the_market_stands_and_takes_no_orders():
 def test_prices_between_bars_are_the_others():
     with elsewhere() as other, following(other) as venue:
         other.desk.engine.requote({"BTCUSDT": 60_500.0}, {"BTCUSDT": 60_400.0})
-        wait_for(lambda: venue.ask("GET", "/fapi/v1/ticker/price", symbol="BTCUSDT")[1]["price"] == "60500.00")
+        until(lambda: venue.ask("GET", "/fapi/v1/ticker/price", symbol="BTCUSDT")[1]["price"] == "60500.00")
         assert venue.ask("GET", "/fapi/v1/premiumIndex", symbol="BTCUSDT")[1]["markPrice"] == "60400.00000000"
         buy(venue)
         assert venue.ask("GET", "/fapi/v1/userTrades", signed=True, symbol="BTCUSDT")[1][0]["price"] == "60500.00"
@@ -217,12 +211,12 @@ def test_killed_and_started_again_it_lives_through_what_it_missed(tmp_path):
     with elsewhere() as other:
         words = ("--paper", other.url, "--timeframe", "1h", "--state", tmp_path / "venue.db")
         with running(*words) as (process, venue):
-            wait_for(lambda: standing(venue)["in_touch"])
+            until(lambda: standing(venue)["in_touch"])
             assert buy(venue)[1]["status"] == "FILLED"
             process.kill()
         other.step(4)
         with running(*words) as (_, venue):
-            wait_for(lambda: venue.ask("GET", "/sim")[1]["now"] == other.desk.now.isoformat())
+            until(lambda: venue.ask("GET", "/sim")[1]["now"] == other.desk.now.isoformat())
             same_market(venue, other)
             paid = venue.ask("GET", "/fapi/v1/income", signed=True, incomeType="FUNDING_FEE")[1]
             assert [row["income"] for row in paid] == ["-0.06020000"]

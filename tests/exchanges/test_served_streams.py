@@ -7,6 +7,7 @@ from decimal import Decimal
 import aiohttp
 import pytest
 from a_served_venue import KEY, PAST, a_step, served
+from patience import PATIENCE_S
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "algoType": "CONDITIONAL", "type": "STOP_MARKET", "quantity": "0.010"}
@@ -206,7 +207,7 @@ def test_streams_are_subscribed_to_listed_and_left(venue, stream, event):
             answers, told = [], []
             for n, command in enumerate(["SUBSCRIBE", "LIST_SUBSCRIPTIONS", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"]):
                 await heard.socket.send_json({"method": command, "params": [stream], "id": f"n{n}"})
-                while "stream" in (said := await heard.socket.receive_json(timeout=5)):
+                while "stream" in (said := await heard.socket.receive_json(timeout=PATIENCE_S)):
                     told.append(said)
                 answers.append(said)
                 if command == "SUBSCRIBE":
@@ -230,7 +231,7 @@ def test_what_is_no_stream_or_no_command_is_said_to_be_none(venue, text):
     async def listen():
         async with listening(venue, "/ws") as heard:
             await heard.socket.send_str(text)
-            return await heard.socket.receive_json(timeout=5)
+            return await heard.socket.receive_json(timeout=PATIENCE_S)
 
     assert "error" in asyncio.run(listen())
 
@@ -388,10 +389,10 @@ def test_who_says_too_much_in_a_second_or_stays_for_a_day_is_cut_off():
             async with listening(venue, "/ws") as heard:
                 for n in range(10):
                     await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": n})
-                answers = [await heard.socket.receive_json(timeout=5) for _ in range(10)]
+                answers = [await heard.socket.receive_json(timeout=PATIENCE_S) for _ in range(10)]
                 at[0] += 1  # another second
                 await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 10})
-                answers.append(await heard.socket.receive_json(timeout=5))
+                answers.append(await heard.socket.receive_json(timeout=PATIENCE_S))
                 for n in range(10):
                     await heard.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": n})
                 return answers, (await heard())[-1]
@@ -413,7 +414,7 @@ def test_a_stream_that_is_none_is_refused_where_it_is_subscribed_to_and_counted_
     async def listen():
         async with listening(venue, "/market/ws/0/btcusdt@tea") as heard:
             await heard.socket.send_json({"method": "SUBSCRIBE", "params": ["!tea@arr", "no-key"], "id": 1})
-            return await heard.socket.receive_json(timeout=5)
+            return await heard.socket.receive_json(timeout=PATIENCE_S)
 
     assert "!tea@arr" in asyncio.run(listen())["error"]["msg"]
     asked = [words.split(" for ")[0] for words in venue.ask("GET", "/sim")[1]["unrouted"]]
@@ -427,7 +428,7 @@ def test_a_socket_listens_to_so_many_streams_and_no_more(venue):
             answers = []
             for names in (many[:1_024], many[:1_025]):
                 await heard.socket.send_json({"method": "SUBSCRIBE", "params": names, "id": 1})
-                answers.append(await heard.socket.receive_json(timeout=5))
+                answers.append(await heard.socket.receive_json(timeout=PATIENCE_S))
             return answers
 
     taken, refused = asyncio.run(listen())

@@ -2,20 +2,17 @@
 
 import os
 import sys
-import time
-from multiprocessing import get_context
 
 import nbformat
 import psutil
 import pytest
+from forked import CONTEXT
 from nbformat.v4 import new_code_cell, new_notebook
+from patience import PATIENCE_S, until
 
 from qtlib.params import resolve
 from qtlib.runs.execution.runner import run_notebook
 from qtlib.runs.record.folder import runs
-
-CONTEXT = get_context("forkserver")  # papermill is imported once, and each drill starts from there
-CONTEXT.set_forkserver_preload(["qtlib.runs.execution.runner", "hypothesis"])
 
 OPENING = "from qtlib.runs import open_run\nimport os, time\nrun = open_run(run_dir, params)"
 
@@ -83,22 +80,14 @@ class Drill:
             and (self.folder / "heartbeat.json").exists()
         )
 
-    def end(self, timeout=20):
+    def end(self, patience_s=PATIENCE_S):
         """The exit code, as a shell would tell it."""
-        self._process.join(timeout)
+        self._process.join(patience_s)
         if self._process.exitcode is None:
             for process in (*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)):
                 process.kill()
-            pytest.fail(f"the runner did not end within {timeout} s")
+            pytest.fail(f"the runner did not end within {patience_s:g} s")
         return self._process.exitcode
-
-
-def until(what, timeout=20.0):
-    """Wait for `what` to be true."""
-    ends = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < ends, "waited in vain"
-        time.sleep(0.02)
 
 
 def _drill(root, bodies, settings):

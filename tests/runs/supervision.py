@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from death_drill import CONTEXT, a_notebook, until
+from death_drill import a_notebook
+from forked import CONTEXT
+from patience import PATIENCE_S, until
 
 from qtlib.params import resolve
 from qtlib.runs.execution.policy import Restarts
 from qtlib.runs.execution.supervisor import supervise
 from qtlib.runs.record.folder import runs
-
-CONTEXT.set_forkserver_preload(["qtlib.runs.execution.runner", "qtlib.runs.execution.supervisor", "hypothesis"])
 
 
 def supervised(root, bodies, settings, restarts, environ):
@@ -54,7 +54,7 @@ class Session:
 
     def ticking(self, segment):
         """Wait until the loop of that segment (0 is the first) runs; its runner and its kernel."""
-        until(lambda: len(self.folders) > segment and _ticks(self.folders[segment]), timeout=60)
+        until(lambda: len(self.folders) > segment and _ticks(self.folders[segment]))
         return self.processes()
 
     def processes(self):
@@ -62,10 +62,10 @@ class Session:
         runner = next(p for p in self.supervisor.children() if (self.folders[-1].record()["pid"]) == p.pid)
         return runner, next(p for p in runner.children() if "ipykernel_launcher" in " ".join(p.cmdline()))
 
-    def end(self, timeout=60):
+    def end(self, patience_s=PATIENCE_S):
         """The exit code, as a shell would tell it."""
-        self._process.join(timeout)
-        assert self._process.exitcode is not None, f"it did not end within {timeout} s"
+        self._process.join(patience_s)
+        assert self._process.exitcode is not None, f"it did not end within {patience_s:g} s"
         return self._process.exitcode
 
 

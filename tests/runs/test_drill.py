@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from death_drill import until
+from patience import until
 from supervision import left_of
 
 from qtlib.domain.events import CashMoved
@@ -28,7 +28,7 @@ def test_a_session_survives_what_is_done_to_it_and_a_sum_that_is_wrong_is_seen(t
     [root] = (tmp_path / "drill").iterdir()
     assert json.loads((root / "drill.json").read_text())["survived"]
     assert [path.name for path in tmp_path.iterdir()] == ["drill"]  # nothing of the user's was touched
-    until(lambda: left_of(root) == [], timeout=10)
+    until(lambda: left_of(root) == [])
 
     params = resolve(None, [*SETTINGS, "data.seed=7"], {}).params
     with Journal(journal_location(ACCOUNT, root), ACCOUNT) as journal:

@@ -1,9 +1,9 @@
 """A sample of the kill matrix, which `make prove` goes through: a real session, struck at steps of it."""
 
 import pytest
-from death_drill import until
 from kill_life import ENTRY, KILL, STOP, STOP_LOSS, stage
 from kill_matrix import BLOWS, ENDS, OUTCOMES, STEPS, Cell, Step, cells, live_through, lives
+from patience import until
 from stage import KERNEL, RUNNER, SUPERVISOR, VENUE
 from strike import AFTER, BEFORE, WIRE
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from death_drill import until
+from patience import until
 from supervision import left_of
 
 from qtlib.params import dump_yaml
@@ -48,7 +48,7 @@ class Command:
     def begun(self):
         """Wait until there is a session, which holds the account."""
         logs = "*-live-*/log.jsonl"
-        until(lambda: any("start-up, settings" in log.read_text("utf-8") for log in self.root.glob(logs)), timeout=60)
+        until(lambda: any("start-up, settings" in log.read_text("utf-8") for log in self.root.glob(logs)))
 
     def kill(self):
         self._process.kill()
@@ -65,7 +65,7 @@ def qt_live(tmp_path):
     yield begin
     for command in commands:
         command.kill()
-    until(lambda: left_of(tmp_path) == [], timeout=30)
+    until(lambda: left_of(tmp_path) == [])
 
 
 def test_hedge_mode_leverage_a_wrong_clock_and_keys_that_withdraw_are_told_and_nothing_is_bought(qt_live, tmp_path):

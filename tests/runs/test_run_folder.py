@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from death_drill import CONTEXT, until
+from forked import CONTEXT
+from patience import until
 
 from qtlib.params import resolve
 from qtlib.runs import open_run

@@ -12,6 +12,7 @@ from a_receiver import a_receiver
 from apscheduler.schedulers.background import BackgroundScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import until
 from sqlalchemy import create_engine
 from typer.testing import CliRunner
 
@@ -277,10 +278,3 @@ def _turned_back(clock, due):
     job._modify(next_run_time=due)
     store.update_job(job)
     engine.dispose()
-
-
-def until(found, seconds=20):
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 from a_receiver import a_receiver
-from death_drill import LOOP, a_notebook, until
+from death_drill import LOOP, a_notebook
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import until
 from supervision import Session, alive, left_of
 
 from qtlib.journal import Held
@@ -28,7 +29,7 @@ QUICK = ["session.hung_after_s=4", "session.grace_s=15"]
 def root(tmp_path):
     """Where a session lives; afterwards no process may have anything to do with it."""
     yield tmp_path
-    until(lambda: left_of(tmp_path) == [], timeout=10)
+    until(lambda: left_of(tmp_path) == [])
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root
     for segment, (who, happens, told) in enumerate(disturbances):
         runner, kernel = session.ticking(segment)
         happens(runner if who == "runner" else kernel)
-        until(lambda n=segment: len(session.folders) > n + 1, timeout=60)
+        until(lambda n=segment: len(session.folders) > n + 1)
         assert not alive(runner)
         assert not alive(kernel)  # before the next one began
         assert told in session.heard()
@@ -75,7 +76,7 @@ def test_a_session_whose_supervisor_was_killed_ends_in_order(root):
     session.ticking(0)
     session.supervisor.kill()
     assert session.end() == -signal.SIGKILL
-    until(lambda: left_of(root) == [], timeout=15)
+    until(lambda: left_of(root) == [])
     [folder] = session.folders
     assert folder.record()["status"] == "interrupted"
     assert folder.record()["metrics"] == {"trades": 3}
@@ -90,7 +91,7 @@ def test_a_session_rolls_over_into_a_fresh_kernel_and_folder_by_bars_by_memory_a
     by_clock = Session(root / "clock", LOOP, FINISH, settings=[f"session.rollover={soon:%H:%M:%S}", "venue.speed=1"])
     reasons = {by_bars: "bars >= session.rollover_bars 20", by_memory: "MB of memory > ", by_clock: "it is "}
     for session, why in reasons.items():
-        until(lambda s=session: len(s.folders) > 1, timeout=60)
+        until(lambda s=session: len(s.folders) > 1)
         session.supervisor.send_signal(signal.SIGINT)
         assert session.end() == 130
         first, second = (folder.record() for folder in session.folders[:2])
@@ -119,7 +120,7 @@ def test_a_scheduled_session_makes_a_pass_each_interval_in_a_fresh_process(root)
     session = Session(
         root, "assert run.params.session.once and run.params.session.max_bars == 1", FINISH, settings=settings
     )
-    until(lambda: sum(folder.record()["status"] == "ok" for folder in session.folders) >= 2, timeout=60)
+    until(lambda: sum(folder.record()["status"] == "ok" for folder in session.folders) >= 2)
     session.supervisor.send_signal(signal.SIGHUP)
     assert session.end() == 129
     assert len({folder.record()["pid"] for folder in session.folders}) == len(session.folders)
@@ -129,7 +130,7 @@ def test_a_signal_that_comes_while_the_venue_opens_is_not_forgotten():
     segment = SegmentProcess()
     segment.signal(signal.SIGTERM)  # there is nothing to end yet
     segment.begin(Job("live", "never.ipynb", "never", {}, {}, None, {}, os.getpid()))
-    until(segment.ended, timeout=60)
+    until(segment.ended)
     assert segment.end() == "the runner ended with 0"
     assert segment.told is None
 
@@ -139,7 +140,7 @@ def test_a_signal_that_comes_while_a_segment_loads_is_heard_by_its_own_name(root
     notebook, runs = a_notebook(root / "session.ipynb", LOOP, FINISH), root / "runs"
     segment.begin(Job("live", str(notebook), str(runs), resolved.params.plain(), {}, None, {}, os.getpid()))
     segment.signal(signal.SIGINT)
-    until(segment.ended, timeout=60)
+    until(segment.ended)
     segment.end()
     assert (segment.told["exit_code"], segment.told["record"]["status"]) == (130, "interrupted")
     assert "SIGTERM" not in (segment.folder / "log.jsonl").read_text()
@@ -150,7 +151,7 @@ def test_a_second_signal_does_not_wait_until_a_segment_has_loaded(tmp_path):
     segment.begin(Job("live", str(tmp_path / "n.ipynb"), str(tmp_path), {}, {}, None, {}, os.getpid()))
     segment.signal(signal.SIGINT)
     segment.signal(signal.SIGINT)
-    until(segment.ended, timeout=60)
+    until(segment.ended)
     assert segment.end() == "the runner was killed by SIGTERM"
 
 

@@ -11,7 +11,7 @@ import sys
 import psutil
 import pytest
 from builders import a_state
-from death_drill import until
+from patience import until
 
 from qtlib.engine.feeds import lived, replay
 from qtlib.engine.session import insist_on_market, session
@@ -74,7 +74,7 @@ def test_a_venue_ends_with_whoever_started_it_however_that_ended(tmp_path):
     assert ask(url, "GET", "/fapi/v1/ping") == {}
     starter.kill()
     starter.communicate()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, timeout=10)
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_notebook_has_the_venue_that_it_is_told_of_or_one_of_its_own(tmp_path, monkeypatch):
