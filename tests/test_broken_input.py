@@ -429,9 +429,7 @@ def test_a_failing_cell_is_a_failed_run_with_the_cell_and_the_message(runs, tmp_
     assert (folder / "report.html").exists()
 
 
-def test_an_account_goes_on_by_the_prices_of_the_market_it_traded(qt, runs):
-    assert qt("live", *SMALL).returncode == 0
-    before = sorted(runs.glob("*-live-*"))
+def test_an_account_goes_on_by_the_prices_of_the_market_it_traded(qt, account):
+    before = everything(account)
     refused(qt("live", *SMALL, "-p", "data.seed=8"), "with seed 8 and edge 3: give the session another account")
-    assert sorted(runs.glob("*-live-*")) == before
-    assert qt("live", *SMALL).returncode == 0
+    assert everything(account) == before

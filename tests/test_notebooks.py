@@ -39,11 +39,6 @@ def test_a_notebook_has_the_form_of_the_family(path):
     assert list(faults(path)) == []
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
-
-
 def run(kind, root, *more, params="sim"):
     resolved = resolve(HOME / "params" / f"{params}.yaml", [*SMALL, *more], {})
     lines = []
@@ -52,6 +47,23 @@ def run(kind, root, *more, params="sim"):
     )
     assert outcome.record["status"] == "ok", outcome.record["error"]
     return outcome, lines
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    """Two sessions of one account, one after the other."""
+    root = tmp_path_factory.mktemp("runs")
+    return [run("live", root) for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """The same bars through both notebooks, one over the wire and one in process."""
+    root = tmp_path_factory.mktemp("runs")
+    alike = ["session.at_end=keep", "session.max_bars=null", "session.account=twin"]
+    live, _ = run("live", root, *alike)
+    backtest, _ = run("backtest", root, *alike, "session.engine=event")
+    return live, backtest
 
 
 def identities(outcome):
@@ -75,41 +87,38 @@ def identities(outcome):
     return trades, equity
 
 
-def test_a_second_live_run_goes_on_where_the_first_stopped(root):
-    first, lines = run("live", root)
+def test_a_second_live_run_goes_on_where_the_first_stopped(sessions):
+    (first, lines), (second, later_lines) = sessions
     said = "\n".join(str(line["msg"]) for line in lines)
     for word in ("sizing", "Position limit", "TP/SL", "P&L"):
         assert word.lower() in said.lower()
     trades, equity = identities(first)
     assert len(trades) > 5
 
-    second, lines = run("live", root)
     _, later = identities(second)
     assert later["ts"].iloc[0] > equity["ts"].iloc[-1]
     assert second.record["metrics"]["start_equity_quote"] == pytest.approx(equity["equity_quote"].iloc[-1], abs=0.01)
     held = equity["open_positions"].iloc[-1]
-    assert sum("♻️" in str(line["msg"]) for line in lines) >= held
+    assert sum("♻️" in str(line["msg"]) for line in later_lines) >= held
     assert second.record["previous_run"] == first.record["run_id"]
 
 
-def test_a_backtest_trades_as_the_live_session_does(root, tmp_path):
-    """The same bars through both notebooks, one over the wire and one in process: the same rows, to the last digit.
+def test_a_backtest_trades_as_the_live_session_does(twins):
+    """The same rows, to the last digit.
 
     In the loop that trades live; that the compiled engine equals it is the law of `engine/test_compiled.py`.
     """
-    alike = ["session.at_end=keep", "session.max_bars=null", "session.account=twin"]
-    live, _ = run("live", tmp_path, *alike)
-    backtest, _ = run("backtest", tmp_path, *alike, "session.engine=event")
-    assert len(identities(live)[0]) > 10
-    for rows, twins in zip(identities(live), identities(backtest), strict=True):
-        pd.testing.assert_frame_equal(rows, twins, check_exact=True)
+    live, backtest = map(identities, twins)
+    assert len(live[0]) > 10
+    for rows, others in zip(live, backtest, strict=True):
+        pd.testing.assert_frame_equal(rows, others, check_exact=True)
 
 
-def test_a_report_says_that_its_market_is_simulated(root):
-    outcome, _ = run("backtest", root)
-    page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
-    assert "simulated" in page.lower()
-    assert "http://" not in page.split("<script")[0]
+def test_a_report_says_that_its_market_is_simulated_and_asks_no_other_machine(sessions, twins):
+    for outcome, word in ((sessions[0][0], "simulated"), (twins[1], "simulert")):
+        page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
+        assert word in page.lower()
+        assert "http://" not in page.split("<script")[0]
 
 
 def test_the_tour_runs_and_shows_what_it_says(tmp_path):
@@ -140,11 +149,11 @@ def _texts(cell):
     return ("".join(output.get("data", {}).get("text/plain", "")) + "\n" for output in cell.get("outputs", ()))
 
 
-def test_times_in_a_record_are_utc(root):
-    outcome, _ = run("backtest", root)
-    record = json.loads((outcome.folder.path / "record.json").read_text(encoding="utf-8"))
-    for name in ("started", "ended"):
-        assert datetime.fromisoformat(record[name]).utcoffset().total_seconds() == 0
+def test_times_in_a_record_are_utc(twins):
+    for outcome in twins:
+        record = json.loads((outcome.folder.path / "record.json").read_text(encoding="utf-8"))
+        for name in ("started", "ended"):
+            assert datetime.fromisoformat(record[name]).utcoffset().total_seconds() == 0
 
 
 def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path):
@@ -176,8 +185,7 @@ def test_a_report_is_read_in_norwegian_where_that_is_asked_for(tmp_path, kind):
     assert outcome.record["metrics"]["bars"] == 120
 
 
-@pytest.mark.parametrize("language", ["en", "nb"])
-@pytest.mark.parametrize("kind", ["launcher", "control_panel"])
+@pytest.mark.parametrize(("kind", "language"), [("launcher", "en"), ("control_panel", "nb")])
 def test_what_only_looks_runs_where_nothing_ran_yet(tmp_path, monkeypatch, kind, language):
     monkeypatch.setenv("QT_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("QT_PANEL", json.dumps({"overrides": [f"report.language={language}"]}))
