@@ -15,10 +15,10 @@ from patience import until
 from supervision import Session, alive, left_of
 
 from qtlib.journal import Held
-from qtlib.params import resolve
+from qtlib.params import Params, resolve
 from qtlib.runs.execution.children import SegmentProcess, only_one
 from qtlib.runs.execution.job import Job
-from qtlib.runs.execution.policy import Restarts, next_check, next_rollover
+from qtlib.runs.execution.policy import MEMORY, Restarts, next_check, next_rollover, why_roll_over
 
 FINISH = "run.finish(metrics={'trades': 3})"
 SLOW = LOOP.replace("time.sleep(0.3)", "time.sleep(3)")  # to end in order takes it longer than the next takes to begin
@@ -71,35 +71,36 @@ def test_whatever_dies_or_hangs_the_session_goes_on_until_it_is_told_to_end(root
     assert sum("no sign of life from the runner" in line for line in receiver.lines) == 1
 
 
-def test_a_session_whose_supervisor_was_killed_ends_in_order(root):
+def test_an_account_has_one_supervisor_and_a_session_whose_supervisor_was_killed_ends_in_order(root):
     session = Session(root, LOOP, FINISH)
     session.ticking(0)
+    lock = root / "runs" / "journal" / "main.lock"
+    with (
+        pytest.raises(Held, match=f"supervised by process {session.supervisor.pid}"),
+        only_one(lock, "the account 'main'"),
+    ):
+        pass
     session.supervisor.kill()
     assert session.end() == -signal.SIGKILL
     until(lambda: left_of(root) == [])
     [folder] = session.folders
     assert folder.record()["status"] == "interrupted"
     assert folder.record()["metrics"] == {"trades": 3}
+    with only_one(lock, "the account 'main'"):
+        pass  # free with its end
 
 
-def test_a_session_rolls_over_into_a_fresh_kernel_and_folder_by_bars_by_memory_and_by_the_clock(root):
-    soon = datetime.now(UTC) + timedelta(seconds=15)
-    by_bars = Session(root / "bars", LOOP, FINISH, settings=["session.rollover_bars=20", "data.bars=5000"])
-    by_memory = Session(
-        root / "memory", "much = bytearray(300_000_000)", LOOP, FINISH, settings=["session.max_rss_mb=200"]
-    )
-    by_clock = Session(root / "clock", LOOP, FINISH, settings=[f"session.rollover={soon:%H:%M:%S}", "venue.speed=1"])
-    reasons = {by_bars: "bars >= session.rollover_bars 20", by_memory: "MB of memory > ", by_clock: "it is "}
-    for session, why in reasons.items():
-        until(lambda s=session: len(s.folders) > 1)
-        session.supervisor.send_signal(signal.SIGINT)
-        assert session.end() == 130
-        first, second = (folder.record() for folder in session.folders[:2])
-        assert first["status"] == "ok"
-        assert first["stopped"].startswith("roll-over: ")
-        assert why in first["stopped"]
-        assert second["previous_run"] == first["run_id"]
-        assert first["pid"] != second["pid"]
+def test_a_session_rolls_over_into_a_fresh_kernel_and_folder(root):
+    session = Session(root, LOOP, FINISH, settings=["session.rollover_bars=20", "data.bars=5000"])
+    until(lambda: len(session.folders) > 1)
+    session.supervisor.send_signal(signal.SIGINT)
+    assert session.end() == 130
+    first, second = (folder.record() for folder in session.folders[:2])
+    assert first["status"] == "ok"
+    assert first["stopped"].startswith("roll-over: ")
+    assert "bars >= session.rollover_bars 20" in first["stopped"]
+    assert second["previous_run"] == first["run_id"]
+    assert first["pid"] != second["pid"]
 
 
 def test_what_starting_again_does_not_mend_ends_the_session(root):
@@ -155,20 +156,6 @@ def test_a_second_signal_does_not_wait_until_a_segment_has_loaded(tmp_path):
     assert segment.end() == "the runner was killed by SIGTERM"
 
 
-def test_an_account_has_one_supervisor_and_a_second_one_is_told_which(root):
-    session = Session(root, LOOP)
-    session.ticking(0)
-    with (
-        pytest.raises(Held, match=f"supervised by process {session.supervisor.pid}"),
-        only_one(root / "runs" / "journal" / "main.lock", "the account 'main'"),
-    ):
-        pass
-    session.supervisor.send_signal(signal.SIGTERM)
-    assert session.end() == 143
-    with only_one(root / "runs" / "journal" / "main.lock", "the account 'main'"):
-        pass  # free with its end
-
-
 # --- when -------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +187,24 @@ def test_the_next_roll_over_is_within_a_day_and_at_its_time(after):
     assert timedelta(0) < due - after <= timedelta(days=1)
     assert (due.hour, due.minute, due.second) == (0, 5, 0)
     assert next_rollover(after, None) is None
+
+
+@given(
+    rss_mb=st.floats(0, 4_000), bars=st.integers(0, 500), most=st.none() | st.integers(1, 400), due=st.booleans(),
+    resting=st.booleans(),
+)  # fmt: skip
+def test_a_segment_rolls_over_by_memory_by_bars_or_by_the_clock_and_not_while_it_rests(
+    rss_mb, bars, most, due, resting
+):
+    settings = Params().session.model_copy(update={"max_rss_mb": 1_000.0, "rollover_bars": most, "rollover": "00:05"})
+    beat = {"rss_mb": rss_mb, "done": bars, "resting": resting}
+    why = why_roll_over(beat, settings, due)
+    too_much, enough = rss_mb > 1_000, most is not None and bars >= most
+    assert (why is not None) == (not resting and (too_much or enough or due))
+    if why:
+        assert (MEMORY in why) == too_much  # which is told first: a fresh kernel may need as much
+        assert why.startswith("roll-over: ")
+    assert why_roll_over({}, settings, due) is None  # nothing has begun
 
 
 @given(begun=st.floats(0, 1e6), late=st.floats(0, 1e5), every=st.floats(1, 86_400))

@@ -3,8 +3,14 @@
 Times come in and times go out; nothing here looks at a clock.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from qtlib.params.sections import Session
+
+MEMORY = "MB of memory"  # a roll-over for want of it is a death as others are: a fresh kernel may need as much
 
 
 @dataclass(slots=True)
@@ -38,6 +44,21 @@ def next_rollover(after: datetime, at: str | None) -> datetime | None:
         return None
     today = datetime.combine(after.astimezone(UTC).date(), time.fromisoformat(at), UTC)
     return today if today > after else today + timedelta(days=1)
+
+
+def why_roll_over(beat: Mapping[str, Any], settings: Session, due: bool) -> str | None:
+    """Why a segment with this sign of life should make room for the next, if it should; not before its loop has begun.
+
+    `due`: the time of day at which it rolls over has come.
+    """
+    rss_mb, bars = beat.get("rss_mb") or 0.0, beat.get("done") or 0
+    if not beat or beat.get("resting"):
+        return None
+    if rss_mb > settings.max_rss_mb:
+        return f"roll-over: {rss_mb:,.0f} {MEMORY} > session.max_rss_mb {settings.max_rss_mb:,.0f}"
+    if settings.rollover_bars and bars >= settings.rollover_bars:
+        return f"roll-over: {bars} bars >= session.rollover_bars {settings.rollover_bars}"
+    return f"roll-over: it is {settings.rollover} UTC" if due else None
 
 
 def next_check(begun: float, now: float, every_s: float) -> float:

@@ -8,7 +8,7 @@ holds. The supervisor trades nothing and loads nothing that trades. When it dies
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from qtlib.params import Resolved, validate
 from qtlib.runs.alerting.alerts import Alerts, alerts, watching
 from qtlib.runs.execution.children import SegmentProcess, adopt_orphans, left_behind, only_one
 from qtlib.runs.execution.job import Job
-from qtlib.runs.execution.policy import Restarts, next_check, next_rollover
+from qtlib.runs.execution.policy import MEMORY, Restarts, next_check, next_rollover, why_roll_over
 from qtlib.runs.execution.watch import POLL_S, SECOND_GRACE_S, Awake, Line, Silence, ask_to_stop, hearing, pass_on, tell
 from qtlib.runs.record import atomic
 from qtlib.runs.record.ends import Outcome, sentence
@@ -33,7 +33,6 @@ from qtlib.runs.session.venue import URL, VenueProcess
 from qtlib.runs.wiring import bars_to_trade
 
 FAILED_CODE = 1  # of those that starting again may mend
-MEMORY = "MB of memory"  # a roll-over for want of it is a death as others are: a fresh kernel may need as much
 LOADING_S = 120.0  # a runner says that it lives once its rooms are loaded, which a cold disk can make long
 ENDING_S = 5.0  # beyond a kernel's own grace
 
@@ -177,7 +176,7 @@ class _Session:
             pass_on(tail, self._on_line)
             beat = self._heard(segment, beat)
             due = rolls_over is not None and datetime.now(UTC) >= rolls_over
-            if asked is None and (why := self._enough or self._why_roll_over(beat, due)):
+            if asked is None and (why := self._enough or why_roll_over(beat, self._settings, due)):
                 asked = self._asked(segment, why)
         how = segment.end()
         self._see_off()
@@ -192,17 +191,6 @@ class _Session:
         if beat.get("ts") != last.get("ts"):
             tell(self._on_beat, beat)
         return beat
-
-    def _why_roll_over(self, beat: Mapping[str, Any], due: bool) -> str | None:
-        """Why this segment should make room for the next, if it should; not before its loop has begun."""
-        rss_mb, bars = beat.get("rss_mb") or 0.0, beat.get("done") or 0
-        if not beat or beat.get("resting"):
-            return None
-        if rss_mb > self._settings.max_rss_mb:
-            return f"roll-over: {rss_mb:,.0f} {MEMORY} > session.max_rss_mb {self._settings.max_rss_mb:,.0f}"
-        if self._settings.rollover_bars and bars >= self._settings.rollover_bars:
-            return f"roll-over: {bars} bars >= session.rollover_bars {self._settings.rollover_bars}"
-        return f"roll-over: it is {self._settings.rollover} UTC" if due else None
 
     def _asked(self, segment: SegmentProcess, why: str) -> str | None:
         assert segment.folder is not None
