@@ -11,7 +11,6 @@ history cut into runs add up to those of the history in one piece.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -32,9 +31,10 @@ from qtlib.domain.events import (
     PositionAdopted,
 )
 from qtlib.domain.market import Bar
-from qtlib.domain.orders import ZERO, ExitReason, ExitSource, OrderIntent, OrderStatus, Role
-from qtlib.domain.state import State, Trade, advance
+from qtlib.domain.orders import ZERO, ExitReason, OrderIntent, Role
+from qtlib.domain.state import State, advance
 from qtlib.report.columns import DECISIONS, EQUITY, LEVELS, TRADES, Carried, Summary, Tables
+from qtlib.report.exits import Exit, exit_reason, number, resting
 
 
 def tables(events: Iterable[Event], start: State | None = None, carried: Mapping[str, Carried] | None = None) -> Tables:
@@ -62,70 +62,13 @@ def bars(events: Iterable[Event]) -> dict[str, pd.DataFrame]:
 # --- the books --------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Exit:
-    """A row of `trades`: what one closing order filled."""
-
-    trade: Trade  # as it was at the last of these fills
-    order: str
-    long: bool
-    reason: str
-    ts: datetime
-    stop: Decimal | None  # that rested at the first of these fills
-    target: Decimal | None
-    quantity: Decimal = ZERO
-    entry_value: Decimal = ZERO  # of the closed part, at entry
-    exit_value: Decimal | None = ZERO  # None: no fill tells
-    gross: Decimal = ZERO
-    exit_fees: Decimal = ZERO
-    carried: Carried = field(default_factory=Carried)  # the closed part's share
-
-    @property
-    def fees(self) -> Decimal:
-        return self.exit_fees + self.carried.fees
-
-    @property
-    def pnl(self) -> Decimal:
-        return self.gross - self.fees + self.carried.funding
-
-    def values(self) -> tuple[Any, ...]:
-        """In the order of the columns of `TRADES`."""
-        trade, plan = self.trade, self.trade.exits
-        entry = self.entry_value / self.quantity
-        price = None if self.exit_value is None else self.exit_value / self.quantity
-        risk = float(self.entry_value) * plan.stop_frac if plan is not None else 0.0
-        unplanned = ExitSource.RECOVERED if trade.recovered else ExitSource.STATIC
-        return (
-            trade.trade_id,
-            trade.symbol,
-            "long" if self.long else "short",
-            float(self.quantity),
-            trade.opened,
-            float(entry),
-            self.ts,
-            _number(price),
-            self.reason,
-            float(self.fees),
-            float(self.carried.funding),
-            float(self.pnl),
-            float(self.pnl / self.entry_value) if self.entry_value else float("nan"),
-            float(self.pnl) / risk if risk else float("nan"),
-            *_excursions(trade, float(entry), price, self.long),
-            float("nan") if trade.confidence is None else trade.confidence,
-            trade.model_version,
-            (plan.source if plan is not None else unplanned).value,
-            _number(self.stop),
-            _number(self.target),
-        )
-
-
 class _Books:
     def __init__(self, start: State, carried: Mapping[str, Carried]) -> None:
         self.state = start
         self.carried = dict(carried)
         self.intents: dict[str, OrderIntent] = {name: order.intent for name, order in start.orders.items()}
-        self.exits: list[_Exit] = []
-        self.last_exit: dict[str, _Exit] = {}  # by symbol
+        self.exits: list[Exit] = []
+        self.last_exit: dict[str, Exit] = {}  # by symbol
         self.protection: dict[str, tuple[str, Decimal | None, Decimal | None]] = {}
         self.equity: tuple[list[Any], ...] = tuple([] for _ in EQUITY)
         self.decisions: tuple[list[Any], ...] = tuple([] for _ in DECISIONS)
@@ -218,7 +161,7 @@ class _Books:
         if closed:
             row = self._exit(held, fill.client_id, intent, fill.ts, before)
             self._take(row, closed, held)
-            row.reason = _exit_reason(fill.client_id, intent, remains=closed < abs(held.quantity))
+            row.reason = exit_reason(fill.client_id, intent, remains=closed < abs(held.quantity))
             row.exit_value = (row.exit_value or ZERO) + fill.price * closed
             row.gross += held.after(fill)[1]
             row.exit_fees += exit_fee
@@ -267,22 +210,22 @@ class _Books:
 
     # how it is booked
 
-    def _exit(self, held: Position, order: str, intent: OrderIntent | None, ts: datetime, before: State) -> _Exit:
+    def _exit(self, held: Position, order: str, intent: OrderIntent | None, ts: datetime, before: State) -> Exit:
         """The row for a fill of `order`: the last one of its trade if that order made it, else a new one."""
         symbol, trade = held.symbol, before.trades[held.symbol]
         row = self.last_exit.get(symbol)
         if row is not None and (row.order, row.trade.trade_id) == (order, trade.trade_id):
             row.trade, row.ts = trade, ts
             return row
-        stop, target = _resting(before, symbol)
+        stop, target = resting(before, symbol)
         if intent is not None and intent.role is Role.STOP_LOSS and intent.trigger is not None:
             stop = intent.trigger
-        row = _Exit(trade, order, held.quantity > 0, ExitReason.FLATTEN.value, ts, stop, target)
+        row = Exit(trade, order, held.quantity > 0, ExitReason.FLATTEN.value, ts, stop, target)
         self.exits.append(row)
         self.last_exit[symbol] = row
         return row
 
-    def _take(self, row: _Exit, closed: Decimal, held: Position) -> None:
+    def _take(self, row: Exit, closed: Decimal, held: Position) -> None:
         """Move the closed part, and its share of entry fees and funding, from what is open to its row."""
         carried = self._carried(held.symbol)
         share = carried.share(closed, abs(held.quantity))
@@ -323,10 +266,10 @@ class _Books:
 
     def _note_levels(self, symbol: str, ts: datetime) -> None:
         trade = self.state.trades.get(symbol)
-        now = ("", None, None) if trade is None else (trade.trade_id, *_resting(self.state, symbol))
+        now = ("", None, None) if trade is None else (trade.trade_id, *resting(self.state, symbol))
         if now != self.protection.get(symbol, ("", None, None)):
             self.protection[symbol] = now
-            _append(self.levels, (ts, symbol, now[0], _number(now[1]), _number(now[2])))
+            _append(self.levels, (ts, symbol, now[0], number(now[1]), number(now[2])))
 
 
 _ENTRIES: dict[type, Any] = {
@@ -342,51 +285,6 @@ _ENTRIES: dict[type, Any] = {
 }
 
 
-def _exit_reason(client_id: str, intent: OrderIntent | None, remains: bool) -> str:
-    """Why the order closed what it closed: its own word, where it has one."""
-    if intent is None:  # not one of ours, or one that we cannot find
-        reason = ExitReason.LIQUIDATION if client_id.startswith("autoclose") else ExitReason.FLATTEN
-    elif intent.role is Role.TAKE_PROFIT:
-        reason = ExitReason.PARTIAL if remains else ExitReason.TAKE_PROFIT
-    else:
-        reason = intent.reason or _REASONS.get(intent.role, ExitReason.FLATTEN)
-    return str(reason.value)
-
-
-_REASONS = {
-    Role.STOP_LOSS: ExitReason.STOP_LOSS,
-    Role.NET_STOP: ExitReason.STOP_LOSS,
-    Role.ENTRY: ExitReason.SIGNAL,  # an entry the other way closes first
-}
-
-
-def _resting(state: State, symbol: str) -> tuple[Decimal | None, Decimal | None]:
-    """The confirmed working stop, the nearest where an old one is still leaving, and the target."""
-    stop = target = None
-    for order in state.orders.values():
-        intent = order.intent
-        if intent.symbol != symbol or order.status is not OrderStatus.OPEN:
-            continue
-        level = intent.trigger if intent.trigger is not None else intent.price
-        if level is None:
-            continue
-        if intent.role is Role.TAKE_PROFIT:
-            target = level
-        elif intent.role is Role.STOP_LOSS:
-            nearer = max if intent.side.sign < 0 else min  # a selling stop guards a long position
-            stop = level if stop is None else nearer(stop, level)
-    return stop, target
-
-
-def _excursions(trade: Trade, entry: float, exit_price: Decimal | None, long: bool) -> tuple[float, float]:
-    """Furthest against and furthest for the position, as fractions of `entry`; the exit itself was reached as well."""
-    if not entry:
-        return float("nan"), float("nan")
-    seen = (trade.best, trade.worst, entry, *(() if exit_price is None else (float(exit_price),)))
-    moves = [(price - entry) / entry if long else (entry - price) / entry for price in seen]
-    return min(moves), max(moves)
-
-
 def _unrealized(state: State) -> Decimal:
     """Open profit; a position in a symbol that never had a price is worth its entry."""
     prices = state.prices
@@ -400,10 +298,6 @@ def _equity(state: State) -> Decimal:
 
 def _gross_exposure(state: State) -> Decimal:
     return sum((position.cost for position in state.account.positions.values()), ZERO)
-
-
-def _number(value: Decimal | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _append(columns: tuple[list[Any], ...], row: tuple[Any, ...]) -> None:
