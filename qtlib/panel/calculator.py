@@ -7,6 +7,7 @@ import ipywidgets as widgets
 from qtlib.domain.account import exact
 from qtlib.domain.events import FactsRead
 from qtlib.panel.sight import Held, Sight
+from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, number, percent, price, say, signed
 from qtlib.rules.calculator import Level, Outlook, outlook
 
@@ -90,7 +91,7 @@ class Calculator:
                 float(instrument.taker_fee_frac) + SLIPPAGE_FRAC,
             )
         except ValueError as why:
-            self.result.value = f'<p class="qt-bad" role="status">{escape(str(why))}</p>'
+            self.result.value = f'<p class="qt-bad" role="status">{escape(retold(str(why)))}</p>'
             return
         self.result.value = _shown(found)
 

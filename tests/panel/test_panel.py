@@ -21,6 +21,7 @@ from qtlib.learning.strategies import Trend
 from qtlib.panel import Panel
 from qtlib.panel.desk import Models, Outside, Shelved
 from qtlib.panel.reader import ANSWERS, BARS, CYCLES, FILLS, POINTS
+from qtlib.report.names import reason_name
 from qtlib.report.words import speaking
 from qtlib.rules.status import answer
 from qtlib.runs.believing.registered import Registered
@@ -261,6 +262,24 @@ def _labels(widget):
     """What stands on buttons and beside fields, as text."""
     told = [getattr(widget, name, None) or "" for name in ("description", "placeholder")]
     return "".join(f"<p>{words}</p>" for words in told) + "".join(map(_labels, getattr(widget, "children", ())))
+
+
+def test_it_shows_the_log_why_nothing_was_traded_and_what_a_trade_would_come_to(desk, panel):
+    desk.trade(40)
+    lines = [{"venue_ts": f"2026-01-01T0{n}:00:00Z", "level": "warning", "msg": f"<b>line {n}</b>"} for n in (1, 2)]
+    desk.shown = replace(LIVES, log=tuple(lines))
+    seen = panel.look()
+    log = panel.parts["log"].value
+    assert log.index("▲ &lt;b&gt;line 2") < log.index("▲ &lt;b&gt;line 1")  # the newest first, and no markup
+    assert {row.symbol for row in seen.refusals} <= set(HISTORY.bars)
+    assert all(reason_name(row.reason) in panel.parts["refusals"].value for row in seen.refusals)
+    c = panel.calculator
+    c.side.value, c.entry.value, c.notional.value, c.leverage.value = 1, 100.0, 200.0, 5
+    c.stop.value, c.target.value = 98.5, 101.0
+    assert "+5.0\u00a0%" in c.result.value  # of margin, at the target: five times the move
+    assert "60.0\u00a0%" in c.result.value  # must be won to break even: 1.5 ÷ 2.5
+    c.stop.value = 101.0
+    assert "must" in c.result.value
 
 
 def test_a_journal_that_is_read_cannot_be_written_through_it(desk):
