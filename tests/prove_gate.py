@@ -48,7 +48,7 @@ from qtlib.learning.gate import Evidence, GateParams, Traded, flat, judge
 from qtlib.learning.labels import labels
 from qtlib.learning.learned import Learned, Trained
 from qtlib.learning.measures import true_range_frac
-from qtlib.learning.nulltest import NullTest, null_test, permuted, skill_of
+from qtlib.learning.nulltest import NullTest, Skill, null_test, permuted
 from qtlib.learning.scores import DAY, bets
 from qtlib.learning.strategies import Trend
 from qtlib.learning.training import TrainParams, Unlearnable, fit, fitting
@@ -122,7 +122,7 @@ def _judged(kind: str, seed: int) -> tuple[bool, list[str], str]:
         for score, sure in sides
     )
     quick = ValidationParams(folds=1, warmup_frac=0.6, embargo=VALIDATION.embargo)
-    null = null_test(past, skill_of(fitting(QUICK), quick, max_rows=12_000), block=BLOCK, seed=seed, enough=1)
+    null = null_test(past, Skill(fitting(QUICK), quick), block=BLOCK, seed=seed, enough=1, max_rows=12_000)
 
     def ruled(*traded: Traded) -> Any:
         return judge(Evidence(challenger, traded[0], (flat(len(traded[0].returns)), *traded[1:]), null, rule))

@@ -103,7 +103,7 @@ def replay(
     moment of each day brings along what was picked for it.
     """
     panel, days = panel_of(history), Days(universe)
-    believed = (_window if windowed else _whole)(panel, history, strategy)
+    believed = _window(panel, history, strategy) if windowed else _whole(panel, history, strategy, after)
     for step in steps(history, after=after):
         valued = {symbol: mark.close for symbol, mark in step.marks.items()}
         yield step, days.opened(Moment(step.ts, step.bars, tuple(believed(step.ts)), valued), panel)
@@ -198,20 +198,29 @@ def _tape(frame: pd.DataFrame, marks: pd.DataFrame | None) -> dict[datetime, _Ro
     return dict(zip(times, zip(bars, map(marked.get, times), nexts, strict=True), strict=True))
 
 
-def _whole(panel: Panel, history: History, strategy: Strategy) -> _Mind:
-    """What is believed, read once over the whole past."""
-    beliefs = strategy.signals(panel)
+def _whole(panel: Panel, history: History, strategy: Strategy, after: datetime) -> _Mind:
+    """What is believed after `after`, read once over all of it and the closes that are looked back on."""
+    instants = _instants(panel)
+    first = bisect_right(instants, after)
+    seen = panel.between(max(0, first + 1 - strategy.lookback), len(panel))
+    begun = len(panel) - len(seen)
+    beliefs = strategy.signals(seen)
     said: list[list[Signal]] = [[] for _ in range(len(panel))]
     for place, symbol in enumerate(panel.symbols):
-        columns = np.flatnonzero(~np.isnan(panel.close[place]))
-        where = (np.full_like(columns, place), columns)
-        times = _times(history.bars[symbol].index)
+        there = np.flatnonzero(~np.isnan(panel.close[place]))
+        before = int(np.searchsorted(there, first))
+        columns = there[before:]
+        where = (np.full_like(columns, place), columns - begun)
         signals = signals_of(
-            [symbol] * len(columns), times, panel.close[where], beliefs.at(where), _fit(history, symbol)
+            [symbol] * len(columns),
+            _times(history.bars[symbol].index[before:]),
+            seen.close[where],
+            beliefs.at(where),
+            _fit(history, symbol)[before:],
         )
         for column, signal in zip(columns.tolist(), signals, strict=True):
             said[column].append(signal)
-    by_close = dict(zip(_instants(panel), said, strict=True))
+    by_close = dict(zip(instants, said, strict=True))
     return lambda ts: by_close.get(ts, [])
 
 

@@ -14,7 +14,6 @@ a planted edge, models of 3,000 hours of three symbols correlated -0.03 and 0.35
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -54,14 +53,14 @@ class Dataset:
     adverse_frac: Array  # how far it went down
     volatility_frac: Array  # average true range of a bar, as known at the decision
     weight: Array  # what the row counts: less where labels share their bars, less the older it is
-    dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # why, and how many decisions
+    dropped: Mapping[str, int] = field(default_factory=dict)  # why, and how many decisions
 
     def __len__(self) -> int:
         return len(self.at)
 
     def take(self, rows: Indices | npt.NDArray[np.bool_] | slice) -> "Dataset":
         """Those rows, in that order."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS}, dropped=MappingProxyType({}))
+        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS}, dropped={})
 
     def drawn(self, rows: int) -> "Dataset":
         """`rows` rows, drawn in proportion to their weight and evenly over time, so that each counts the same."""
@@ -71,7 +70,7 @@ class Dataset:
 
     def thinned(self, rows: int) -> "Dataset":
         """At most `rows` rows, each once, evenly over time: neighbouring hours tell much the same."""
-        return self if len(self) <= rows else self.take(np.unique(_steps(rows, len(self)).astype(np.int64)))
+        return self if len(self) <= rows else self.take(evenly(len(self), rows))
 
     def turned(self, seed: int) -> "Dataset":
         """Half of the rows, by chance, as they are in the market upside down: so no side is the usual one."""
@@ -154,11 +153,9 @@ def dataset(
         **{name: getattr(labels, name)[symbol, at] for name in _OUTCOMES},
         volatility_frac=volatility_frac[symbol, at],
         weight=weight[symbol, at],
-        dropped=MappingProxyType(
-            {UNKNOWN_FEATURE: int((there & ~told).sum()), UNKNOWN_END: int((told & ~over).sum())}
-            | ({UNSOUND: int((fit & ~known).sum())} if (fit & ~known).any() else {})
-            | {f"all of {s}": bars for s, bars in _silent(panel.symbols, there, known)}
-        ),
+        dropped={UNKNOWN_FEATURE: int((there & ~told).sum()), UNKNOWN_END: int((told & ~over).sum())}
+        | ({UNSOUND: int((fit & ~known).sum())} if (fit & ~known).any() else {})
+        | {f"all of {s}": bars for s, bars in _silent(panel.symbols, there, known)},
     )
 
 
@@ -171,6 +168,11 @@ def upside_down(panel: Panel) -> Panel:
     """The market in which every rise is a fall: one over each price, and who paid funding gets it."""
     opened, high, low, close = (1.0 / of for of in (panel.open, panel.low, panel.high, panel.close))
     return replace(panel, open=opened, high=high, low=low, close=close, funding_frac=-panel.funding_frac)
+
+
+def evenly(size: int, most: int) -> Indices:
+    """Places of at most `most` of `size` things in a row, each once."""
+    return np.arange(size) if size <= most else np.unique(_steps(most, size).astype(np.int64))
 
 
 def _steps(count: int, span: float) -> Array:

@@ -7,21 +7,23 @@ classifier performance", JMLR 11, 2010), and there must be none to speak of in t
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qtlib.learning.dataset import Dataset
-from qtlib.learning.predictions import Fit
+from qtlib.learning.dataset import Dataset, evenly
+from qtlib.learning.predictions import Each, Fit, one_by_one
 from qtlib.learning.validation import ValidationParams, walk_forward
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 FAR_R = 3.0  # moves beyond count as this much: one long run is not the skill of a hundred bets
+ONCE = ValidationParams(folds=1, warmup_frac=0.6)  # who learned from little names no side
 _OUTCOMES = ("long_r", "short_r", "long_frac", "short_frac", "favourable_frac", "adverse_frac", "weight")
 
 
@@ -55,33 +57,39 @@ def null_test(
     block: int = 168,
     seed: int = 0,
     enough: int | None = None,
+    max_rows: int = 8_000,
+    each: Each = one_by_one,
 ) -> NullTest:
     """The skill on `data`, and on as many permutations of its outcomes, in blocks of `block` columns.
 
-    With `enough` it ends early, once so many did as well: what has failed need not be failed more precisely (Besag
+    More than `max_rows` rows are thinned evenly, as neighbours tell much the same, and this is asked often. With
+    `enough` it ends early, once so many did as well: what has failed need not be failed more precisely (Besag
     and Clifford, "Sequential Monte Carlo p-values", Biometrika 78, 1991).
     """
-    real, found = skill(data), list[float]()
-    for n in range(permutations):
-        found.append(skill(permuted(data, block, np.random.default_rng([seed, n]))))
+    drawn = (permuted(data, block, np.random.default_rng([seed, n]), max_rows) for n in range(permutations))
+    skills = each(skill, chain([data.thinned(max_rows)], drawn))
+    real, found = next(skills), list[float]()
+    for other in skills:
+        found.append(other)
         if enough is not None and sum(not other < real for other in found) >= enough:
             break
     return NullTest(real, tuple(found))
 
 
-def skill_of(fit: Fit, params: ValidationParams | None = None, max_rows: int = 8_000) -> Callable[[Dataset], float]:
+@dataclass(frozen=True, slots=True)
+class Skill:
     """A pipeline's skill: what its walk-forward sides gain a row over its symbol's mean move, in R.
 
     A side is long or short, or none, which gains nothing: so a fit that never says anything has no skill. The mean is
     taken off because a symbol that went up all along does so at permuted times too; moves count up to `FAR_R`. A rank
-    correlation knows less: it loses itself among the many rows of which nothing is said. More than `max_rows` rows are
-    thinned evenly, as neighbours tell much the same, and this is asked often.
+    correlation knows less: it loses itself among the many rows of which nothing is said.
     """
-    params = params or ValidationParams(folds=1, warmup_frac=0.6)  # who learned from little names no side
 
-    def skill(data: Dataset) -> float:
-        data = data.thinned(max_rows)
-        score = walk_forward(data, fit, params).score
+    fit: Fit
+    params: ValidationParams = ONCE
+
+    def __call__(self, data: Dataset) -> float:
+        score = walk_forward(data, self.fit, self.params).score
         told = np.isfinite(score)
         if not told.any():
             return 0.0
@@ -90,11 +98,10 @@ def skill_of(fit: Fit, params: ValidationParams | None = None, max_rows: int = 8
         usual = np.bincount(symbol, move) / np.maximum(np.bincount(symbol), 1)
         return float((np.sign(score[told]) * (move - usual[symbol])).mean())
 
-    return skill
 
-
-def permuted(data: Dataset, block: int, dice: np.random.Generator) -> Dataset:
-    """`data` with the outcomes of other times: whole blocks of columns changed places, for all symbols alike.
+def permuted(data: Dataset, block: int, dice: np.random.Generator, max_rows: int | None = None) -> Dataset:
+    """`data` with the outcomes of other times: whole blocks of columns changed places, for all symbols alike. With
+    `max_rows`, thinned to so many.
 
     A row whose symbol has no outcome at its new time (it was not listed then) is left out. A label stays as long as
     it was.
@@ -107,6 +114,7 @@ def permuted(data: Dataset, block: int, dice: np.random.Generator) -> Dataset:
     table[data.symbol, data.at - first] = np.arange(len(data))
     origin = table[data.symbol, source[data.at - first]]
     rows = np.flatnonzero(origin >= 0)
+    rows = rows if max_rows is None else rows[evenly(len(rows), max_rows)]
     moved = {name: getattr(data, name)[origin[rows]] for name in _OUTCOMES}
     kept = data.take(rows)
     return replace(kept, end=kept.at + (data.end - data.at)[origin[rows]], **moved)

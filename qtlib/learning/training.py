@@ -11,8 +11,6 @@ profit (Platt 1999). Both may find that it is worth nothing, and neither that mo
 models then predict together, as their mean.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +21,7 @@ from qtlib.learning.calibration import Calibration, calibrate
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.models import MODELS, Model, Reading
 from qtlib.learning.predictions import Fit, Predictions
-from qtlib.learning.validation import Split, ValidationParams, combinatorial_splits
+from qtlib.learning.validation import ValidationParams, combinatorial_splits
 
 
 class Unlearnable(ValueError):
@@ -84,19 +82,13 @@ def fit(data: Dataset, params: TrainParams | None = None) -> Calibrated:
     check(data, params)
     data = data.drawn(min(len(data), params.max_rows))
     readings = Reading(*(np.zeros(len(data)) for _ in Reading._fields))
-
-    def learned(split: Split) -> Model:
-        """The model of one block, which it reads without having seen it."""
-        member = MODELS[params.model].fit(data.take(split.train).turned(params.seed), params.seed)
-        for whole, part in zip(readings, member.read(data.x[split.test]), strict=True):
-            whole[split.test] = part
-        return member
-
     cut = ValidationParams(groups=params.folds, held_out=1, embargo=params.embargo)
-    splits = [split for _, split in combinatorial_splits(data.at, data.end, cut)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each has one thread, and an order that is ours
-        members = tuple(pool.map(learned, splits))
-    return Calibrated(members, calibrate(data, readings), params.min_expected_r)
+    members = []
+    for _, split in combinatorial_splits(data.at, data.end, cut):  # each reads the block that it has not seen
+        members.append(MODELS[params.model].fit(data.take(split.train).turned(params.seed), params.seed))
+        for whole, part in zip(readings, members[-1].read(data.x[split.test]), strict=True):
+            whole[split.test] = part
+    return Calibrated(tuple(members), calibrate(data, readings), params.min_expected_r)
 
 
 def fitting(params: TrainParams) -> Fit:

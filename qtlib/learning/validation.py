@@ -7,7 +7,7 @@ shuffled folds flatter. Here no training span comes nearer to the test spans tha
 of equally many columns, for all symbols alike, so that no symbol's future is another's past.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qtlib.learning.dataset import Dataset
-from qtlib.learning.predictions import Fit
+from qtlib.learning.predictions import Fit, Fits, Predictions, fits_one_by_one
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -60,17 +60,21 @@ class OutOfSample(NamedTuple):
     fold: Indices  # of the model that predicted it; -1: none did
 
 
-def walk_forward(data: Dataset, fit: Fit, params: ValidationParams | None = None) -> OutOfSample:
+def walk_forward(
+    data: Dataset, fit: Fit, params: ValidationParams | None = None, fits: Fits = fits_one_by_one
+) -> OutOfSample:
     """Every row after the warm-up predicted once, by a model of what was known `embargo` columns before its block."""
     size = len(data.at)
     out = OutOfSample(np.full(size, np.nan), np.full(size, np.nan), np.full(size, -1, dtype=np.int64))
-    for fold, split in enumerate(walk_forward_splits(data.at, data.end, params or ValidationParams())):
-        told = fit(data.take(split.train)).predict(data.x[split.test])
-        out.score[split.test], out.confidence[split.test], out.fold[split.test] = told.score, told.confidence, fold
+    splits = list(walk_forward_splits(data.at, data.end, params or ValidationParams()))
+    for fold, (split, said) in enumerate(zip(splits, _said(data, fit, splits, fits), strict=True)):
+        out.score[split.test], out.confidence[split.test], out.fold[split.test] = said.score, said.confidence, fold
     return out
 
 
-def combinatorial(data: Dataset, fit: Fit, params: ValidationParams | None = None) -> OutOfSample:
+def combinatorial(
+    data: Dataset, fit: Fit, params: ValidationParams | None = None, fits: Fits = fits_one_by_one
+) -> OutOfSample:
     """Every row predicted once on each of several paths through the whole time (López de Prado 2018, ch. 12)."""
     params = params or ValidationParams()
     block = blocks(data.at, params.groups)
@@ -78,12 +82,13 @@ def combinatorial(data: Dataset, fit: Fit, params: ValidationParams | None = Non
     shape = (paths, len(data.at))
     out = OutOfSample(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1, dtype=np.int64))
     seen = [0] * params.groups  # on how many paths a block has been predicted
-    for fold, (held, split) in enumerate(combinatorial_splits(data.at, data.end, params)):
-        told = fit(data.take(split.train)).predict(data.x[split.test])
+    cuts = list(combinatorial_splits(data.at, data.end, params))
+    every = _said(data, fit, [split for _, split in cuts], fits)
+    for fold, ((held, split), said) in enumerate(zip(cuts, every, strict=True)):
         for group in held:
             inside = block[split.test] == group
             path, rows = seen[group], split.test[inside]
-            out.score[path, rows], out.confidence[path, rows] = told.score[inside], told.confidence[inside]
+            out.score[path, rows], out.confidence[path, rows] = said.score[inside], said.confidence[inside]
             out.fold[path, rows] = fold
             seen[group] += 1
     return out
@@ -134,6 +139,11 @@ def blocks(at: Indices, count: int) -> Indices:
         )
     sizes = [len(part) for part in np.array_split(columns, count)]
     return np.repeat(np.arange(count, dtype=np.int64), sizes)[where]
+
+
+def _said(data: Dataset, fit: Fit, splits: Iterable[Split], fits: Fits) -> Iterator[Predictions]:
+    """What is predicted of the test rows of each split, by a fit of its training rows."""
+    return fits(fit, ((data.take(split.train), data.x[split.test]) for split in splits))
 
 
 def _hull(at: Indices, end: Indices, rows: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.learning.dataset import Dataset
-from qtlib.learning.nulltest import NullTest, null_test, permuted, skill_of
+from qtlib.learning.nulltest import NullTest, Skill, null_test, permuted
 
 
 def some_rows(bars=600, skill=0.3, seed=0, symbols=2):
@@ -74,14 +74,14 @@ def test_outcomes_change_times_together_and_keep_their_company(bars, block, seed
 
 
 def test_skill_ranks_above_all_that_permuted_outcomes_teach():
-    found = null_test(some_rows(), skill_of(Line), permutations=19, block=24)
+    found = null_test(some_rows(), Skill(Line), permutations=19, block=24)
     assert found.p == 1 / 20
     assert abs(found.lift) < 3
     assert found.real > 0.15
 
 
 def test_where_there_is_nothing_to_learn_any_rank_is_as_likely():
-    ranks = [null_test(some_rows(120, 0.0, n), skill_of(Line), 9, 24, seed=n).p for n in range(40)]
+    ranks = [null_test(some_rows(120, 0.0, n), Skill(Line), 9, 24, seed=n).p for n in range(40)]
     assert np.mean(ranks) == pytest.approx(0.55, abs=0.2)
     assert np.mean(np.array(ranks) <= 0.1) < 0.3
 
@@ -105,7 +105,7 @@ def test_what_was_not_computed_is_no_rank():
     assert np.isnan(NullTest(0.3, ()).p)
     assert NullTest(0.3, (0.3, 0.1, float("nan"))).p == 3 / 4  # ties and what failed count against it
     assert (
-        skill_of(lambda data: type("No", (), {"predict": lambda self, x: Told(x[:, 0] * np.nan, x[:, 0])})())(
+        Skill(lambda data: type("No", (), {"predict": lambda self, x: Told(x[:, 0] * np.nan, x[:, 0])})())(
             some_rows(100)
         )
         == 0.0

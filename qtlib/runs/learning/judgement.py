@@ -7,31 +7,48 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qtlib.domain.panel import Array
+from qtlib.domain.panel import Array, Times
 from qtlib.engine.feeds import Strategy, lived, replay
 from qtlib.engine.session import session
 from qtlib.journal import MemoryJournal
 from qtlib.learning.gate import Evidence, GateParams, Ruling, Traded, flat, judge, said
 from qtlib.learning.ledger import Ledger, Trial, fingerprint
+from qtlib.learning.predictions import Each, one_by_one
 from qtlib.learning.samples import samples
 from qtlib.learning.strategies import Trend
+from qtlib.market import Market
 from qtlib.market.timeframes import datetime_at
+from qtlib.params import Params
 from qtlib.report.columns import Tables
 from qtlib.report.tables import tables
+from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
 from qtlib.runs.believing.shelf import Shelf
 from qtlib.runs.learning.lesson import Lesson
 from qtlib.runs.learning.study import Study
 
 DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arena:
+    """The newest stretch, and all that it is traded under: the same for everybody."""
+
+    params: Params
+    market: Market
+    rules: Rules
+    times: Times  # of all closes [µs]
+    begins: int  # which of them the stretch begins at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,17 +93,16 @@ class Judgement:
         return {s.traded.name: np.asarray(np.cumprod(1.0 + s.traded.returns)) for s in self.stretches}
 
 
-def trade(lesson: Lesson, study: Study, name: str, strategy: Strategy) -> Stretch:
-    """The newest stretch of `lesson`, traded by `strategy`, closed out at its end."""
-    listed = wiring.instruments(lesson.params)
-    venue, journal = wiring.venue(lesson.params, listed), MemoryJournal()
-    times = lesson.panel.times
-    after = datetime_at(int(times[study.begins - 1]))
-    replayed = replay(lesson.market, strategy, after=after, universe=wiring.universe(lesson.params, lesson.market))
-    session(lived(venue, replayed), lesson.rules, venue, journal, close_at_end=True)
+def trade(arena: Arena, who: tuple[str, Strategy]) -> Stretch:
+    """The newest stretch, traded by a strategy under a name, and closed out at its end."""
+    name, strategy = who
+    venue, journal = wiring.venue(arena.params, wiring.instruments(arena.params)), MemoryJournal()
+    after = datetime_at(int(arena.times[arena.begins - 1]))
+    replayed = replay(arena.market, strategy, after=after, universe=wiring.universe(arena.params, arena.market))
+    session(lived(venue, replayed), arena.rules, venue, journal, close_at_end=True)
     events = [event for _, event in journal.events()]
     books = tables(events)
-    first, last = int(times[study.begins]) // DAY_US, int(times[-1]) // DAY_US
+    first, last = int(arena.times[arena.begins]) // DAY_US, int(arena.times[-1]) // DAY_US
     closed = [s for s in samples(events) if not s.shadow and s.outcome_r is not None]
     days = np.array([int(s.decided.timestamp()) // 86_400 - first for s in closed], dtype=np.int64)
     r = np.array([s.outcome_r for s in closed], dtype=np.float64)
@@ -101,12 +117,17 @@ def judged(
     ledger: Ledger,
     name: str,
     shelf: Shelf,
+    each: Each = one_by_one,
 ) -> Judgement:
-    """The gate's word on the model called `name`, against the champion, or, while there is none, flat and the rule."""
+    """The gate's word on the model called `name`, against the champion, or, while there is none, flat and the rule.
+
+    `each` trades for them; what that comes to does not depend on who it is.
+    """
     now, rule = shelf.champion(), Trend()
-    ours = trade(lesson, study, name, shelf.strategy(name))
-    rival = (rule.name, rule) if now is None else (now.version, shelf.strategy(now.version))
-    against = [trade(lesson, study, *rival)]
+    arena = Arena(lesson.params, lesson.market, lesson.rules, lesson.panel.times, study.begins)
+    rival: Strategy = rule if now is None else shelf.strategy(now.version)
+    contenders = ((name, shelf.strategy(name)), (now.version if now else rule.name, rival))
+    ours, *against = each(partial(trade, arena), contenders)
     references = tuple(stretch.traded for stretch in against)
     if now is None:
         references = (flat(len(ours.traded.returns)), *references)
@@ -127,6 +148,11 @@ def judged(
         Trial("judgement", lesson.subject, name, fingerprint(name), data, numbers={"promoted": float(ruling.promoted)})
     )
     return Judgement(ruling, now.version if now else "", (ours, *against))
+
+
+def backtest_begun(lesson: Lesson, study: Study, version: str, settings: Path) -> "Future[str | None]":
+    """`backtest_of`, beside whatever else is done."""
+    return ThreadPoolExecutor(1).submit(backtest_of, lesson, study, version, settings)
 
 
 def backtest_of(lesson: Lesson, study: Study, version: str, settings: Path) -> str | None:

@@ -4,8 +4,11 @@ The newest stretch is untouched until the end: everything that is fitted, calibr
 was known before it, and what is said of the newest stretch is said once, of the one model that is going to be judged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +16,15 @@ from qtlib.domain.panel import Array
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.learned import Trained, learn
 from qtlib.learning.ledger import Ledger, Trial, fingerprint
-from qtlib.learning.nulltest import NullTest, null_test, skill_of
-from qtlib.learning.predictions import Fit
+from qtlib.learning.nulltest import NullTest, Skill, null_test
+from qtlib.learning.predictions import Asked, Each, Fit, Predictions, one_by_one, told
 from qtlib.learning.scores import Bets, Reliability, Scored, bets, expectancy, rank_ic, reliability, score
 from qtlib.learning.strategies import Trend
-from qtlib.learning.training import Calibrated, TrainParams, fitting
+from qtlib.learning.training import Calibrated, TrainParams, Unlearnable, fitting
 from qtlib.learning.validation import OutOfSample, ValidationParams, combinatorial, recent, walk_forward
 from qtlib.runs.learning.lesson import Lesson
 
-SHARES = (0.25, 0.5, 0.75, 1.0)  # of the past, newest first: what more history teaches
+SHARES = (0.25, 0.5, 0.75)  # of the past, the newest, and then all of it: what more history teaches
 ENOUGH = 2  # permutations that do as well: then it is known that chance does, and the rest need not be asked
 SHUFFLED_ROWS = 4_000  # that importance is measured on
 PATH_ROWS = 30_000  # of the past, that the combinatorial paths go through
@@ -50,28 +53,44 @@ class Study:
         return reliability(self.bets.confidence[told], self.bets.won[told])
 
 
-def study(lesson: Lesson, ledger: Ledger) -> Study:
-    """Fit, validate and question a model of the past of `lesson`; every fit is a line in `ledger`."""
+def study(lesson: Lesson, ledger: Ledger, each: Each = one_by_one) -> Study:
+    """Fit, validate and question a model of the past of `lesson`; every fit is a line in `ledger`.
+
+    `each` does the many fits; what they come to does not depend on who that is.
+    """
     learning, threshold = lesson.params.learning, lesson.params.sizing.confidence_threshold
     train = TrainParams(model=learning.model, seed=learning.seed)
     cut = ValidationParams()
     split, begins = recent(lesson.data.at, lesson.data.end, cut)
     past, newest = lesson.data.take(split.train), lesson.data.take(split.test)
     make = fitting(train)
-    trained = learn(past, train, known_until=int(lesson.panel.times[past.end.max()]))
-    model = trained.model
-    told = walk_forward(past, make, cut)
-    rows = np.flatnonzero(told.fold >= 0)
+    thin, few = past.thinned(PATH_ROWS), newest.thinned(CURVE_ROWS)
+
+    def fits(fit: Fit, asked: Iterable[Asked]) -> Iterator[Predictions]:
+        return each(partial(told, fit), _light(asked, train))
+
+    skill, permutations = Skill(make), learning.permutations
+    others = (
+        partial(walk_forward, past, make, cut, fits),
+        partial(combinatorial, thin, make, cut, fits),
+        partial(null_test, past, skill, permutations, seed=learning.seed, enough=ENOUGH, each=each),
+        partial(_curve, past, few, train, each),
+    )
+    with ThreadPoolExecutor(len(others)) as waiting:  # for what others do, while the model itself is made here
+        at_once: Any = map if each is one_by_one else waiting.map
+        came = at_once(lambda part: part(), others)
+        trained = learn(past, train, known_until=int(lesson.panel.times[past.end.max()]))
+        model = trained.model
+        importance = _importance(model, newest, learning.seed)
+        out, paths, null, curve = came
+    rows = np.flatnonzero(out.fold >= 0)
     seen = past.take(rows)
     believed = Trend().signals(lesson.panel)
-    sides = ((told.score[rows], told.confidence[rows]), [of[seen.symbol, seen.at] for of in believed[:2]])
+    sides = ((out.score[rows], out.confidence[rows]), [of[seen.symbol, seen.at] for of in believed[:2]])
     ours, rule = (
         bets(seen.times, told_score, told_confidence, seen.long_r, seen.short_r, threshold)
         for told_score, told_confidence in sides
     )
-    thin = past.thinned(PATH_ROWS)
-    paths = combinatorial(thin, make, cut)
-    null = null_test(past, skill_of(make), learning.permutations, seed=learning.seed, enough=ENOUGH)
     found = Study(
         train=train,
         trained=trained,
@@ -83,8 +102,8 @@ def study(lesson: Lesson, ledger: Ledger) -> Study:
         scores=score(ours, rule, seen.symbol, seen.symbols, seen.volatility_frac),
         paths=tuple(_of_path(thin, paths, row, threshold) for row in range(len(paths.score))),
         null=null,
-        importance=_importance(model, newest, learning.seed),
-        curve=_curve(past, newest, make, model),
+        importance=importance,
+        curve=(*curve, (len(past), _skill(model, few, few.x))),
     )
     ledger.add(
         Trial(
@@ -121,17 +140,25 @@ def _importance(model: Calibrated, newest: Dataset, seed: int) -> tuple[tuple[st
     return tuple(sorted(found, key=lambda row: -row[1]))
 
 
-def _curve(past: Dataset, newest: Dataset, make: Fit, model: Calibrated) -> tuple[tuple[int, float], ...]:
+def _light(asked: Iterable[Asked], train: TrainParams) -> Iterator[Asked]:
+    """With no more rows to carry than a fit draws: of those it draws each once."""
+    return ((rows.drawn(min(len(rows), train.max_rows)), x) for rows, x in asked)
+
+
+def _curve(past: Dataset, newest: Dataset, train: TrainParams, each: Each) -> tuple[tuple[int, float], ...]:
     """Skill on the newest stretch by how much of the past was learned from, the newest part of it."""
-    newest, out = newest.thinned(CURVE_ROWS), list[tuple[int, float]]()
-    for share in SHARES:
-        part = past if share == 1.0 else past.take(slice(round(len(past) * (1.0 - share)), None))
-        try:
-            made = model if share == 1.0 else make(part)
-        except ValueError:
-            continue  # so little teaches nothing
-        out.append((len(part), rank_ic(made.predict(newest.x).score, newest.long_r - newest.short_r)))
-    return tuple(out)
+    parts = [past.take(slice(round(len(past) * (1.0 - share)), None)) for share in SHARES]
+    said = each(partial(_ventured, fitting(train)), _light(((part, newest.x) for part in parts), train))
+    outcome = newest.long_r - newest.short_r
+    return tuple((len(p), rank_ic(s.score, outcome)) for p, s in zip(parts, said, strict=True) if s is not None)
+
+
+def _ventured(fit: Fit, asked: Asked) -> Predictions | None:
+    """What a fit of the rows says of others; None where so few teach nothing."""
+    try:
+        return told(fit, asked)
+    except Unlearnable:
+        return None
 
 
 def _known(value: float) -> float | None:

@@ -22,8 +22,9 @@ from qtlib.params import Params, SettingsError, validate
 from qtlib.report.words import number, say
 from qtlib.runs.believing.subjects import models, subject
 from qtlib.runs.record.run import Run
+from qtlib.runs.record.workers import cores
 from qtlib.runs.sweep import bench
-from qtlib.runs.sweep.crew import Crew, cores, crew, work
+from qtlib.runs.sweep.crew import Crew, crew, work
 from qtlib.runs.sweep.plan import Fold, Plan
 from qtlib.runs.sweep.store import FOLDER, Store
 from qtlib.runs.sweep.trial import FAILED, LEARNED, OK, REFUSED, Array, Result, Stretch, Task, changed, digest, made_by

@@ -3,9 +3,6 @@
 A worker may die at any time: what it was at is given to another. Workers never outlive whom they work for.
 """
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -13,17 +10,15 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
-    ProcessPoolExecutor,
     wait,
 )
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
 from typing import Any
 
 from qtlib.learning.search import SweepParams
 from qtlib.params import SettingsError
-from qtlib.runs.record import guard
 from qtlib.runs.record.folder import RunsError
+from qtlib.runs.record.workers import GRACE_S, cores, hired, let_go
 from qtlib.runs.sweep import bench
 from qtlib.runs.sweep.bench import Job
 from qtlib.runs.sweep.trial import Result, Task
@@ -31,7 +26,6 @@ from qtlib.runs.sweep.trial import Result, Task
 BATCH_S = 0.5  # of work that travels at once: long beside the journey, short beside a death
 MOST_IN_BATCH = 256
 PULSE_S = 0.5  # between two looks at whether to go on
-GRACE_S = 1.0  # what is under way when the end is asked for may finish so long: a report is to follow
 MOST_DEATHS = 3  # in a row, without a trial that was finished between them
 CONNECT_S = 10.0
 WORKERS_S = 30.0  # a cluster's first worker may take so long to come
@@ -64,11 +58,6 @@ def crew(params: SweepParams) -> Iterator[Crew]:
         yield made
     finally:
         made.dismiss()
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def work(
@@ -152,31 +141,7 @@ def _batch(each_s: float | None, left: int, slots: int) -> int:
 
 
 def _of_machine(processes: int) -> Crew:
-    def hire() -> Executor:
-        # never a fork: who asks may be a kernel, with threads that a fork would leave in the middle of things
-        return ProcessPoolExecutor(processes, get_context("spawn"), _bound, (os.getpid(),))
-
-    def let_go(executor: Executor) -> None:
-        there = list((getattr(executor, "_processes", None) or {}).values())
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in there:  # they write nothing, so there is nothing to wait for
-            with suppress(ProcessLookupError, ValueError):
-                process.kill()
-        for process in there:
-            process.join(GRACE_S)
-
-    return Crew(hire, lambda: processes, let_go)
-
-
-def _bound(parent: int) -> None:
-    """The first thing a worker does: it goes when `parent` goes, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        guard.wait_for_end(parent)
-        os._exit(guard.ORPHANED)
-
-    threading.Thread(target=watch, name="bound", daemon=True).start()
+    return Crew(lambda: hired(processes), lambda: processes, let_go)
 
 
 def _of_cluster(address: str) -> Crew:
