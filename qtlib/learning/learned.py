@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtlib.domain.panel import DOUBTS, Array, Beliefs, Panel
-from qtlib.learning.dataset import Dataset
+from qtlib.learning.dataset import Dataset, Flags
 from qtlib.learning.exits import Codes, ExitTraining, LearnedExits, fit_exits
 from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.training import Calibrated, TrainParams, fit
@@ -64,7 +64,7 @@ class Learned:
                 for column, values in zip(columns[2:], proposal[:3], strict=True):
                     column[told] = values
                 doubt[told] = proposal.doubt
-                self._forget_stale(panel, columns[2:], doubt)
+                self._forget_stale(panel, told, columns[2:], doubt)
         score, confidence, stop, target, trail = columns
         beliefs = Beliefs(
             score, confidence, volatility, features=x, schema=self.trained.features.schema_hash, version=self.version
@@ -83,11 +83,12 @@ class Learned:
         x[:, -1] = features.last(panel)
         return x, volatility
 
-    def _forget_stale(self, panel: Panel, proposed: list[Array], doubt: Codes) -> None:
-        old = panel.times - self.trained.known_until > self.trained.exits_stale_days * DAY_US
+    def _forget_stale(self, panel: Panel, told: Flags, proposed: list[Array], doubt: Codes) -> None:
+        """What is not told has no doubt either: alone it is silent too."""
+        old = told & (panel.times - self.trained.known_until > self.trained.exits_stale_days * DAY_US)
         for column in proposed:
-            column[:, old] = np.nan
-        doubt[:, old] = STALE
+            column[old] = np.nan
+        doubt[old] = STALE
 
 
 def learn(

@@ -5,6 +5,7 @@ from builders import a_panel, make_bars
 from rows import HOUR, a_learned
 
 from qtlib.domain.panel import DOUBTS
+from qtlib.learning.leaks import lint
 
 LEARNED = a_learned()
 PANEL = a_panel(make_bars(400), ETHUSDT=make_bars(400, seed=8))
@@ -51,6 +52,13 @@ def test_exits_that_were_learned_long_ago_are_not_proposed_any_more():
     assert {DOUBTS[d] for d in said.doubt[:, old].ravel()} == {"stale"}
     assert np.isfinite(said.score[:, old]).all()
     assert "stale" not in {DOUBTS[d] for d in said.doubt[:, ~old].ravel()}
+
+
+def test_where_nothing_is_told_nothing_is_stale_so_that_a_close_alone_says_what_the_whole_past_says():
+    """The linter takes bars away, too; a backtest that follows a retrain was refused by it for a month's old exits."""
+    old = a_learned(known_until=int(PANEL.times[0]), exits_stale_days=1.0)
+    found = lint([old], PANEL)
+    assert found.ok, str(found)
 
 
 def test_a_model_without_exits_proposes_none():
