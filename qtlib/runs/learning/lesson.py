@@ -102,9 +102,14 @@ def lesson(run: Run) -> Lesson:
 def taught_under(exits: ExitParams) -> ExitParams:
     """The exits that outcomes are made under: those that trade.
 
-    Where a model is going to propose them they are those of one_r, as nobody knows its proposals before there is a
-    model: sides are then learned under other exits than trade, and only the newest stretch, which the gate sees traded,
-    is under the model's own. The report and the card say so.
+    Where a model is going to propose them they are those of one_r. Outcomes under proposals would be circular: whose?
+    Those of the model to come are not known before it has learned; those of the champion would make what is true of a
+    bar depend on who is champion, so that no two retrains learned from the same rows, and one that had grown timid or
+    bold would teach its successor to be so. Out of fold it would still be another model's habit. So an outcome stays
+    what bars and settings say. How far prices go is learned from the bars themselves, without any exits, and
+    `rules.tpsl` keeps a proposal near one_r's. What the two differ by is paid for where it is seen: sides are learned
+    under other exits than trade, and the newest stretch, which the gate sees traded, is under the model's own.
+    The report and the card say so.
     """
     return replace(exits, profile="one_r") if exits.profile == "learned" else exits
 
