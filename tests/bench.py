@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -28,6 +28,7 @@ from bench_compiled import figures as compiled_figures  # noqa: E402
 from bench_journal import figures as journal_figures  # noqa: E402
 from bench_peers import figures_of_peers  # noqa: E402
 from bench_reaction import figures as reaction_figures  # noqa: E402
+from bench_sweep import figures_of_sweeps  # noqa: E402
 
 from qtlib.engine.feeds import lived, panel_of, replay  # noqa: E402
 from qtlib.engine.session import session  # noqa: E402
@@ -45,6 +46,7 @@ from qtlib.report.tables import tables  # noqa: E402
 from qtlib.runs import wiring  # noqa: E402
 
 RUNS = 3
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # of most numbers of bars: a tenth says less, and takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Figure:
 def measured(what: str, unit: str, once: Callable[[], float], target: str = "", runs: int = RUNS) -> Figure:
     values = [once() for _ in range(runs)]
     return Figure(what, unit, statistics.median(values), min(values), max(values), target)
+
+
+def sized(bars: int) -> int:
+    return max(2_000, int(bars * SCALE))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -118,13 +124,33 @@ def strategy_ms() -> float:
     return seconds(lambda: [trend.signals(panel) for _ in range(100)]) * 10
 
 
-def process_s(*command: str) -> float:
-    return seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+def process_s(*command: str, runs: Path | None = None) -> float:
+    env = os.environ | ({"QT_RUNS_DIR": str(runs)} if runs else {})
+    return seconds(lambda: subprocess.run(command, check=True, capture_output=True, env=env))
+
+
+def backtest_s(folder: Path, symbols: int, bars: int) -> Callable[[], float]:
+    """From the command to its report, on hours on disk: a kernel, the notebook, the page."""
+    again = {f"AGAIN{symbol}": replace(its, traits=LIKENESS.symbols[symbol]) for symbol, its in LISTINGS.items()}
+    listed = dict(list({**LISTINGS, **again}.items())[:symbols])
+    Store(folder / str(bars)).write(simulate(SimulatedMarket(symbols=tuple(listed), listings=listed), bars=bars))
+    words = [f"universe.symbols={','.join(listed)}", "data.source=files", f"data.path={folder / str(bars)}"]
+    words += [
+        f"venue.symbols.{symbol}={{tick: 0.01, lot: 0.001, min_notional: 5}}" for symbol in listed if symbol in again
+    ]
+    given = [part for word in (*words, "data.bars=null") for part in ("-p", word)]
+    command = (sys.executable, "-m", "qtlib.cli", "backtest", *given, "--json")
+    return lambda: process_s(*command, runs=folder / "runs")
+
+
+def sized_figures() -> Iterator[tuple[str, str, float, list[float], str]]:
+    yield from compiled_figures(int(1_000_000 * SCALE), (20, int(200_000 * SCALE)))
+    yield from figures_of_sweeps(max(50, int(500 * SCALE)), int(100_000 * SCALE))
 
 
 def peers_figures() -> list[tuple[str, str, float, list[float], str]]:
     """Of others, in environments of their own: when they are asked for, as they take a while to set up."""
-    return list(figures_of_peers()) if os.environ.get("PEERS", "0") not in ("", "0") else []
+    return list(figures_of_peers(SCALE)) if os.environ.get("PEERS", "0") not in ("", "0") else []
 
 
 def figures(folder: Path) -> list[Figure]:
@@ -132,30 +158,48 @@ def figures(folder: Path) -> list[Figure]:
     ten = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT,LINKUSDT,NEARUSDT,ADAUSDT,BNBUSDT,DOGEUSDT,AVAXUSDT"
     rate = "bars/s"
     found = [
-        measured("event loop, 1 symbol, journal in memory", rate, lambda: loop_rate("BTCUSDT", 40_000), "≥ 20,000"),
-        measured("  the same, a history four times as long", rate, lambda: loop_rate("BTCUSDT", 160_000), "flat"),
         measured(
-            "event loop, 1 symbol, journal on disk", rate, lambda: loop_rate("BTCUSDT", 10_000, folder), "≥ 5,000"
+            "event loop, 1 symbol, journal in memory", rate, lambda: loop_rate("BTCUSDT", sized(40_000)), "≥ 20,000"
         ),
         measured(
-            "  the same, a history four times as long", rate, lambda: loop_rate("BTCUSDT", 40_000, folder), "flat"
+            "  the same, a history four times as long", rate, lambda: loop_rate("BTCUSDT", sized(160_000)), "flat"
         ),
-        measured("event loop, 10 symbols, journal in memory", rate, lambda: loop_rate(ten, 8_000)),
-        measured("tables and metrics of 100,000 bars", "s", lambda: report_seconds(100_000), "< 3"),
+        measured(
+            "event loop, 1 symbol, journal on disk",
+            rate,
+            lambda: loop_rate("BTCUSDT", sized(10_000), folder),
+            "≥ 5,000",
+        ),
+        measured(
+            "  the same, a history four times as long",
+            rate,
+            lambda: loop_rate("BTCUSDT", sized(40_000), folder),
+            "flat",
+        ),
+        measured("event loop, 10 symbols, journal in memory", rate, lambda: loop_rate(ten, sized(8_000))),
+        measured("tables and metrics of 100,000 bars", "s", lambda: report_seconds(sized(100_000)), "< 3"),
         measured("read and check a year of 1 m bars", "ms", read_ms(folder), "< 150"),
         measured("simulate a year of 5 m bars of 20 symbols", "s", simulated_s, "< 5"),
         measured("append a day of 1 m bars to them", "ms", append_ms(folder)),
         measured("one symbol's beliefs from 200 bars", "ms", strategy_ms),
-        measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help")),
+        measured("qt backtest, 2 symbols and 2,000 bars, a process", "s", backtest_s(folder, 2, 2_000), "< 4"),
+        measured(
+            "qt backtest, 12 symbols and 3 years of hours",
+            "s",
+            backtest_s(folder, 12, 3 * 8_760),
+            "< 12",
+            runs=1,
+        ),
+        measured("qt --help, a process", "s", lambda: process_s(python, "-m", "qtlib.cli", "--help"), "< 0.3"),
         measured("import qtlib, a process", "s", lambda: process_s(python, "-c", "import qtlib"), "< 0.5"),
     ]
     found += [
         Figure(what, unit, value, min(values), max(values), target)
-        for what, unit, value, values, target in (*compiled_figures(), *reaction_figures(), *peers_figures())
+        for what, unit, value, values, target in (*sized_figures(), *reaction_figures(), *peers_figures())
     ]
     return found + [
         Figure(name, "", value, value, value)
-        for name, value in journal_figures(int(os.environ.get("BENCH_EVENTS", "1000000"))).items()
+        for name, value in journal_figures(int(os.environ.get("BENCH_EVENTS", str(int(1_000_000 * SCALE))))).items()
     ]
 
 

@@ -1,85 +1,150 @@
 """`make bench PEERS=1`: the same backtest as others do it, each in an environment of its own, on the same bars.
 
-Made-up minutes, a crossing of means as signals that all are given, a stop and a target inside the bar, the same fee
-and slippage. CPU time of one process, without the time to load and to compile. What each can't express is said beside
-its name: none of them keeps an account exact, asks limits, counts in lots, or has a venue that refuses.
+Made-up minutes, a crossing of means as signals that all are given, a stop and a target inside the bar, the same fee,
+and the same slippage where there is one. CPU time of one process, without the time to load and to compile. What each
+does otherwise is said beside its name, and how many trades it made: none of them keeps an account exact, asks limits,
+or has a venue that refuses. What is event by event stands beside our event loop, what is in arrays beside what we
+compile.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "conformance")]
 
 from bench_compiled import compared, market, ns, trade, whole  # noqa: E402
+from bench_sweep import setting_ms  # noqa: E402
 from environments import interpreter_with  # noqa: E402
+from rows import a_dataset  # noqa: E402
 
-from qtlib.runs.sweep import figures  # noqa: E402
+from qtlib.domain.panel import Beliefs, Panel  # noqa: E402
+from qtlib.engine.backtest import backtest  # noqa: E402
+from qtlib.exchanges.simulated import SimulatedExchange  # noqa: E402
+from qtlib.learning.exits import fit_exits  # noqa: E402
+from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet  # noqa: E402
+from qtlib.learning.learned import Learned, Trained  # noqa: E402
+from qtlib.learning.training import TrainParams, fit  # noqa: E402
+from qtlib.market import Market  # noqa: E402
 
-ONE, SHORT = 1_000_000, 100_000  # bars: what takes minutes for a million is asked for fewer
-SETTINGS = 50
-PEERS = {  # by script: what to install, bars, runs, what is different
-    "vectorbt": (("vectorbt==1.2.0",), ONE, 3, "floats, fractions of units, one position of each symbol"),
-    "backtesting": (("backtesting==0.6.6",), SHORT, 1, "a spread, whole units of a thousandth"),
+WHOLE, SETTING, TURN, LOOP = (
+    "whole call, ns/bar",
+    "a setting, ms",
+    "50 symbols, bars to beliefs, ms",
+    "event loop, ns/bar",
+)
+PEERS = {  # by script: what to install, bars, runs, what of ours it is compared with, what is different
+    "vectorbt": (("vectorbt==1.2.0",), 1_000_000, 3, WHOLE, "floats, fractions of units"),
+    "backtesting": (("backtesting==0.6.6",), 100_000, 1, WHOLE, "a spread, whole units of a thousandth"),
+    "jesse": (("jesse==3.5.3",), 20_000, 1, LOOP, "fills at the close it decides at, no slippage"),
+    "nautilus": (("nautilus_trader==1.221.0",), 20_000, 1, LOOP, "fills at the close it decides at, no slippage"),
+    "freqtrade": (("freqtrade==2026.9",), 20_000, 1, LOOP, "spot, so only what is to be bought; no slippage"),
 }
+TARGETS = {
+    ("vectorbt", "whole"): "≥ 20",
+    ("vectorbt", SETTING): "≥ 20",
+    ("backtesting", "whole"): "≥ 500",
+    **{(name, WHOLE): "≥ 3,000" for name in ("jesse", "nautilus", "freqtrade")},
+    **{(name, LOOP): "> 1" for name in ("jesse", "nautilus", "freqtrade")},
+    ("freqtrade", TURN): "≥ 20",
+}
+SWEPT, SETTINGS = 100_000, 50  # bars and settings of the grid that vectorbt tries, too
 HOUR_S = 3600
+SPAN = pd.Timedelta("1min")
 
 
-def figures_of_peers():
-    """Rows of (what, unit, value, values, target): ours, theirs, and theirs over ours, from this very run."""
-    on, wished = market(1, ONE)
-    rules = compared(on)
+def figures_of_peers(scale=1.0):
+    """Rows of (what, unit, value, values, target): ours, theirs, and theirs over ours, from this very run.
+
+    With a `scale` below 1 all bars are so many fewer, which says less and takes minutes.
+    """
+    ours, on, wished = {}, *market(1, int(1_000_000 * scale))
+    rules, bars = compared(on), len(on.times)
     trade(on, wished, rules)
-    ours = {"whole": [ns(lambda: whole(on, wished, rules), ONE) for _ in range(5)]}
-    ours["simulation"] = [ns(lambda: trade(on, wished, rules), ONE) for _ in range(5)]
-    yield _row("one symbol, whole call", "ns/bar", ours["whole"])
-    yield _row("one symbol, simulation alone", "ns/bar", ours["simulation"])
-    ours["a setting, ms"] = _swept(SHORT)
-    yield _row(f"a setting of a grid over {SHORT:,} bars", "ms", ours["a setting, ms"])
+    ours[WHOLE] = [ns(lambda: whole(on, wished, rules), bars) for _ in range(5)]
+    ours["simulation"] = [ns(lambda: trade(on, wished, rules), bars) for _ in range(5)]
+    ours[SETTING] = setting_ms(int(SWEPT * scale), SETTINGS)
+    ours[LOOP] = [looped_ns(max(2_000, int(40_000 * scale))) for _ in range(3)]
+    ours[TURN] = turns_ms()
+    yield from (_row(f"ours, {what}", _unit(what), values) for what, values in ours.items())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bars.npz")
         columns = dict(zip(("open", "high", "low", "close"), on.bars[0].T, strict=False))
         np.savez(path, score=wished.columns[0, 0], times=on.times, **columns)
-        for name, (packages, bars, runs, different) in PEERS.items():
-            told = _asked(name, packages, path, bars, runs)
+        for name, (packages, most, runs, _, different) in PEERS.items():
+            told = _asked(name, packages, path, max(2_000, int(most * scale)), runs)
             if isinstance(told, str):
                 yield f"{name}: {told}", "", float("nan"), [float("nan")], ""
                 continue
-            if bars != SHORT:
-                told |= {k: v for k, v in _asked(name, packages, path, SHORT, runs).items() if k == "a setting, ms"}
-            for what in ours.keys() & told.keys():
-                unit = "ms" if what.endswith("ms") else "ns/bar"
-                yield _row(f"{name}, {what} ({different})", unit, told[what])
-                ratio = float(np.median(told[what]) / np.median(ours[what]))
-                yield f"  times ours, {what}", "x", ratio, [ratio], _TARGETS.get((name, what), "")
+            yield f"{name}, trades that it made ({different})", "", told["trades"], [told["trades"]], ""
+            yield from _beside(name, told, ours)
+        swept = _asked("vectorbt", PEERS["vectorbt"][0], path, int(SWEPT * scale), 3)
+        if not isinstance(swept, str):
+            yield from _beside("vectorbt", {SETTING: swept[SETTING]}, ours)
 
 
-_TARGETS = {
-    ("vectorbt", "whole"): "≥ 20",
-    ("vectorbt", "a setting, ms"): "≥ 20",
-    ("backtesting", "whole"): "≥ 500",
-}
-
-
-def _swept(bars):
-    """What a setting costs on a prepared market, to its numbers, in ms."""
+def looped_ns(bars):
+    """What a bar costs our event loop, its journal in memory, on the first of those bars."""
     on, wished = market(1, bars)
-    base = compared(on)
-    grid = [(s, t) for s in np.linspace(0.01, 0.03, 5) for t in np.linspace(0.01, 0.04, SETTINGS // 5)]
-    all_rules = [replace(base, exits=replace(base.exits, sl_frac=float(s), tp_frac=float(t))) for s, t in grid]
+    rules = compared(on)
+    (symbol,) = on.symbols
+    frame = pd.DataFrame(on.bars[0], pd.to_datetime(on.times, unit="us", utc=True), _COLUMNS)
+    history = Market.of({symbol: frame.rename_axis("ts")}, "1m")
+    venue = SimulatedExchange(rules.instruments, 10_000)
+    return ns(lambda: backtest(history, _Given(wished.columns), rules, venue), bars)
 
-    def tried():
-        for rules in all_rules:
-            figures.of_arrays(trade(on, wished, rules), rules)
 
-    tried()
-    return [ns(tried, SETTINGS) / 1e6 for _ in range(3)]
+def turns_ms(symbols=50, runs=9):
+    """From the closed bars of so many symbols to beliefs: all features, a boosted model, and its exits."""
+    rng, features = np.random.default_rng(3), FeatureSet(DEFAULT_FEATURES)
+    data = a_dataset(2_000)
+    x = np.tanh(rng.normal(size=(2_000, len(features.names))))
+    data = _with(data, x=x, mirror=-x, names=features.names)
+    mind = Learned(Trained(features, fit(data, TrainParams(folds=2)), fit_exits(data), 2**62), "m1")
+    on, _ = market(symbols, mind.lookback)
+    names = ("BTCUSDT", *on.symbols[1:])
+    panel = Panel(names, on.times, *(on.bars[..., n] for n in range(5)), np.full(on.bars.shape[:2], 1e-4))
+    mind.signals(panel)
+    return [ns(lambda: mind.signals(panel), 1) / 1e6 for _ in range(runs)]
+
+
+_COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+class _Given:
+    """Beliefs that were there before."""
+
+    name, lookback = "given", 1
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    def signals(self, panel):
+        return Beliefs(*(column[:, : len(panel)] for column in self._columns))
+
+
+def _with(data, **changes):
+    return type(data)(**{**{name: getattr(data, name) for name in data.__dataclass_fields__}, **changes})
+
+
+def _beside(name, told, ours):
+    """Rows of what a peer said of itself, and how many times ours it is."""
+    usual = PEERS[name][3]
+    for what, values in told.items():
+        if what == "trades":
+            continue
+        unit = "ns/bar" if what in ("whole", "simulation") else "ms"
+        yield _row(f"{name}, {what}", unit, values)
+        for mine in {"whole": {WHOLE, usual}}.get(what, {what}):
+            ratio = float(np.median(values) / np.median(ours[mine]))
+            target = TARGETS.get((name, mine), TARGETS.get((name, what), ""))
+            yield f"  times ours, {mine}", "x", ratio, [ratio], target
 
 
 def _asked(name, packages, path, bars, runs):
@@ -98,10 +163,14 @@ def _asked(name, packages, path, bars, runs):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def _unit(what):
+    return "ms" if what.endswith("ms") else "ns/bar"
+
+
 def _row(what, unit, values):
     return what, unit, float(np.median(values)), list(values), ""
 
 
 if __name__ == "__main__":
-    for what, unit, value, _, target in figures_of_peers():
-        print(f"{what:100} {value:12,.1f} {unit:8} {target}", flush=True)
+    for what, unit, value, _, target in figures_of_peers(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0):
+        print(f"{what:90} {value:14,.1f} {unit:8} {target}", flush=True)

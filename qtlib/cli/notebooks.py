@@ -18,6 +18,9 @@ from qtlib.cli.settings import market_words, settings_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qtlib.params import Resolved
+    from qtlib.runs.execution.kernel import Waiting
+
 
 @app.command(epilog="Example: qt live --params params/sim.yaml -p limits.max_positions=2")
 def live(
@@ -172,13 +175,24 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
     """Check the settings, run the notebook, show how it ended."""
     resolved = settings_of(file, overrides)
 
+    from qtlib.runs.execution.kernel import Waiting, without_keys
+    from qtlib.runs.record.folder import HOME
+
+    notebook = HOME / "notebooks" / f"{kind}.ipynb"
+    if kind == "live":  # whose segments have a kernel each
+        _run(kind, notebook, resolved, None, as_json, debug)
+    else:
+        with Waiting(notebook, without_keys(os.environ)) as kernel:  # it loads while we check and load
+            _run(kind, notebook, resolved, kernel, as_json, debug)
+
+
+def _run(kind: str, notebook: Path, resolved: "Resolved", kernel: "Waiting | None", as_json: bool, debug: bool) -> None:
     from qtlib.runs.execution.preflight import preflight
 
     settings = resolved.params
     preflight(kind, settings)  # before the rooms below are loaded: papermill alone takes a second
 
     from qtlib.runs.record.ends import sentence
-    from qtlib.runs.record.folder import HOME
     from qtlib.runs.record.progress import Watching
 
     out = console(stderr=as_json)
@@ -187,7 +201,6 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
     )
     for line in resolved.lines():
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True, style="dim")
-    notebook = HOME / "notebooks" / f"{kind}.ipynb"
     outcome = None
     try:
         with Watching(out) as watching:
@@ -201,7 +214,13 @@ def run(kind: str, file: Path, overrides: list[str] | None, as_json: bool, debug
                 from qtlib.runs.execution.segment import page
 
                 outcome = run_notebook(
-                    kind, notebook, resolved, export=page(settings), on_line=watching.line, on_beat=watching.beat
+                    kind,
+                    notebook,
+                    resolved,
+                    export=page(settings),
+                    kernel=kernel,
+                    on_line=watching.line,
+                    on_beat=watching.beat,
                 )
         error = outcome.record["error"]
         if outcome.folder is None:  # it ended before there was anything to show

@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from qtlib.report.blocks import Html, listing, sentence, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _line, finished
+from qtlib.report.figure import Figure
 from qtlib.report.names import oddity_name
 from qtlib.report.page import standalone
 from qtlib.report.retold import retold
@@ -69,7 +69,7 @@ def page(
     simulated: str | None = None,
 ) -> Path:
     """Write the page, whole or not at all."""
-    parts: list[str | go.Figure] = [f"<p>{escape(lead)}</p>"] if lead else []
+    parts: list[str | Figure] = [f"<p>{escape(lead)}</p>"] if lead else []
     parts += [_contents(symbols)] if symbols else []
     if facts:
         parts += [f"<h2>{say('Real bars, and these')}</h2>", *(facts_table(view) for view in facts)]
@@ -79,9 +79,9 @@ def page(
     return standalone(target, parts, title=title, lang=spoken(), simulated=simulated)
 
 
-def coverage(view: SymbolView) -> go.Figure:
+def coverage(view: SymbolView) -> Figure:
     """Over time, a line a series: what is there, and what of it may be traded on."""
-    figure = go.Figure()
+    figure = Figure()
     names = [series.name.split("-", 1)[1] for series in view.series]
     for kind, color, width in (("there", "rgba(138,143,152,0.45)", 5), ("usable", BLUE, 11)):
         words = say("there") if kind == "there" else say("usable")
@@ -100,12 +100,13 @@ def coverage(view: SymbolView) -> go.Figure:
         count=len(names),
     )
     title = say("{symbol}: what is there, and what may be traded on", symbol=view.symbol)
-    return finished(figure, title, label, 150 + 34 * len(names)).update_yaxes(tickformat=None)
+    finished(figure, title, label, 150 + 34 * len(names)).update_yaxes(tickformat=None)
+    return figure
 
 
-def odd_prices(view: SymbolView) -> go.Figure:
+def odd_prices(view: SymbolView) -> Figure:
     """Prices, with a mark wherever a series is odd; its shape and colour say how."""
-    figure = go.Figure()
+    figure = Figure()
     _line(figure, view.prices, say("Close"), line={"width": 1.2, "color": GREY})
     found: dict[str, list[tuple[datetime, str]]] = {}
     for series in view.series:

@@ -7,7 +7,6 @@ A table shows its first rows and says how many there are; it scrolls within itse
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from importlib.resources import files
 from typing import Protocol
 
 import pandas as pd
@@ -17,9 +16,8 @@ from qtlib.report.columns import Tables
 from qtlib.report.metrics import Metrics
 from qtlib.report.names import exit_name, key_name, reason_name, rule_name
 from qtlib.report.retold import retold
+from qtlib.report.styles import STYLE
 from qtlib.report.words import UNKNOWN, day, moment, number, percent, price, say, signed
-
-STYLE = files("qtlib.report").joinpath("assets", "blocks.css").read_text("utf-8")
 
 
 class Html(str):

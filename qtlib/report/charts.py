@@ -8,16 +8,16 @@ its table (`blocks.py`).
 """
 
 from collections.abc import Mapping
+from datetime import UTC
 from itertools import pairwise
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from qtlib.report.columns import Tables
+from qtlib.report.figure import Figure, in_parts, when
 from qtlib.report.names import exit_name, key_name
 from qtlib.report.words import number, percent, say, separators, signed, spoken
 
@@ -28,12 +28,12 @@ BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00
 GAIN, LOSS = BLUE, VERMILION
 
 
-def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") -> go.Figure:
+def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") -> Figure:
     """Price with entries, exits, and the protective levels that rested while a trade was open.
 
     `bars` are indexed by their close, with columns high, low and close.
     """
-    figure = go.Figure()
+    figure = Figure()
     entries, exits = _entries(tables, symbol), tables.trades[tables.trades.symbol == symbol]
     since = exits.entry_ts.tail(SHOWN).min() if len(exits) > SHOWN else None
     for column, name, more in (
@@ -51,7 +51,7 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
     ):
         x, y = _steps(levels, column, bars.index[-1] if len(bars) else None)
         line = {"width": 1.5, "color": color, "dash": dash, "shape": "hv"}
-        figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line, connectgaps=False)
+        figure.add_scatter(x=when(x), y=y, name=name, mode="lines", line=line, connectgaps=False)
 
     for side, mark, color in (("long", "triangle-up", BLUE), ("short", "triangle-down", ORANGE)):
         rows = entries[entries.side == side].tail(MOST)
@@ -79,10 +79,10 @@ def price(tables: Tables, bars: pd.DataFrame, symbol: str, quote: str = "USDT") 
     return _opened_on(figure, bars, levels, since)
 
 
-def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
+def equity(tables: Tables, quote: str = "USDT") -> Figure:
     """Equity above, drawdown from its peak below."""
     frame = tables.equity.set_index("ts")
-    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
+    figure = in_parts(rows=2, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
     _line(figure, frame.equity_quote, say("Equity"), line={"width": 1.6, "color": BLUE}, row=1)
     start, final = float(tables.summary.start_equity), float(tables.summary.final_equity)
     if len(frame):
@@ -104,10 +104,10 @@ def equity(tables: Tables, quote: str = "USDT") -> go.Figure:
     return finished(figure, title, label, height=460)
 
 
-def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> go.Figure:
+def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quote: str = "USDT") -> Figure:
     """What was committed, and how many positions were open, under the limits that held."""
     frame = tables.equity.set_index("ts")
-    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.1)
+    figure = in_parts(rows=2, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.1)
     rows: tuple[tuple[pd.Series, str, str, float, str], ...] = (
         (
             frame.gross_exposure_quote,
@@ -143,10 +143,10 @@ def exposure(tables: Tables, max_gross_exposure: float, max_positions: int, quot
     return finished(figure, say("Exposure and its limits"), label, height=400)
 
 
-def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> go.Figure:
+def pnl_by(tables: Tables, by: str, quote: str = "USDT") -> Figure:
     """Net P&L of what was closed, by `symbol`, `exit_reason` or `hour` (of the exit, UTC)."""
     sums = profit_by(tables, by)
-    figure = go.Figure()
+    figure = Figure()
     name = key_name(by)
     x = [
         f"{key:02d}" if by == "hour" else exit_name(str(key)) if by == "exit_reason" else str(key) for key in sums.index
@@ -207,7 +207,7 @@ def decimate(values: np.ndarray[Any, Any], most: int = MOST) -> np.ndarray[Any, 
 
 
 def _line(
-    figure: go.Figure, values: pd.Series, name: str, row: int | None = None, since: Any = None, **style: Any
+    figure: Figure, values: pd.Series, name: str, row: int | None = None, since: Any = None, **style: Any
 ) -> None:
     """A line, half of whose points are kept for the part from `since` on, if that is what one looks at first."""
     numbers = values.to_numpy(dtype=float)
@@ -216,7 +216,7 @@ def _line(
     if cut:
         kept = np.concatenate([decimate(numbers[:cut], MOST // 2), cut + decimate(numbers[cut:], MOST // 2)])
     place = {} if row is None else {"row": row, "col": 1}
-    figure.add_scatter(x=values.index[kept], y=_short(numbers[kept]), name=name, mode="lines", **place, **style)
+    figure.add_scatter(x=when(values.index[kept]), y=_short(numbers[kept]), name=name, mode="lines", **place, **style)
 
 
 def _short(numbers: np.ndarray[Any, Any]) -> list[float | None]:
@@ -224,17 +224,17 @@ def _short(numbers: np.ndarray[Any, Any]) -> list[float | None]:
     return [None if np.isnan(x) else float(f"{x:.8g}") for x in numbers]
 
 
-def _marks(figure: go.Figure, x: pd.Series, y: pd.Series, name: str, symbol: str, color: str, words: list[str]) -> None:
+def _marks(figure: Figure, x: pd.Series, y: pd.Series, name: str, symbol: str, color: str, words: list[str]) -> None:
     if x.empty:
         return
     size = 11 if len(x) <= 30 else 8 if len(x) <= 150 else 6
     edge = {"width": 2 if symbol == "x-thin" else 0.5, "color": color if symbol == "x-thin" else "white"}
     marker = {"symbol": symbol, "size": size, "color": color, "line": edge}
     more = f" {say('(the last ones)')}" if len(x) >= MOST else ""
-    figure.add_scatter(x=x, y=y, name=name + more, mode="markers", marker=marker, text=words, hoverinfo="x+text")
+    figure.add_scatter(x=when(x), y=y, name=name + more, mode="markers", marker=marker, text=words, hoverinfo="x+text")
 
 
-def _opened_on(figure: go.Figure, bars: pd.DataFrame, levels: pd.DataFrame, since: pd.Timestamp) -> go.Figure:
+def _opened_on(figure: Figure, bars: pd.DataFrame, levels: pd.DataFrame, since: pd.Timestamp) -> Figure:
     """`figure` showing what happened from `since` on, with buttons to see everything and to come back."""
     seen = bars[bars.index >= since]
     near = levels[levels.ts >= since][["stop_price", "take_profit_price"]].stack()
@@ -252,10 +252,11 @@ def _opened_on(figure: go.Figure, bars: pd.DataFrame, levels: pd.DataFrame, sinc
     ]
     menu = {"type": "buttons", "direction": "right", "showactive": False, "buttons": buttons, "font_size": 11}
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8, "t": 0}}
-    return figure.update_layout(updatemenus=[{**menu, **place, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY}])
+    figure.update_layout(updatemenus=[{**menu, **place, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY}])
+    return figure
 
 
-def _limit(figure: go.Figure, y: float, words: str, row: int, color: str) -> None:
+def _limit(figure: Figure, y: float, words: str, row: int, color: str) -> None:
     """A dashed line across, with its words on it. As shape and annotation of its own axes, it never grows the range."""
     figure.add_hline(y=y, line={"dash": "dash", "width": 1.2, "color": color}, row=row, col=1)
     where = {"x": 0.0, "xref": "x domain" if row == 1 else f"x{row} domain", "yref": "y" if row == 1 else f"y{row}"}
@@ -273,12 +274,12 @@ def on_lines(words: str) -> str:
     return "<br>".join(wrap(words, 8, break_long_words=False))
 
 
-def nothing(figure: go.Figure, words: str) -> None:
+def nothing(figure: Figure, words: str) -> None:
     """Say in the figure that there is nothing to see."""
     figure.add_annotation(text=words, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
 
 
-def _steps(levels: pd.DataFrame, column: str, end: Any) -> tuple[list[Any], list[float | None]]:
+def _steps(levels: pd.DataFrame, column: str, end: Any) -> tuple[pd.DatetimeIndex, list[float | None]]:
     """A level over time, as corners of steps with a gap where none rested; the latest, where there are too many."""
     rows = levels.tail(MOST // 2)
     x, y = list(rows.ts), _short(rows[column].to_numpy(dtype=float))
@@ -291,7 +292,7 @@ def _steps(levels: pd.DataFrame, column: str, end: Any) -> tuple[list[Any], list
             corners.append((ts, level))
             if until is not None and (i + 1 == len(x) or y[i + 1] is None):
                 corners.append((until, level))  # a step is drawn to its end
-    return [ts for ts, _ in corners], [level for _, level in corners]
+    return pd.DatetimeIndex([ts for ts, _ in corners], tz=UTC), [level for _, level in corners]
 
 
 def _entries(tables: Tables, symbol: str) -> pd.DataFrame:
@@ -311,7 +312,7 @@ def _entries(tables: Tables, symbol: str) -> pd.DataFrame:
     return pd.concat([first[columns], still], ignore_index=True) if len(first) else still
 
 
-def finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figure:
+def finished(figure: Figure, title: str, label: str, height: int) -> Figure:
     """`figure` in the look of all, with what it shows in words."""
     axis: Mapping[str, Any] = {
         "automargin": True,
@@ -323,7 +324,7 @@ def finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figur
     }
     figure.update_xaxes(**axis, showgrid=False, nticks=5)
     figure.update_yaxes(**axis, tickformat=",.8~g")
-    return figure.update_layout(
+    figure.update_layout(
         template="none",
         title={"text": title, "font_size": 15, "x": 0, "xanchor": "left", "xref": "paper"},
         meta={"label": label},
@@ -345,3 +346,4 @@ def finished(figure: go.Figure, title: str, label: str, height: int) -> go.Figur
         bargap=0.35,
         dragmode="zoom",
     )
+    return figure

@@ -10,10 +10,10 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import plotly.graph_objects as go
 
 from qtlib.report.blocks import Html, facts, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
+from qtlib.report.figure import Figure
 from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, number, percent, say
 
@@ -49,9 +49,9 @@ def scores(rows: Sequence[Mapping[str, object]]) -> Html:
     return table(say("Out of sample, purged walk-forward"), tuple(map(retold, heads)), shown, {0})
 
 
-def reliability(said: Array, came: Array, count: Array) -> go.Figure:
+def reliability(said: Array, came: Array, count: Array) -> Figure:
     """How often a win came, by how sure the model was: on the diagonal its word is worth what it says."""
-    figure, there = go.Figure(), np.isfinite(said) & np.isfinite(came) & (count > 0)
+    figure, there = Figure(), np.isfinite(said) & np.isfinite(came) & (count > 0)
     label = say("How often a net profit came, by how probable it was said to be, out of sample")
     if not there.any():
         nothing(figure, say("Nothing was predicted"))
@@ -75,9 +75,9 @@ def reliability_table(said: Array, came: Array, count: Array) -> Html:
     return table(say("Reliability, out of sample"), (say("said"), say("came"), say("predictions")), shown, set())
 
 
-def importance(rows: Sequence[tuple[str, float]]) -> go.Figure:
+def importance(rows: Sequence[tuple[str, float]]) -> Figure:
     """What each feature is worth on bars that nothing was fitted to."""
-    figure, top = go.Figure(), list(rows[:SHOWN])[::-1]
+    figure, top = Figure(), list(rows[:SHOWN])[::-1]
     if not np.isfinite([worth for _, worth in top]).any():
         nothing(figure, say("There was nothing to measure it by"))
     colors = [BLUE if worth > 0 else VERMILION for _, worth in top]
@@ -92,9 +92,9 @@ def importance_table(rows: Sequence[tuple[str, float]]) -> Html:
     return table(say("Rank correlation lost when shuffled"), (say("feature"), say("worth")), shown, {0})
 
 
-def curve(rows: Sequence[tuple[int, float]]) -> go.Figure:
+def curve(rows: Sequence[tuple[int, float]]) -> Figure:
     """Skill by how much was learned from."""
-    figure = go.Figure()
+    figure = Figure()
     x, y = [n for n, _ in rows], [skill for _, skill in rows]
     figure.add_scatter(x=x, y=y, mode="markers+lines", line={"color": BLUE})
     figure.update_xaxes(title=say("rows learned from, the newest ones"), rangemode="tozero")
@@ -108,9 +108,9 @@ def curve_table(rows: Sequence[tuple[int, float]]) -> Html:
     return table(say("Learning curve"), (say("rows"), say("rank correlation")), shown, set())
 
 
-def null(real: float, permuted: Sequence[float]) -> go.Figure:
+def null(real: float, permuted: Sequence[float]) -> Figure:
     """What the same pipeline finds where there is nothing to find, and what it found."""
-    figure = go.Figure()
+    figure = Figure()
     figure.add_histogram(x=list(permuted), name=say("permuted outcomes"), marker_color=GREY, nbinsx=12)
     if np.isfinite(real):
         figure.add_vline(x=real, line={"color": BLUE, "width": 3}, annotation_text=say("found"))
@@ -133,9 +133,9 @@ def paths_table(paths: Sequence[float]) -> Html:
     return table(say("Combinatorial purged paths: expectancy of a trade [R]"), (say("path"), "R"), shown, {0})
 
 
-def stretch(days: pd.DatetimeIndex, equity: Mapping[str, Array]) -> go.Figure:
+def stretch(days: pd.DatetimeIndex, equity: Mapping[str, Array]) -> Figure:
     """The newest stretch, traded by each contender with all costs."""
-    figure = go.Figure()
+    figure = Figure()
     for (name, values), color in zip(equity.items(), (BLUE, ORANGE, GREY, VERMILION), strict=False):
         figure.add_scatter(x=days, y=values.tolist(), mode="lines", name=name, line={"color": color})
     figure.update_yaxes(title=say("equity, as a multiple of its start"))

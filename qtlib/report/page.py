@@ -19,17 +19,19 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
-import plotly.graph_objects as go
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 
-from qtlib.report.blocks import STYLE
+from qtlib.report.cells import markup
 from qtlib.report.retold import retold
+from qtlib.report.styles import STYLE
 from qtlib.report.words import moment, months_and_days, say, speaking
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 LEFT_OUT = {"papermill-error-cell-tag", "aside"}  # what papermill adds on failure; words about code that is not shown
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -60,25 +62,25 @@ def export(
         strips = _strips(failure(notebook), banner, simulated, replayed)
         charts, name = _prepare(notebook), say("Table")
         title = title or f"{_heading(notebook)}, {moment(datetime.now(UTC))} UTC"
-    left_out = {"exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True}
-    exporter = HTMLExporter(template_name="basic", **left_out)  # type: ignore[no-untyped-call]  # half typed
-    body, _ = exporter.from_notebook_node(notebook)
     target = Path(html_path)
-    _write(target, _page(_scrolling(body.replace(f"<style>{STYLE}</style>", ""), name), strips, title, lang, charts))
+    _write(
+        target,
+        _page(_scrolling(markup(notebook).replace(f"<style>{STYLE}</style>", ""), name), strips, title, lang, charts),
+    )
     return target
 
 
 def standalone(
     html_path: str | Path,
-    parts: Sequence[str | go.Figure],
+    parts: "Sequence[str | go.Figure]",
     *,
     title: str,
     lang: str = "en",
     simulated: str | None = None,
 ) -> Path:
     """Write a page of markup and figures, in their order, to `html_path`: in the same look, whole or not at all."""
-    figures = [part for part in parts if isinstance(part, go.Figure)]
-    body = "\n".join(_chart(json.loads(part.to_json())) if isinstance(part, go.Figure) else part for part in parts)
+    figures = [part for part in parts if not isinstance(part, str)]
+    body = "\n".join(part if isinstance(part, str) else _chart(json.loads(part.to_json())) for part in parts)
     target = Path(html_path)
     _write(target, _page(body, _strips(None, None, simulated, replayed=False), title, lang, len(figures)))
     return target

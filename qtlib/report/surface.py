@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from qtlib.report.blocks import Html, cards, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
+from qtlib.report.figure import Figure, in_parts
 from qtlib.report.words import UNKNOWN, number, percent, say
 
 Array = npt.NDArray[np.float64]
@@ -65,9 +64,9 @@ def headline(m: Numbers, objective: str) -> Html:
     return cards(shown)
 
 
-def line(axis: str, labels: Sequence[str], scores: Array, best: Array, objective: str) -> go.Figure:
+def line(axis: str, labels: Sequence[str], scores: Array, best: Array, objective: str) -> Figure:
     """The surface over a single axis: the median and the best trial at each of its values."""
-    figure = go.Figure()
+    figure = Figure()
     figure.add_scatter(x=list(labels), y=_plain(best), name=say("best there"), mode="lines+markers", line_color=ORANGE)
     figure.add_scatter(
         x=list(labels), y=_plain(scores), name=say("median there"), mode="lines+markers", line_color=BLUE
@@ -79,15 +78,15 @@ def line(axis: str, labels: Sequence[str], scores: Array, best: Array, objective
 
 def surface(
     pairs: Sequence[tuple[str, str, Sequence[str], Sequence[str], Array, tuple[str, str] | None]], objective: str
-) -> go.Figure:
+) -> Figure:
     """Each pair of axes as a map (across, down, their labels, scores, where the best is): medians over all others."""
     shown = pairs[:MOST_PAIRS]
     if not any(np.isfinite(scores).any() for *_, scores, _ in shown):
-        figure = go.Figure()
+        figure = Figure()
         nothing(figure, say("No trial traded enough"))
         return finished(figure, say("The surface"), _label(objective, len(shown)), 240)
     rows = len(shown)  # one below the other: on a phone two side by side would write over each other
-    figure = make_subplots(rows=rows, cols=1, vertical_spacing=0.3 / rows)
+    figure = in_parts(rows=rows, cols=1, vertical_spacing=0.3 / rows)
     for place, (across, down, x, y, scores, best) in enumerate(shown):
         at = {"row": place + 1, "col": 1}
         hover = f"{across} %{{x}}<br>{down} %{{y}}<br>{objective} %{{z:.4g}}<extra></extra>"
@@ -103,7 +102,8 @@ def surface(
     finished(figure, say("The surface: median {objective}", objective=objective), _label(objective, len(shown)), height)
     figure.update_xaxes(nticks=0)
     figure.update_yaxes(tickformat="", nticks=0)
-    return figure.update_layout(coloraxis=_colours([scores for *_, scores, _ in shown]))
+    figure.update_layout(coloraxis=_colours([scores for *_, scores, _ in shown]))
+    return figure
 
 
 def effects_table(
@@ -121,9 +121,9 @@ def effects_table(
     return table(say("{objective} by the value of each setting", objective=objective), heads, rows, {0, 1})
 
 
-def spread(scores: Array, by_luck: float | None, objective: str) -> go.Figure:
+def spread(scores: Array, by_luck: float | None, objective: str) -> Figure:
     """How all trials came out; the best is the right end of this, and luck alone has a right end, too."""
-    figure, known = go.Figure(), scores[~np.isnan(scores)]
+    figure, known = Figure(), scores[~np.isnan(scores)]
     label = say("How many trials came to which {objective}", objective=objective)
     title = say("All trials")
     if not len(known):
@@ -138,7 +138,8 @@ def spread(scores: Array, by_luck: float | None, objective: str) -> go.Figure:
         figure.add_scatter(x=x, y=y, mode="lines", name=say("the luckiest without skill"), line=lines)
     figure.update_xaxes(title=objective)
     figure.update_yaxes(title=say("trials"), rangemode="tozero")
-    return finished(figure, title, label, 320).update_layout(bargap=0.05)
+    finished(figure, title, label, 320).update_layout(bargap=0.05)
+    return figure
 
 
 def spread_table(scores: Array, objective: str) -> Html:
@@ -167,9 +168,9 @@ def trials_table(caption: str, axes: Sequence[str], rows: Sequence[tuple[str, Se
     return table(caption, heads, shown, set(range(1 + len(axes))))
 
 
-def forward(days: pd.DatetimeIndex, equity: Array, fold: Array) -> go.Figure:
+def forward(days: pd.DatetimeIndex, equity: Array, fold: Array) -> Figure:
     """Equity over the tested stretches, one after the other: at each start the choice is made anew."""
-    figure = go.Figure()
+    figure = Figure()
     label = say("Equity of what was chosen by the past, over the stretches that followed")
     title = say("Walk-forward: out of sample, net of all costs")
     if not len(equity):

@@ -9,6 +9,7 @@ from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,7 +23,6 @@ from qtlib.engine.session import Name
 from qtlib.engine.universe import Universe
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
-from qtlib.journal import Journal, Lease
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, first_closes, read
 from qtlib.market.simulated import EDITION, LISTINGS, Regime, SimulatedMarket, simulate
@@ -38,6 +38,9 @@ from qtlib.runs.record.folder import runs_root
 from qtlib.runs.record.health import Health
 from qtlib.runs.record.run import Run
 from qtlib.runs.record.secrecy import without_secrets
+
+if TYPE_CHECKING:
+    from qtlib.journal import Journal, Lease
 
 LEARNED = "learned"  # the strategy that is whoever is champion
 
@@ -193,7 +196,7 @@ def learner(run: Run, strategy: Strategy, watch: Watch, health: Health) -> Watch
     return believers.learner(run, strategy, watch, health)
 
 
-def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State:
+def last_lesson(run: Run, watch: Watch, journal: "Journal", state: State) -> State:
     """The state once the retrain that the session leaves behind, if there is one, has ended."""
     if run.params.strategy.name != LEARNED:
         return state
@@ -202,8 +205,10 @@ def last_lesson(run: Run, watch: Watch, journal: Journal, state: State) -> State
     return believers.last_lesson(run, watch, journal, state)
 
 
-def journal(run: Run) -> Journal:
+def journal(run: Run) -> "Journal":
     """The account's journal, created or migrated where need be; no secret comes into it."""
+    from qtlib.journal import Journal  # noqa: PLC0415  cold start: SQLAlchemy, which a backtest has no use for
+
     return Journal(run.journal, run.params.session.account, clean=without_secrets)
 
 
@@ -277,7 +282,7 @@ def bars_to_trade(params: Params) -> int | None:
 
 
 def heart(
-    run: Run, lease: Lease | None = None, total: int | None = None, health: Health | None = None
+    run: Run, lease: "Lease | None" = None, total: int | None = None, health: Health | None = None
 ) -> Callable[[Moment], None]:
     """Beats once a moment: a sign of life with how far the run is, and the lease renewed while it is."""
     done, total = 0, total or bars_to_trade(run.params)

@@ -11,6 +11,7 @@ from made_journal import DEPOSIT, D, a_close, a_fill, a_request, made_journal
 from qtlib.domain.events import OrderChanged
 from qtlib.domain.orders import OrderStatus, Role, Side
 from qtlib.report import charts
+from qtlib.report.figure import when
 from qtlib.report.tables import bars, tables
 
 JOURNAL = made_journal(2_500, entry_rate=0.05)
@@ -104,7 +105,7 @@ def test_protective_levels_are_steps_that_end_with_their_trade():
     figure = charts.price(tables(journal), bars(journal)["SOLUSDT"], "SOLUSDT")
     traces = {trace.name: trace for trace in figure.data}
     assert traces["Stop"].y == (98, 99, 99, None)
-    assert traces["Stop"].x == (T0, T0 + HOUR, T0 + 2 * HOUR, T0 + 2 * HOUR)
+    assert list(traces["Stop"].x) == list(when([T0, T0 + HOUR, T0 + 2 * HOUR, T0 + 2 * HOUR]))
     assert traces["Stop"].line.shape == "hv"
     assert traces["Entry, long"].y == (100,)
     assert traces["Exit"].text == ("stop: −1.00 USDT",)
@@ -128,7 +129,7 @@ def test_a_crowded_price_chart_opens_on_its_last_exits_and_still_holds_all():
     assert low < seen.low.min() < seen.high.max() < high
     assert len(next(t for t in figure.data if t.name == "Exit").x) == len(exits)
     close = next(t for t in figure.data if t.name == "Close")
-    assert set(seen.index) <= set(close.x)  # nothing of the part one looks at is thinned away
+    assert set(when(seen.index)) <= set(close.x)  # nothing of the part one looks at is thinned away
     assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["Last 40 exits", "All"]
 
 

@@ -71,7 +71,7 @@ class Drill:
         """Wait until the loop runs and has been heard; the kernel's process."""
         until(lambda: self._has_begun() and "tick" in self.log())
         kernels = psutil.Process(self.pid).children()
-        return next(p for p in kernels if "ipykernel_launcher" in " ".join(p.cmdline()))
+        return next(p for p in kernels if "qtlib.runs.execution.kernel" in " ".join(p.cmdline()))
 
     def _has_begun(self):
         return (

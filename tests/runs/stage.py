@@ -32,11 +32,11 @@ SUPERVISOR, RUNNER, KERNEL, VENUE = "supervisor", "runner", "kernel", "venue"
 PARTS = {  # what follows `python -m`: who that is, and where it begins
     "struck_session": (SUPERVISOR, "struck_session", "main"),
     "qtlib.runs.execution.segment": (RUNNER, "qtlib.runs.execution.segment", "main"),
-    "ipykernel_launcher": (KERNEL, "ipykernel.kernelapp", "launch_new_instance"),
+    "qtlib.runs.execution.kernel": (KERNEL, "qtlib.runs.execution.kernel", "main"),
     "qtlib.cli": (VENUE, "qtlib.cli", "main"),
 }
 LOADED = (  # beside those: what they load when they are asked for something
-    *("IPython.core.debugger", "IPython.extensions.storemagic", "ipykernel.debugger", "ipykernel.ipkernel"),
+    *("IPython.core.debugger", "IPython.extensions.storemagic", "ipykernel.debugger", "ipykernel.kernelapp"),
     *("qtlib.report.blocks", "qtlib.report.page", "qtlib.report.tables", "qtlib.runs.session.startup"),
     *("qtlib.runs.session.live", "qtlib.runs.session.exchange", "qtlib.cli.exchange", "qtlib.journal.migrate"),
     *("ccxt.async_support", "aiohttp.web", "pandas.core.arrays.arrow.extension_types", "pyarrow.pandas_compat"),

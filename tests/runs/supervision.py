@@ -60,7 +60,7 @@ class Session:
     def processes(self):
         """The runner and the kernel of the segment that runs now."""
         runner = next(p for p in self.supervisor.children() if (self.folders[-1].record()["pid"]) == p.pid)
-        return runner, next(p for p in runner.children() if "ipykernel_launcher" in " ".join(p.cmdline()))
+        return runner, next(p for p in runner.children() if "qtlib.runs.execution.kernel" in " ".join(p.cmdline()))
 
     def end(self, patience_s=PATIENCE_S):
         """The exit code, as a shell would tell it."""

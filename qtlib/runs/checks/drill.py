@@ -241,7 +241,11 @@ class _Scene:
         return True
 
 
-_WHO = {"kernel": "ipykernel_launcher", "runner": "qtlib.runs.execution.segment", "venue": "qtlib.cli exchange"}
+_WHO = {
+    "kernel": "qtlib.runs.execution.kernel",
+    "runner": "qtlib.runs.execution.segment",
+    "venue": "qtlib.cli exchange",
+}
 
 STRIKES: dict[str, Callable[[_Scene], str]] = {
     "orders time out after they were accepted": lambda s: s.inject("timeout", PLACING, executes=True),

@@ -7,7 +7,6 @@ make. So a refusal has the words and the exit code of the room that it comes fro
 from pathlib import Path
 
 from qtlib.engine.session import Name, insist_on_market, limits_set
-from qtlib.journal import Journal
 from qtlib.params import Params
 from qtlib.runs import wiring
 from qtlib.runs.record.folder import journal_location, runs_root, venue_location, with_room
@@ -31,6 +30,8 @@ def preflight(kind: str, params: Params, root: Path | None = None) -> None:
         space_of(params)
     where = journal_location(params.session.account, root) if kind == "live" else None
     if isinstance(where, str) or (where and where.exists()):
+        from qtlib.journal import Journal  # noqa: PLC0415  cold start, as in wiring
+
         with Journal(where, params.session.account) as journal, journal.lease("a session about to start"):
             state = journal.state()
             insist_on_market(state, wiring.prices_of(params))

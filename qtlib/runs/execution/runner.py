@@ -9,23 +9,22 @@ the record, not the notebook, says how it ended:
     interrupted (128 and the signal's number)
 """
 
-import qtlib.lean  # noqa: F401, I001  before papermill
+from qtlib.lean import without  # noqa: I001  before papermill
 
 import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import DEVNULL
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
-import papermill
+with without("pyarrow"):  # papermill's, for notebooks on Hadoop
+    import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
@@ -36,6 +35,8 @@ from papermill.iorw import LocalHandler, papermill_io
 from traitlets.config import Config
 
 from qtlib.params import Resolved
+from qtlib.runs.execution.kernel import Waiting, without_keys
+from qtlib.runs.execution.watch import Line, Watch, hearing
 from qtlib.runs.record import atomic
 from qtlib.runs.record.ends import NO_ROOM, Outcome, end_of, sentence
 from qtlib.runs.record.folder import FAILED, INTERRUPTED, OK, RunFolder, RunsError, final_record, unwritable
@@ -43,9 +44,11 @@ from qtlib.runs.record.guard import ALIVE
 from qtlib.runs.record.log import Log
 from qtlib.runs.record.run import open_folder
 from qtlib.runs.record.secrecy import know_keys
-from qtlib.runs.execution.watch import Line, Watch, hearing
 
 MAX_OUTPUTS, MAX_OUTPUT_BYTES = 200, 2_000_000  # of one cell: what comes after is counted, not kept
+LOADING_S = (
+    300.0  # a kernel loads its rooms before it answers, which a cold disk can make long; a death is seen at once
+)
 SAVING_FRAC = 0.05  # of the time that a notebook runs
 
 Export = Callable[..., object]  # (notebook, page, *, title, lang, banner): a notebook made a page to read
@@ -57,6 +60,7 @@ def run_notebook(
     resolved: Resolved,
     *,
     export: Export,
+    kernel: Waiting | None = None,
     root: Path | None = None,
     on_start: Callable[[RunFolder], None] = lambda folder: None,
     on_line: Line = lambda line: None,
@@ -64,8 +68,8 @@ def run_notebook(
 ) -> Outcome:
     """Execute `notebook` with these settings in a new run folder, to whatever end, and say how it ended.
 
-    `export` makes the page of it, also of one that failed. `on_start` is told the folder, `on_line` each line of the
-    run's log, and `on_beat` each sign of life, while it runs.
+    `export` makes the page of it, also of one that failed; `kernel` is begun for it, if one waits already. `on_start`
+    is told the folder, `on_line` each line of the run's log, and `on_beat` each sign of life, while it runs.
     """
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook} does not exist: {kind} is a notebook of that name in {notebook.parent}")
@@ -85,7 +89,7 @@ def run_notebook(
                 watch.hear(number)
             on_start(folder)
             with watch:
-                caught = _execute(notebook, folder, resolved, watch)
+                caught = _execute(notebook, folder, resolved, watch, kernel)
             return _concluded(folder, record, resolved, export, watch, caught)
 
 
@@ -127,12 +131,18 @@ def _concluded(
 
 
 class _Kernels(AsyncKernelManager):
-    """Starts kernels from this interpreter, whatever kernelspec the notebook names."""
+    """Begins the kernel that waits, of this interpreter, whatever kernelspec the notebook names."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = ["-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python 3", language="python", metadata={"debugger": False})
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        begun: Any = self.provisioner
+        begun.process = _Engine.waiting.begin(kernel_cmd, kw["env"], _Engine.kernel_log)
+        begun.pid = begun.pgid = begun.process.pid
+        self._reconcile_connection_info(begun.connection_info)
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]  # untyped base
@@ -179,8 +189,9 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # untyped base
     """One client at a time, within reach of the watch."""
 
     client: _Client | None = None
-    env: Mapping[str, str] = {}  # set for each run
-    kernel_log: Any = None
+    waiting: Waiting  # these are set for each run
+    env: Mapping[str, str] = {}
+    kernel_log: Path
 
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, output_path: Any = None, **given: Any) -> Any:
@@ -200,7 +211,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # untyped base
                 kernel_name=kernel_name,
                 kernel_manager_class=_Kernels,
                 config=_transport(Path(sockets)),
-                startup_timeout=given.get("start_timeout", 60),
+                startup_timeout=LOADING_S,
                 timeout=None,
                 iopub_timeout=60,
                 raise_on_iopub_timeout=False,  # lost display messages are no failed run
@@ -208,7 +219,7 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # untyped base
                 log=logging.getLogger("papermill"),
             )
             # independent: the guard, not ipykernel's os._exit, ends an orphan
-            return cls.client.execute(independent=True, env=dict(cls.env), stdout=DEVNULL, stderr=cls.kernel_log)
+            return cls.client.execute(independent=True, env=dict(cls.env))
 
 
 def _transport(folder: Path) -> Config:
@@ -234,31 +245,35 @@ papermill_engines.register("qt", _Engine)
 papermill_io.register("/", _Handler())  # absolute paths: "local" cannot be replaced, the first one registered stays
 
 
-def _execute(notebook: Path, folder: RunFolder, resolved: Resolved, watch: Watch) -> BaseException | None:
+def _execute(
+    notebook: Path, folder: RunFolder, resolved: Resolved, watch: Watch, waiting: Waiting | None
+) -> BaseException | None:
     """Run every cell; what papermill raised, where it did."""
     _Handler.leaked, _Engine.client = False, None
-    _Engine.env = _kernel_environment(folder, resolved)
+    _Engine.env, _Engine.kernel_log = _kernel_environment(folder, resolved), folder.path.absolute() / "kernel.log"
     if watch.signals:
         return None
+    _Engine.waiting = waiting or Waiting(notebook, _Engine.env)
     try:
-        with (folder / "kernel.log").open("ab") as _Engine.kernel_log:
-            papermill.execute_notebook(
-                str(notebook.absolute()),
-                str(folder.path.absolute() / "notebook.ipynb"),
-                {"run_dir": str(folder.path.absolute()), "params": resolved.params.plain()},
-                engine_name="qt",
-                kernel_name="python3",
-                progress_bar=False,
-                autosave_cell_every=300,
-            )
+        papermill.execute_notebook(
+            str(notebook.absolute()),
+            str(folder.path.absolute() / "notebook.ipynb"),
+            {"run_dir": str(folder.path.absolute()), "params": resolved.params.plain()},
+            engine_name="qt",
+            kernel_name="python3",
+            progress_bar=False,
+            autosave_cell_every=300,
+        )
     except Exception as e:
         return e
+    finally:
+        _Engine.waiting.let_go()
     return None
 
 
 def _kernel_environment(folder: RunFolder, resolved: Resolved) -> dict[str, str]:
     """Ours, with what the guard needs; without what it has no use for, and without keys, where no key may be used."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("QT_API_", "QT_ALERT_"))}
+    env = without_keys(os.environ)
     if resolved.params.mode in ("demo", "live"):
         env |= {name: value for name, value in os.environ.items() if name.startswith("QT_API_")}
     grace = f"{resolved.params.session.grace_s:g}"

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.state import State
-from qtlib.journal import Journal
 from qtlib.rules.status import CODE_HOLDS, code, expiry
 from qtlib.runs.record.atomic import redact
 from qtlib.runs.record.folder import RunsError, journal_location
+
+if TYPE_CHECKING:
+    from qtlib.journal import Journal
 
 LOOK_S = 0.05  # between two looks for the answer
 WAITING = "waiting"
@@ -109,10 +111,12 @@ def actor() -> str:
 
 
 @contextmanager
-def _journal(account: str, root: Path | None) -> Iterator[Journal]:
+def _journal(account: str, root: Path | None) -> "Iterator[Journal]":
     where = journal_location(account, root)
     if isinstance(where, Path) and not where.exists():
         raise RunsError(f"account {account} has no journal yet, so nothing trades for it; `qt live` begins one")
+    from qtlib.journal import Journal  # noqa: PLC0415  cold start: whoever only asks `actor` has no use for SQLAlchemy
+
     with Journal(where, account) as journal:
         yield journal
 

@@ -4,11 +4,11 @@ from collections.abc import Hashable, Mapping
 from itertools import accumulate
 
 import numpy as np
-import plotly.graph_objects as go
 
 from qtlib.report import charts
 from qtlib.report.blocks import Html, cards, listing, table
 from qtlib.report.charts import BLUE, GAIN, GREY, LOSS
+from qtlib.report.figure import Figure
 from qtlib.report.names import cause_name, reason_name, rule_name
 from qtlib.report.parity import Cause, Deal, Difference, by_cause
 from qtlib.report.words import UNKNOWN, moment, number, percent, say, signed
@@ -49,11 +49,11 @@ def headline(found: Parity, quote: str = "USDT") -> Html:
     return cards(shown)
 
 
-def causes(found: Parity, quote: str = "USDT") -> go.Figure:
+def causes(found: Parity, quote: str = "USDT") -> Figure:
     """What each cause brought or took."""
     sums = by_cause(found.found)
     x, y = [cause_name(cause.value) for cause in sums], list(sums.values())
-    figure = go.Figure()
+    figure = Figure()
     figure.add_bar(
         x=x,
         y=[round(pnl, 6) for pnl in y],
@@ -95,9 +95,9 @@ def causes_table(found: Parity, quote: str = "USDT") -> Html:
     return table(say("The difference by its cause"), heads, rows, words={0, 4})
 
 
-def course(found: Parity, quote: str = "USDT") -> go.Figure:
+def course(found: Parity, quote: str = "USDT") -> Figure:
     """Net P&L so far, trade by trade, of both."""
-    figure = go.Figure()
+    figure = Figure()
     for deals, name, line in (
         (found.replayed, say("Replay"), {"width": 3, "color": GREY, "dash": "dot"}),
         (found.live, say("Session"), {"width": 1.6, "color": BLUE}),

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from qtlib.domain.decisions import Choice, Decision, Verdict
 from qtlib.domain.events import DecisionMade, Event, Filled, OrderChanged, OrderRequested
@@ -24,6 +23,7 @@ from qtlib.learning.labels import labels
 from qtlib.report import charts
 from qtlib.report.blocks import Html, listing
 from qtlib.report.columns import Tables
+from qtlib.report.figure import Figure
 from qtlib.report.names import exit_name, order_status_name, reason_name, role_name, rule_name
 from qtlib.report.tables import bars, tables
 from qtlib.report.words import UNKNOWN, moment, number, percent, price, say, signed
@@ -191,7 +191,7 @@ def ordered(p: Postmortem) -> Html:
     return listing(say("Orders in their order, and what became of each"), heads, rows, words={0, 1, 2, 3, 6})
 
 
-def path(p: Postmortem, trial: Trial) -> go.Figure:
+def path(p: Postmortem, trial: Trial) -> Figure:
     """The price against the levels, from a day's bars before the trade to a day's after it."""
     rows = p.books.trades[p.books.trades.trade_id == trial.trade_id]
     frame = p.heard[trial.symbol]
