@@ -28,6 +28,7 @@ def a_lab(root):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("QT_", "JUPYTER"))}
     env |= {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"IPYTHONDIR": str(root / "ipython"), "QT_RUNS_DIR": str(root)}
+    _saves_nothing(root / "config")
     log = root / "lab.log"
     with log.open("wb") as out:
         words = [sys.executable, "-m", "qtlib.cli", "lab", "--no-browser", "--port", _free_port()]
@@ -86,6 +87,13 @@ def _telling(page):
         dialogs, kernel = (page.locator(where).all_inner_texts() for where in (".jp-Dialog", "#jp-main-statusbar"))
         cells = page.locator(CELLS).all_inner_texts()
         pytest.fail(f"{why}\ndialogs {dialogs}\nstatus {kernel}\n" + "\n--\n".join(cells)[-4000:])
+
+
+def _saves_nothing(config):
+    """A lab with this folder of settings leaves the notebooks as they are, however long they are open."""
+    plugin = config / "lab" / "user-settings" / "@jupyterlab" / "docmanager-extension" / "plugin.jupyterlab-settings"
+    plugin.parent.mkdir(parents=True, exist_ok=True)
+    plugin.write_text('{"autosave": false}')
 
 
 def _address(server, log):
