@@ -94,8 +94,22 @@ def test_charts_follow_the_reader_from_light_to_dark_and_print_light(opened):
     _until(lambda: shown.evaluate(INK) != light[0])
     assert shown.evaluate(BODY) != light[1]
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print", color_scheme="dark")
     _until(lambda: shown.evaluate(INK) == light[0])
+    assert shown.evaluate(BODY) == light[1]
+    assert shown.evaluate(CONTRAST) >= 4.5
     assert shown.complaints == []
+
+
+def test_charts_are_as_wide_as_paper_when_printed_and_as_the_page_again_after(opened):
+    shown = opened()
+    widest = "Math.max(...[...document.querySelectorAll('.main-svg')].map((svg) => svg.getBoundingClientRect().width))"
+    on_screen = shown.evaluate(widest)
+    assert on_screen > 800
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.evaluate(widest) <= 672
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    _until(lambda: shown.evaluate(widest) == on_screen)
 
 
 def test_a_finger_scrolls_the_page_and_a_mouse_zooms_the_chart(opened):

@@ -52,9 +52,10 @@
     }
     throw error;
   }
-  const repaint = (isDark) => plots.forEach((plot) => Plotly.relayout(plot, paint(plot.layout, isDark)));
+  const PAPER_PX = 672; // what a sheet of A4 or letter leaves between its margins; paper does not wait for a resize
+  const repaint = (isDark, width = null) => plots.forEach((plot) => Plotly.relayout(plot, {...paint(plot.layout, isDark), width, autosize: !width}));
   dark.addEventListener('change', () => repaint(dark.matches));
-  addEventListener('beforeprint', () => { repaint(false); plots.forEach((plot) => Plotly.Plots.resize(plot)); });
-  addEventListener('afterprint', () => { repaint(dark.matches); plots.forEach((plot) => Plotly.Plots.resize(plot)); });
+  addEventListener('beforeprint', () => repaint(false, PAPER_PX));
+  addEventListener('afterprint', () => repaint(dark.matches));
   document.documentElement.dataset.charts = plots.length;
 })();
