@@ -19,6 +19,7 @@ _LARGER_IS_TIGHTER = {"cooldown_s"}
 Ladder = tuple[tuple[float, float], ...]
 
 SETTABLE = tuple(f.name for f in fields(RiskLimits) if isinstance(getattr(RiskLimits(), f.name), int | float))
+_COUNTS = tuple(name for name in SETTABLE if isinstance(getattr(RiskLimits(), name), int))
 
 
 def in_force(asked: RiskLimits, recorded: LimitsSet | None, now: datetime) -> RiskLimits:
@@ -57,7 +58,7 @@ def unfit(changes: Mapping[str, float]) -> str:
             return f"{name} = {value} must be a number, and not below 0"
         if name.endswith("_frac") and value > 1:
             return f"{name} = {value} must be at most 1: 1 % is 0.01"
-        if isinstance(getattr(RiskLimits(), name), int) and value != int(value):
+        if name in _COUNTS and value != int(value):
             return f"{name} = {value} must be a whole number"
     return ""
 
@@ -93,8 +94,7 @@ def plain(limits: RiskLimits) -> PlainLimits:
 def limits_of(kept: PlainLimits, asked: RiskLimits) -> RiskLimits:
     """What the journal kept; a limit that it does not know yet is as `asked`, one that is no more is passed over."""
     values = {f.name: kept[f.name] for f in fields(RiskLimits) if f.name in kept}
-    counts = {name: int(getattr(asked, name)) for name in values if isinstance(getattr(asked, name), int)}
-    return replace(asked, **values | {name: int(values[name]) for name in counts})  # type: ignore[arg-type]
+    return replace(asked, **values | {name: int(values[name]) for name in _COUNTS if name in values})  # type: ignore[arg-type]
 
 
 def _standing(asked: RiskLimits, recorded: LimitsSet, now: datetime) -> RiskLimits:

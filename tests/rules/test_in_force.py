@@ -109,6 +109,11 @@ def test_a_limit_that_an_older_journal_does_not_know_is_as_asked():
     assert limits_of({**kept, "gone": 1.0}, asked) == replace(RiskLimits(max_positions=2), max_order_errors=7)
 
 
+def test_a_fraction_that_was_kept_stays_one_where_a_whole_number_is_asked():
+    asked = RiskLimits(max_daily_loss_frac=1, max_drawdown_frac=0)
+    assert limits_of(plain(RiskLimits()), asked) == RiskLimits()
+
+
 @given(settings=risk_limits, later=risk_limits, people=risk_limits)
 def test_what_people_asked_outlasts_a_session_until_its_settings_say_something_new(settings, later, people):
     kept = LimitsSet(T0, "r1", plain(people), plain(people), T0, "eva@desk", settings=plain(settings))
