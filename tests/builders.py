@@ -60,14 +60,14 @@ def a_position(quantity, entry_price=100, symbol="BTCUSDT"):
 
 
 def a_state(*positions, cash=10_000, prices=None, ts=T0, **more):
-    """A state that holds `positions`, each with a trade, priced at entry unless `prices` says otherwise."""
+    """A state that just came to hold `positions`, each with a trade, at entry prices unless `prices` says otherwise."""
     held = {p.symbol: p for p in positions}
     at_entry = {s: float(p.entry_price) for s, p in held.items()}
     trades = {
         s: Trade(f"t-{s}", s, ts, best=at_entry[s], worst=at_entry[s], exits=a_plan(), naked_since=ts) for s in held
     }
     equity = Decimal(cash)
-    defaults = {"peak_equity": equity, "day_equity": equity, "trades": trades, "decided": ts}
+    defaults = {"peak_equity": equity, "day_equity": equity, "trades": trades, "decided": ts, "grown": (*held,)}
     account = Account(Decimal(cash), held)
     return State(account=account, prices={**at_entry, **(prices or {})}, ts=ts, **{**defaults, **more})
 

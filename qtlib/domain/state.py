@@ -116,6 +116,7 @@ class State:
     idle_since: datetime | None = None  # the first decision since which nothing was held, nor wanted and granted
     requests: int = 0  # orders ever requested: the next client id's number
     decided: datetime = START  # the last decision
+    grown: tuple[str, ...] = ()  # symbols whose positions grew, until a decision finds them protected
     ts: datetime = START  # the last bar's close
     peak_equity: Decimal = ZERO
     day_equity: Decimal = ZERO  # equity at the day's first bar, UTC
@@ -201,7 +202,8 @@ def _decision_made(state: State, event: DecisionMade) -> State:
     idle = None if wanted or state.account.positions else state.idle_since or event.ts
     if targets or wanted:
         targets = {**_leaving(state), **wanted}
-    after = changed(state, decided=max(decided, event.ts), idle_since=idle, targets=targets)
+    grown = state.grown and tuple(s for s in state.grown if s in state.trades and state.trades[s].naked_since)
+    after = changed(state, decided=max(decided, event.ts), grown=grown, idle_since=idle, targets=targets)
     return after.valued(state.equity)
 
 
@@ -257,17 +259,22 @@ def _filled(state: State, event: Filled) -> State:
     if not after.quantity:
         state = _without_trade(_counted(state, trade, net, event.ts), fill.symbol, event.ts)
     elif trade is None or not before.quantity * after.quantity > 0:  # opened, or turned over
-        state = _tracking(_counted(state, trade, net, event.ts), _opened(fill, order, event.ts))
+        state = _grown(_tracking(_counted(state, trade, net, event.ts), _opened(fill, order, event.ts)), fill.symbol)
     elif abs(after.quantity) < abs(before.quantity):
         done = order is not None and order.after(fill).status is OrderStatus.FILLED
         taken = done and order is not None and order.intent.role is Role.TAKE_PROFIT
         kept = trade.funding * after.quantity / before.quantity
         state = _tracking(state, trade.but(partial_taken=trade.partial_taken or taken, funding=kept, net=net))
     else:
-        state = _tracking(state, trade.but(net=net, notional=trade.notional + fill.quantity * fill.price))
+        bought = trade.but(net=net, notional=trade.notional + fill.quantity * fill.price)
+        state = _grown(_tracking(state, bought), fill.symbol)
     if abs(after.quantity) < abs(before.quantity):
         state = _content(state, fill.symbol)
     return _sheltered(state, fill.symbol, event.ts)
+
+
+def _grown(state: State, symbol: str) -> State:
+    return state if symbol in state.grown else state.but(grown=(*state.grown, symbol))
 
 
 def _counted(state: State, ended: Trade | None, net: Decimal, ts: datetime) -> State:

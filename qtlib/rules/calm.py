@@ -77,7 +77,7 @@ def _held(position: Position, state: State, rules: Rules) -> _Held | None:
     symbol, trade = position.symbol, state.trades[position.symbol]
     if trade.overdue or trade.naked_since is not None or timed_out(trade, state.ts):
         return None
-    if trade.opened >= state.decided and not trade.recovered:  # it may have become larger than it may be
+    if symbol in state.grown and not trade.recovered:  # it may have become larger than it may be
         return None
     closing = Side.of(position.quantity).opposite
     stops = [

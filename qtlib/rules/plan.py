@@ -183,7 +183,7 @@ def _leaving(
     target = state.targets.get(position.symbol)
     if target and not target.quantity:
         return whole, target.reason or ExitReason.SIGNAL
-    if trade.opened >= state.decided and not trade.recovered:
+    if position.symbol in state.grown and not trade.recovered:
         excess = _excess(position, state, rules)
         return (excess, ExitReason.FLATTEN) if excess else None
     return None

@@ -295,6 +295,17 @@ def test_a_fill_dearer_than_its_cap_is_cut_back_at_once():
     assert left <= 200 < left + Decimal("0.2")
 
 
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_fill_that_is_heard_of_with_a_later_decision_is_still_cut_back_to_its_cap(protected):
+    """One that was protected has been looked at: what it outgrows by later caps may stay."""
+    dear = a_state(a_position(-2, 103), prices={"BTCUSDT": 103.0})
+    stop = next(a for a in plan(dear, RULES) if isinstance(a, Submit) and a.intent.role is Role.STOP_LOSS)
+    state = obey(dear, stop) if protected else dear
+    later = advance(state, DecisionMade(state.ts + HOUR, Decision(state.ts + HOUR, {}, ())))
+    cuts = [a for a in plan(later, RULES) if isinstance(a, Submit) and a.intent.role is Role.EXIT]
+    assert bool(cuts) is not protected
+
+
 def test_no_order_is_planned_for_a_symbol_without_facts():
     state = a_state(a_position(1, symbol="NEWUSDT"))
     assert plan(state, RULES) == ()
