@@ -37,6 +37,7 @@ from qtlib.rules.limits import RiskLimits
 CENT = Decimal("0.01")
 STOPPED = (ExitReason.STOP_LOSS, ExitReason.TRAILING)
 FOREIGN = ("web-", "autoclose-", "adl_")
+NEAR = 0.005  # a fraction of the price: no stop is as near as that
 
 
 class Witness:
@@ -53,7 +54,7 @@ class Witness:
         self._late: set[str] = set()  # orders that arrived when the price was another, since the last bar
         self._placed: dict[str, OrderIntent] = {}  # stops, by the venue's name for them
         self._over = False  # an entry was late, and filled at another price: not acted on since
-        self._turned: set[str] = set()  # symbols, since the last bar
+        self._turned: dict[str, float] = {}  # symbols, since the last bar, and at what price that closed
         self._left: set[str] = set()  # symbols with an exit at the venue since then
         self._bare: Counter[str] = Counter()  # bars without a stop, in a row
         self._bare_since: dict[tuple[str, str], int] = {}  # symbol and trade, and the call at which it was seen so
@@ -66,9 +67,12 @@ class Witness:
         """This order may find another price than the one it was made for: what is too much of it is cut back later."""
         self._late.add(name)
 
-    def turned_over(self, symbol: str) -> None:
-        """Somebody else did that, at this bar's price: it is protected anew, as no stop of it can be passed yet."""
-        self._turned.add(symbol)
+    def turned_over(self, symbol: str, close: float) -> None:
+        """Somebody else did that, after this bar: it is protected anew, as no stop of it can be passed yet.
+
+        Unless it was done far from the bar's price, by which the session goes.
+        """
+        self._turned[symbol] = close
 
     def hears(self, venue: "Watched", event) -> None:
         match event:
@@ -124,12 +128,13 @@ class Witness:
         self.landed[name] = intent.symbol
         if not self._knows(f"request:{name}"):
             self._breaks(venue, f"{name} was sent before it was written down")
+        position = self._account.positions.get(intent.symbol)
         if role is Role.EXIT:
             self._left.add(intent.symbol)
             stopped = name not in self._late and intent.reason in STOPPED and venue.trades(intent.symbol)
-            if stopped and intent.symbol in self._turned:
+            close = self._turned.get(intent.symbol)
+            if stopped and close and position and abs(float(position.entry_price) / close - 1) < NEAR:
                 self._breaks(venue, f"{name} leaves {intent.symbol} by a stop of what it was turned over from")
-        position = self._account.positions.get(intent.symbol)
         if role is Role.STOP_LOSS:
             self._placed[event.client_id] = intent
         in_time = role is Role.STOP_LOSS and name not in self._late
@@ -142,11 +147,12 @@ class Witness:
         """The session saw `state` at this call, and has acted on it or is about to, after so many troubles.
 
         What was bare for longer than it may, is left in the moment in which that is found, if nothing hinders it. What
-        a late entry put over a cap is gone once it was heard of and acted on.
+        a late entry put over a cap is gone once it was heard of and acted on, where orders are taken.
         """
         trades = state.trades
         leaves = any(order.intent.role is Role.EXIT for order in state.orders.values())
-        if acted and self._over and not leaves and state.account.positions == venue.account.positions:
+        could = state.account.positions == venue.account.positions and all(map(venue.trades, state.account.positions))
+        if acted and self._over and not leaves and could:
             self._over = False
             if not self._turned:
                 self._caps(venue, "when a late entry was acted on")

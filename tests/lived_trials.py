@@ -17,6 +17,7 @@ from a_witness import Watched, Witness
 from builders import INSTRUMENTS, T0
 
 from qtlib.domain.decisions import Moment
+from qtlib.domain.market import Step
 from qtlib.domain.orders import OrderIntent, OrderStatus, Role, Side, Submit
 from qtlib.engine.live import Subject, stepped
 from qtlib.engine.session import Name, session
@@ -129,7 +130,7 @@ class _InProcess(_Lived):
                 self.bar_ends(number, self.line.still and self.faulty.tells_all)
                 self.faulty.advance(step)
                 if number in self.trial.turned_over:
-                    self.turn_over(number)
+                    self.turn_over(number, step)
             begun = True
             yield moment
             for _ in range(self.trial.beats):
@@ -140,13 +141,13 @@ class _InProcess(_Lived):
         self.witness.arrives_late(submit.intent.client_id)
         self.venue.carry_out([submit])
 
-    def turn_over(self, number: int) -> None:
+    def turn_over(self, number: int, step: Step) -> None:
         """Somebody else turns the first position over, to half its size."""
         for symbol, position in sorted(self.venue.account.positions.items())[:1]:
             quantity = abs(position.quantity) * 3 / 2 // INSTRUMENTS[symbol].lot * INSTRUMENTS[symbol].lot
             hand = OrderIntent(f"web-{number}", symbol, Side.of(-position.quantity), quantity, Role.FOREIGN)
             self.trouble.note(f"{symbol} is turned over by hand")
-            self.witness.turned_over(symbol)
+            self.witness.turned_over(symbol, step.bars[symbol].close)
             self.venue.carry_out([Submit(hand)])
 
 
