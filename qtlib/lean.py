@@ -8,6 +8,7 @@ notebook's schema asks for it.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: an import of it fails, as documented
 
@@ -23,3 +24,14 @@ def without(name: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+@contextmanager
+def standing_in(module: ModuleType, name: str, other: object) -> Iterator[None]:
+    """What is imported meanwhile finds `other` under a name of `module`; afterwards all find what was there."""
+    there = getattr(module, name)
+    setattr(module, name, other)
+    try:
+        yield
+    finally:
+        setattr(module, name, there)

@@ -6,12 +6,15 @@ through `KINDS`: a kind that is not listed there is not made, and of what skops 
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import skops.io
+import scipy.special
+import sklearn.utils
 from sklearn.base import BaseEstimator
 
+from qtlib.lean import standing_in
 from qtlib.learning.calibration import Calibration
 from qtlib.learning.exits import Domain, LearnedExits
 from qtlib.learning.features import FeatureSet
@@ -19,8 +22,19 @@ from qtlib.learning.learned import Trained
 from qtlib.learning.models import MODELS
 from qtlib.learning.training import Calibrated
 
-# beyond what skops itself trusts of numpy and scikit-learn: the arrays of a boosted tree, and how it reads them
-TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+# it would trust all that scikit-learn and scipy have, and looks for the names in every module that there is: two
+# seconds in each process, for what no model of ours is made of
+with standing_in(sklearn.utils, "all_estimators", tuple), standing_in(scipy, "special", ModuleType("scipy.special")):
+    import skops.io
+
+# beyond what skops trusts of numpy: the estimators that a model of ours is made of, and the arrays of a boosted tree
+TRUSTED = (
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+)
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (Trained, FeatureSet, Calibrated, Calibration, LearnedExits, Domain, *MODELS.values())

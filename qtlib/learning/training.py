@@ -20,7 +20,7 @@ from qtlib.domain.panel import Array
 from qtlib.learning.calibration import Calibration, calibrate
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.models import MODELS, Model, Reading
-from qtlib.learning.predictions import Fit, Predictions
+from qtlib.learning.predictions import Asked, Fit, Predictions, told
 from qtlib.learning.validation import ValidationParams, combinatorial_splits
 
 
@@ -60,8 +60,8 @@ class Calibrated:
         known = np.isfinite(x).all(axis=1)
         out = Predictions(*(np.full(len(x), np.nan) for _ in Predictions._fields))
         if known.any():
-            told = self.told(_mean([member.read(x[known]) for member in self.members]))
-            for whole, part in zip(out, told, strict=True):
+            said = self.told(_mean([member.read(x[known]) for member in self.members]))
+            for whole, part in zip(out, said, strict=True):
                 whole[known] = part
         return out
 
@@ -94,6 +94,14 @@ def fit(data: Dataset, params: TrainParams | None = None) -> Calibrated:
 def fitting(params: TrainParams) -> Fit:
     """The fit of these settings."""
     return partial(fit, params=params)
+
+
+def ventured(fit: Fit, asked: Asked) -> Predictions | None:
+    """What a fit of the rows says of the others; None where so few teach nothing."""
+    try:
+        return told(fit, asked)
+    except Unlearnable:
+        return None
 
 
 def check(data: Dataset, params: TrainParams) -> None:

@@ -74,16 +74,18 @@ def backtest(
     `go_on` is asked now and then; once it says no, what is open stays open. Or `Undecided`.
     """
     panel = panel or panel_of(history)
-    on = tape(history, panel)
+    on, since = tape(history, panel), (after - START) // timedelta(microseconds=1)
+    first, end = _stretch(on, since, max_bars)
+    seen = max(0, first + 1 - strategy.lookback)
     return trade(
         on,
-        wishes(strategy.signals(panel), on),
+        wishes(strategy.signals(panel.between(seen, end)), on, seen),
         rules,
         conduct,
         cash,
         close_at_end=close_at_end,
         max_bars=max_bars,
-        after=(after - START) // timedelta(microseconds=1),
+        after=since,
         go_on=go_on,
     )
 
@@ -103,8 +105,7 @@ def trade(
     breath: int = BREATH,
 ) -> Lived:
     """Trade `on` as `wished`. `told`: every decision and every level is written down, too."""
-    first = int(np.searchsorted(on.times, after, side="right"))
-    end = len(on.times) if max_bars is None else min(first + max_bars, len(on.times))
+    first, end = _stretch(on, after, max_bars)
     room = Room(ROOM + (end - first) * len(on.symbols) // CELLS_A_ROW, ROOM)
     while True:
         w = world(on, wished, rules, conduct, cash, told, room)
@@ -118,6 +119,12 @@ def trade(
     if outcome != DONE:
         raise Undecided(_WHY[outcome])
     return Lived(on.symbols, w, first, reached, cash, wished.version)
+
+
+def _stretch(on: Tape, after: int, max_bars: int | None) -> tuple[int, int]:
+    """The first bar that is traded, and the one after the last."""
+    first = int(np.searchsorted(on.times, after, side="right"))
+    return first, len(on.times) if max_bars is None else min(first + max_bars, len(on.times))
 
 
 def _through(w: Any, first: int, end: int, close_at_end: bool, go_on: GoOn, stretch: int) -> tuple[int, int]:

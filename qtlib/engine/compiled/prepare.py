@@ -91,15 +91,16 @@ def tape(history: History, panel: Panel) -> Tape:
     return Tape(symbols, times, bars, _marks(history, panel), usable, _settlements(history.funding, symbols, times))
 
 
-def wishes(beliefs: Beliefs, on: Tape) -> Wishes:
-    """What is believed of each bar of `on`. Exits that are in doubt are none."""
-    columns = np.stack([beliefs.score, beliefs.confidence, beliefs.volatility_frac])
+def wishes(beliefs: Beliefs, on: Tape, first: int = 0) -> Wishes:
+    """What is believed of the bars of `on` from the `first` on, and nothing of others. Exits in doubt are none."""
+    columns = _placed(np.stack([beliefs.score, beliefs.confidence, beliefs.volatility_frac]), on, first)
     own = np.zeros((3, len(on.symbols), 0))
     proposed = (beliefs.take_profit_frac, beliefs.stop_frac, beliefs.trail_frac)
     if all(column is not None for column in proposed):
         own = np.stack(proposed)  # type: ignore[arg-type]  # none is None
         if beliefs.doubt is not None:
             own = np.where(beliefs.doubt > 0, nan, own)
+        own = _placed(own, on, first)
     return Wishes(columns, own, beliefs.version)
 
 
@@ -160,6 +161,15 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
 
 
 # --- below ------------------------------------------------------------------------------------------------
+
+
+def _placed(told: Array, on: Tape, first: int) -> Array:
+    """`told` of bars from the `first` on, among all bars of `on`."""
+    if told.shape[-1] == len(on.times):
+        return told
+    out = np.full((*told.shape[:-1], len(on.times)), nan)
+    out[..., first : first + told.shape[-1]] = told
+    return out
 
 
 def _records(shape: int | tuple[int, int], kind: Any) -> Any:

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
+from qtlib.learning import nulltest, training
 from qtlib.learning.predictions import Each, one_by_one
-from qtlib.runs.learning import judgement, study
 from qtlib.runs.record.workers import cores, hired
 
 J = TypeVar("J")
@@ -48,4 +48,4 @@ def hands(count: int | None = None) -> Each:
 
 def _loaded() -> int:
     """How many rooms stand ready: to get here, a hand has loaded all that this file imports."""
-    return len((study, judgement))
+    return len((training, nulltest))

@@ -1,6 +1,7 @@
-"""Judging a model: it trades the newest stretch through the event loop, beside what it has to beat; the gate decides.
+"""Judging a model: it trades the newest stretch with all costs, beside what it has to beat; the gate decides.
 
-All trade the same bars with the same rules, costs and limits, each in a venue and a journal of its own in memory.
+All trade the same bars with the same rules, costs and limits, each in a venue of its own: through the event loop, or
+its compiled twin, which trades the same where it knows every rule (`session.engine`).
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,21 +20,23 @@ import numpy as np
 import pandas as pd
 
 from qtlib.domain.panel import Array, Times
+from qtlib.engine import compiled
 from qtlib.engine.feeds import Strategy, lived, replay
 from qtlib.engine.session import session
 from qtlib.journal import MemoryJournal
 from qtlib.learning.gate import Evidence, GateParams, Ruling, Traded, flat, judge, said
 from qtlib.learning.ledger import Ledger, Trial, fingerprint
 from qtlib.learning.predictions import Each, one_by_one
-from qtlib.learning.samples import samples
 from qtlib.learning.strategies import Trend
 from qtlib.market import Market
 from qtlib.market.timeframes import datetime_at
 from qtlib.params import Params
 from qtlib.report.columns import Tables
+from qtlib.report.metrics import trade_results
 from qtlib.report.tables import tables
 from qtlib.rules.rules import Rules
-from qtlib.runs import wiring
+from qtlib.runs import columns, wiring
+from qtlib.runs.backtested import COMPILED
 from qtlib.runs.believing.shelf import Shelf
 from qtlib.runs.learning.lesson import Lesson
 from qtlib.runs.learning.study import Study
@@ -96,19 +100,13 @@ class Judgement:
 def trade(arena: Arena, who: tuple[str, Strategy]) -> Stretch:
     """The newest stretch, traded by a strategy under a name, and closed out at its end."""
     name, strategy = who
-    venue, journal = wiring.venue(arena.params, wiring.instruments(arena.params)), MemoryJournal()
-    after = datetime_at(int(arena.times[arena.begins - 1]))
-    replayed = replay(arena.market, strategy, after=after, universe=wiring.universe(arena.params, arena.market))
-    session(lived(venue, replayed), arena.rules, venue, journal, close_at_end=True)
-    events = [event for _, event in journal.events()]
-    books = tables(events)
+    books = _books(arena, strategy)
     first, last = int(arena.times[arena.begins]) // DAY_US, int(arena.times[-1]) // DAY_US
-    closed = [s for s in samples(events) if not s.shadow and s.outcome_r is not None]
-    days = np.array([int(s.decided.timestamp()) // 86_400 - first for s in closed], dtype=np.int64)
-    r = np.array([s.outcome_r for s in closed], dtype=np.float64)
-    inside = (days >= 0) & (days <= last - first)
-    traded = Traded(name, _daily(books, first, last), r[inside], days[inside])
-    return Stretch(traded, books, first)
+    entered = books.trades.groupby("trade_id", sort=False)["entry_ts"].first()
+    days = entered.astype("datetime64[us, UTC]").astype("int64").to_numpy() // DAY_US - first
+    r = trade_results(books.trades)["r_multiple"].to_numpy(dtype=float)
+    known = np.isfinite(r) & (days >= 0) & (days <= last - first)
+    return Stretch(Traded(name, _daily(books, first, last), r[known], days[known]), books, first)
 
 
 def judged(
@@ -127,7 +125,8 @@ def judged(
     arena = Arena(lesson.params, lesson.market, lesson.rules, lesson.panel.times, study.begins)
     rival: Strategy = rule if now is None else shelf.strategy(now.version)
     contenders = ((name, shelf.strategy(name)), (now.version if now else rule.name, rival))
-    ours, *against = each(partial(trade, arena), contenders)
+    done_by = each if by_event_loop(lesson.params) else one_by_one  # the twin is done before others have loaded it
+    ours, *against = done_by(partial(trade, arena), contenders)
     references = tuple(stretch.traded for stretch in against)
     if now is None:
         references = (flat(len(ours.traded.returns)), *references)
@@ -180,8 +179,28 @@ def backtest_of(lesson: Lesson, study: Study, version: str, settings: Path) -> s
     return str(record["run_id"]) if "run_id" in record else None  # one that failed says why itself
 
 
+def by_event_loop(params: Params) -> bool:
+    """Whether it is known beforehand that the event loop runs."""
+    return params.session.engine != COMPILED or params.universe.rule is not None
+
+
 def mean(values: Array) -> float:
     return float(values.mean()) if len(values) else float("nan")
+
+
+def _books(arena: Arena, strategy: Strategy) -> Tables:
+    """What trading the newest stretch adds up to."""
+    params, after = arena.params, datetime_at(int(arena.times[arena.begins - 1]))
+    venue = wiring.venue(params, arena.rules.instruments)
+    if not by_event_loop(params):
+        with suppress(compiled.Undecided):
+            cash = venue.account.cash
+            done = compiled.backtest(arena.market, strategy, arena.rules, venue.conduct, cash, after=after)
+            return columns.tables(done, arena.rules)
+    journal = MemoryJournal()
+    replayed = replay(arena.market, strategy, after=after, universe=wiring.universe(params, arena.market))
+    session(lived(venue, replayed), arena.rules, venue, journal, close_at_end=True)
+    return tables(event for _, event in journal.events())
 
 
 def _daily(books: Tables, first: int, last: int) -> Array:

@@ -32,7 +32,6 @@ from qtlib.runs import wiring
 from qtlib.runs.believing.subjects import feature_set, subject
 from qtlib.runs.record.folder import journal_location
 from qtlib.runs.record.run import Run
-from qtlib.runs.session.live import exchange
 
 ATR_SPAN = 14  # bars of the true range that brackets are measured by
 OWN_WEIGHT = 5.0  # what really happened counts as much as so many rows that bars tell of
@@ -152,6 +151,9 @@ def history(run: Run) -> Market:
 
 def _asked(run: Run, bars: int) -> Market:
     """The venue's own bars and funding rates."""
+    # a cold start: the adapter's client library takes a second, and who learns from bars on disk does not need it
+    from qtlib.runs.session.live import exchange  # noqa: PLC0415
+
     params = run.params
     symbols, timeframe = params.universe.symbols, params.data.timeframe
     with exchange(params, run.folder.root) as venue:

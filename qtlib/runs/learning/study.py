@@ -20,7 +20,7 @@ from qtlib.learning.nulltest import NullTest, Skill, null_test
 from qtlib.learning.predictions import Asked, Each, Fit, Predictions, one_by_one, told
 from qtlib.learning.scores import Bets, Reliability, Scored, bets, expectancy, rank_ic, reliability, score
 from qtlib.learning.strategies import Trend
-from qtlib.learning.training import Calibrated, TrainParams, Unlearnable, fitting
+from qtlib.learning.training import Calibrated, TrainParams, fitting, ventured
 from qtlib.learning.validation import OutOfSample, ValidationParams, combinatorial, recent, walk_forward
 from qtlib.runs.learning.lesson import Lesson
 
@@ -148,17 +148,9 @@ def _light(asked: Iterable[Asked], train: TrainParams) -> Iterator[Asked]:
 def _curve(past: Dataset, newest: Dataset, train: TrainParams, each: Each) -> tuple[tuple[int, float], ...]:
     """Skill on the newest stretch by how much of the past was learned from, the newest part of it."""
     parts = [past.take(slice(round(len(past) * (1.0 - share)), None)) for share in SHARES]
-    said = each(partial(_ventured, fitting(train)), _light(((part, newest.x) for part in parts), train))
+    said = each(partial(ventured, fitting(train)), _light(((part, newest.x) for part in parts), train))
     outcome = newest.long_r - newest.short_r
     return tuple((len(p), rank_ic(s.score, outcome)) for p, s in zip(parts, said, strict=True) if s is not None)
-
-
-def _ventured(fit: Fit, asked: Asked) -> Predictions | None:
-    """What a fit of the rows says of others; None where so few teach nothing."""
-    try:
-        return told(fit, asked)
-    except Unlearnable:
-        return None
 
 
 def _known(value: float) -> float | None:
