@@ -1,6 +1,7 @@
 """One limiter for all calls: never beyond the venue's limits, and what protects is the last to be held back."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -116,6 +117,30 @@ def test_what_protects_goes_first_however_late_it_is_asked_for():
         arrived = [record.client_id for record in venue.desk.records()]
         assert arrived.index(a_stop(101).client_id) <= ABREAST
         assert len(arrived) == 82
+
+
+def test_every_stop_is_confirmed_before_anything_else_that_is_asked_with_them_is_sent():
+    with served(times=1000) as venue, open_exchange(Mode.SIM, url=venue.url) as ours:
+        orders = []
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            stop = replace(a_stop(1), symbol=symbol, client_id=f"qt-{symbol}-s1-1", trigger=Decimal(1_000))
+            entry = replace(an_entry(), symbol=symbol, client_id=f"qt-{symbol}-e1-1")
+            others = [replace(entry, client_id=f"qt-{symbol}-e1-{number}") for number in range(2, 6)]
+            ours.carry_out([Submit(entry)])
+            orders += [stop, *others]
+        fetch, log = ours._client.fetch, []
+
+        async def noted(url, method="GET", headers=None, body=None):
+            log.append(kind := "stop" if "algoOrder" in url else "other" if method == "POST" else "")
+            answer = await fetch(url, method, headers, body)
+            log.append(kind and f"{kind} answered")
+            return answer
+
+        ours._client.fetch = noted
+        ours.carry_out([Submit(order) for order in orders])
+        assert Counter(filter(None, log)) == {"stop": 2, "stop answered": 2, "other": 8, "other answered": 8}
+        last_stop = max(at for at, what in enumerate(log) if what == "stop answered")
+        assert last_stop < log.index("other")
 
 
 def test_an_adapter_that_begins_anew_asks_what_is_allowed_before_it_waits_for_it():

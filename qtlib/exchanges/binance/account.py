@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from qtlib.domain.events import START, Event, OrderChanged
-from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus
+from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus, Role, Submit
 from qtlib.domain.state import ExchangeSnapshot
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client, patience
@@ -31,6 +31,7 @@ ABREAST = 24  # orders on their way at once; fewer than there are connections, s
 _SNAPSHOTS = 3  # asked for, until balance and positions are of one moment
 _GONE = "it is gone at the exchange"
 _NEVER = "it never reached the exchange"
+_URGENT = (Role.STOP_LOSS, Role.EXIT)
 
 
 class Account:
@@ -55,12 +56,9 @@ class Account:
         if self._in_turn:
             done = [await self._done(action) for action in actions]
         else:
-            chains: dict[str, list[int]] = {}
-            for place, action in enumerate(actions):
-                chains.setdefault(_symbol_of(action), []).append(place)
             by_place: dict[int, _Done] = {}
-            first = sorted(chains.values(), key=lambda places: not any(_protects(actions[place]) for place in places))
-            await asyncio.gather(*(self._chain(actions, places, by_place) for places in first))
+            for places in _urgent_and_rest(actions):  # all at once, and no stop is confirmed before the last is sent
+                await self._side_by_side(actions, places, by_place)
             done = [by_place[place] for place in range(len(actions))]
         failed = [one.failed for one in done if one.failed]
         for no in failed:
@@ -161,6 +159,13 @@ class Account:
         past, fates = await asyncio.gather(self._history.since(since, now, known.busy), unsure)
         return [*known.opened, *(one for fate in fates for one in fate), *past]
 
+    async def _side_by_side(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
+        chains: dict[str, list[int]] = {}
+        for place in places:
+            chains.setdefault(_symbol_of(actions[place]), []).append(place)
+        first = sorted(chains.values(), key=lambda its: not any(_protects(actions[place]) for place in its))
+        await asyncio.gather(*(self._chain(actions, its, done) for its in first))
+
     async def _chain(self, actions: Sequence[Action], places: Sequence[int], done: "dict[int, _Done]") -> None:
         """One symbol's: orders side by side, but ends and orders in the order they were asked for."""
         for _, group in groupby(places, key=lambda place: type(actions[place])):
@@ -242,6 +247,19 @@ class _Done(NamedTuple):
 
     events: list[Event]
     failed: ExchangeError | None = None
+
+
+def _urgent_and_rest(actions: Sequence[Action]) -> tuple[list[int], list[int]]:
+    """Where in `actions` that stands which shelters or ends a position, unless its symbol waits for something else."""
+    waits, urgent, rest = set[str](), list[int](), list[int]()
+    for place, action in enumerate(actions):
+        symbol = _symbol_of(action)
+        if isinstance(action, Submit) and action.intent.role in _URGENT and symbol not in waits:
+            urgent.append(place)
+        else:
+            waits.add(symbol)
+            rest.append(place)
+    return urgent, rest
 
 
 def _protects(action: Action) -> bool:
