@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "journal")]
 
 from bench_compiled import figures as compiled_figures  # noqa: E402
+from bench_features import figures as feature_figures  # noqa: E402
 from bench_journal import figures as journal_figures  # noqa: E402
 from bench_peers import figures_of_peers  # noqa: E402
 from bench_reaction import figures as reaction_figures  # noqa: E402
@@ -145,6 +146,7 @@ def backtest_s(folder: Path, symbols: int, bars: int) -> Callable[[], float]:
 
 def sized_figures() -> Iterator[tuple[str, str, float, list[float], str]]:
     yield from compiled_figures(int(1_000_000 * SCALE), (20, int(200_000 * SCALE)))
+    yield from feature_figures(int(1_000_000 * SCALE))
     yield from figures_of_sweeps(max(50, int(500 * SCALE)), int(100_000 * SCALE))
 
 

@@ -20,23 +20,19 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "conformance")]
 
 from bench_compiled import compared, market, ns, trade, whole  # noqa: E402
+from bench_features import a_turn, cpu_s  # noqa: E402
 from bench_sweep import setting_ms  # noqa: E402
 from environments import interpreter_with  # noqa: E402
-from rows import a_dataset  # noqa: E402
 
-from qtlib.domain.panel import Beliefs, Panel  # noqa: E402
+from qtlib.domain.panel import Beliefs  # noqa: E402
 from qtlib.engine.backtest import backtest  # noqa: E402
 from qtlib.exchanges.simulated import SimulatedExchange  # noqa: E402
-from qtlib.learning.exits import fit_exits  # noqa: E402
-from qtlib.learning.features import DEFAULT_FEATURES, FeatureSet  # noqa: E402
-from qtlib.learning.learned import Learned, Trained  # noqa: E402
-from qtlib.learning.training import TrainParams, fit  # noqa: E402
 from qtlib.market import Market  # noqa: E402
 
 WHOLE, SETTING, TURN, LOOP = (
     "whole call, ns/bar",
     "a setting, ms",
-    "50 symbols, bars to beliefs, ms",
+    "50 symbols, closed bar to decision, ms",
     "event loop, ns/bar",
 )
 PEERS = {  # by script: what to install, bars, runs, what of ours it is compared with, what is different
@@ -71,7 +67,7 @@ def figures_of_peers(scale=1.0):
     ours["simulation"] = [ns(lambda: trade(on, wished, rules), bars) for _ in range(5)]
     ours[SETTING] = setting_ms(int(SWEPT * scale), SETTINGS)
     ours[LOOP] = [looped_ns(max(2_000, int(40_000 * scale))) for _ in range(3)]
-    ours[TURN] = turns_ms()
+    ours[TURN] = [1e3 * s for s in cpu_s(a_turn(), 9)]
     yield from (_row(f"ours, {what}", _unit(what), values) for what, values in ours.items())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bars.npz")
@@ -100,20 +96,6 @@ def looped_ns(bars):
     return ns(lambda: backtest(history, _Given(wished.columns), rules, venue), bars)
 
 
-def turns_ms(symbols=50, runs=9):
-    """From the closed bars of so many symbols to beliefs: all features, a boosted model, and its exits."""
-    rng, features = np.random.default_rng(3), FeatureSet(DEFAULT_FEATURES)
-    data = a_dataset(2_000)
-    x = np.tanh(rng.normal(size=(2_000, len(features.names))))
-    data = _with(data, x=x, mirror=-x, names=features.names)
-    mind = Learned(Trained(features, fit(data, TrainParams(folds=2)), fit_exits(data), 2**62), "m1")
-    on, _ = market(symbols, mind.lookback)
-    names = ("BTCUSDT", *on.symbols[1:])
-    panel = Panel(names, on.times, *(on.bars[..., n] for n in range(5)), np.full(on.bars.shape[:2], 1e-4))
-    mind.signals(panel)
-    return [ns(lambda: mind.signals(panel), 1) / 1e6 for _ in range(runs)]
-
-
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
 
@@ -127,10 +109,6 @@ class _Given:
 
     def signals(self, panel):
         return Beliefs(*(column[:, : len(panel)] for column in self._columns))
-
-
-def _with(data, **changes):
-    return type(data)(**{**{name: getattr(data, name) for name in data.__dataclass_fields__}, **changes})
 
 
 def _beside(name, told, ours):

@@ -122,7 +122,7 @@ def main(path, bars, runs):
             done = tester.backtest(ready, frame["date"].iloc[0].to_pydatetime(), frame["date"].iloc[-1].to_pydatetime())
             found.append((time.process_time() - begun) / bars * 1e9)
             told["trades"] = len(done["results"])
-        told["50 symbols, bars to beliefs, ms"] = [turn(tester, frame) for _ in range(TURNS)]
+        told["50 symbols, closed bar to decision, ms"] = [turn(tester, frame) for _ in range(TURNS)]
     print(json.dumps({**told, "whole": found}))
 
 

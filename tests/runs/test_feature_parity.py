@@ -1,5 +1,6 @@
 """What every decision of a session was shown is, bit for bit, what research makes of the bars that were stored."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -68,8 +69,8 @@ def a_model(features):
     """One that goes by its first feature."""
     data, rng = a_dataset(1500), np.random.default_rng(1)
     x = np.concatenate([data.x[:, :1], rng.normal(size=(1500, len(features.names) - 1))], axis=1)
-    rows = {name: getattr(data, name) for name in data.__dataclass_fields__} | {"x": x, "mirror": -x}
-    return Trained(features, fit(type(data)(**rows | {"names": features.names}), TrainParams("logistic")), None, 2**62)
+    data = replace(data, x=x, mirror=-x, names=features.names)
+    return Trained(features, fit(data, TrainParams("logistic")), None, 2**62)
 
 
 def test_every_decision_of_a_session_was_shown_what_research_makes_of_the_stored_bars_across_a_swap(tmp_path):
