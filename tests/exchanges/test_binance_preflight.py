@@ -9,6 +9,7 @@ from builders import HOUR, T0
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.exchanges.again import Again
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.preflight import STEPS, clock_words, key_words, trial_stop
@@ -153,6 +154,16 @@ def test_a_venue_that_is_not_there_is_said_so_and_nothing_else_is_tried():
     found = list(ours.preflight(SYMBOLS, 5, "isolated"))
     ours.close()
     assert [(finding.step, finding.ok) for finding in found] == [("reachable", False)]
+
+
+def test_a_step_that_is_not_answered_is_asked_for_again_while_there_is_patience():
+    silent = [fault("unavailable", on="GET v1/accountConfig", times=5), fault("empty", on="POST v1/leverage", times=2)]
+    for patience_s, well in ((0.0, False), (20.0, True)):
+        faults = Faults()
+        with served(faults=faults, times=1000) as venue, open_exchange(Mode.SIM, url=venue.url) as ours:
+            faults.add(silent)
+            found = [finding.ok for finding in ours.preflight(SYMBOLS, 7, "isolated", Again(patience_s))]
+        assert all(found) is well
 
 
 def test_a_clock_may_be_a_little_off():

@@ -6,9 +6,10 @@ end: an answer, or one of the port's errors. What the venue says that makes no s
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 from math import inf
 from queue import SimpleQueue
 from typing import TypeVar
@@ -17,6 +18,7 @@ from qtlib.domain.events import Event
 from qtlib.domain.market import Bar, Instrument
 from qtlib.domain.orders import Action, Order
 from qtlib.domain.state import ExchangeSnapshot
+from qtlib.exchanges.again import Again
 from qtlib.exchanges.binance import listings, modes
 from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import PATIENCE_S, TIMEOUT_S, Client, patience
@@ -90,12 +92,18 @@ class Binance:
 
     # --- before it begins ---------------------------------------------------------------------------------------
 
-    def preflight(self, symbols: Iterable[str], leverage: int, margin_mode: str) -> Iterator[Finding]:
-        """What each step finds, as it finds it; leverage and margin mode are set on the way."""
+    def preflight(
+        self, symbols: Iterable[str], leverage: int, margin_mode: str, again: Again | None = None
+    ) -> Iterator[Finding]:
+        """What each step finds, as it finds it; leverage and margin mode are set on the way.
+
+        A step that the venue leaves without an answer is asked for `again`.
+        """
+        again = again or Again(0.0)
         wanted = Wanted(self._client, self._account, self.mode, tuple(symbols), leverage, margin_mode)
         for name, step in STEPS.items():
             try:
-                yield Finding(name, True, self._ask(step(wanted)))
+                yield Finding(name, True, again(partial(self._asked, step, wanted)))
             except ExchangeError as why:
                 yield Finding(name, False, str(why))
                 if name == "reachable":
@@ -253,6 +261,9 @@ class Binance:
     async def _funding(self, symbols: tuple[str, ...], since: datetime) -> Mapping[str, list[Settled]]:
         asked = (listings.funding(self._client, symbol, since) for symbol in symbols)
         return dict(zip(symbols, await asyncio.gather(*asked), strict=True))
+
+    def _asked(self, question: Callable[[Wanted], Awaitable[T]], about: Wanted) -> T:
+        return self._ask(question(about))
 
     def _ask(self, question: Awaitable[T], within_s: float = LONGEST_S) -> T:
         """The answer to `question`, put to the loop."""

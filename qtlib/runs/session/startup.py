@@ -1,17 +1,20 @@
 """The start-up sequence: everything is looked at once before money is at stake, and each step says what it found.
 
 A step that finds something amiss ends entries for this session, and nothing else: recovery, protection and exits go
-on. To add a step: write the function, from what there is to words; raise to object; add it to `STEPS`.
+on. A venue that does not answer for a moment has said nothing: it is asked again before that counts. To add a step:
+write the function, from what there is to words; raise to object; add it to `STEPS`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
 
 from qtlib.engine.feeds import Past, Strategy, panel_of
 from qtlib.engine.rehearsal import foresee
+from qtlib.exchanges.again import Again
 from qtlib.exchanges.binance.adapter import Binance
 from qtlib.exchanges.port import Finding
 from qtlib.journal import Journal
@@ -22,6 +25,7 @@ from qtlib.runs.record.health import Health
 from qtlib.runs.record.run import Run
 
 HEALTH_S = 2.0  # a page on loopback answers in a hundredth of that
+PATIENCE_S = 20.0  # with a venue that does not answer, over all steps: ours is there again by then if it died
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,13 @@ class _Subject:
     exchange: Binance
     rules: Rules
     health: Health
+    again: Again
 
 
 def start_up(run: Run, journal: Journal, strategy: Strategy, exchange: Binance, rules: Rules, health: Health) -> Ready:
     """Every step in order, each told to the log as it is done."""
     findings = []
-    for finding in _steps(_Subject(run, journal, strategy, exchange, rules, health)):
+    for finding in _steps(_Subject(run, journal, strategy, exchange, rules, health, Again(PATIENCE_S))):
         warned = finding.ok and "WARNING" in finding.found
         mark, say = ("✅", run.log.info) if finding.ok and not warned else ("⚠️" if warned else "⛔", run.log.warning)
         say(f"{mark} start-up, {finding.step}: {finding.found}")
@@ -65,7 +70,7 @@ def start_up(run: Run, journal: Journal, strategy: Strategy, exchange: Binance, 
 def _steps(subject: _Subject) -> Iterator[Finding]:
     for name, step in STEPS.items():
         try:
-            found = step(subject)
+            found = subject.again(partial(step, subject))
             yield from [Finding(name, True, found)] if isinstance(found, str) else found
         except Exception as e:  # whatever it is: a step that breaks has not shown that all is well
             yield Finding(name, False, next((line for line in str(e).splitlines() if line.strip()), type(e).__name__))
@@ -117,7 +122,7 @@ def _venue(subject: _Subject) -> Iterator[Finding]:
     """What the exchange itself finds out, a step at a time."""
     params = subject.run.params
     named = params.universe.symbols if params.universe.rule is None else _symbols(subject)
-    for found in subject.exchange.preflight(named, params.sizing.leverage, params.venue.margin_mode):
+    for found in subject.exchange.preflight(named, params.sizing.leverage, params.venue.margin_mode, subject.again):
         yield found._replace(step=f"venue, {found.step}")
 
 
