@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from a_shell import ran
 from english import left_in
 from notebook_form import faults
 
@@ -157,7 +158,8 @@ def test_times_in_a_record_are_utc(twins):
 
 
 def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path):
-    quick = ["data.bars=1500", "learning.permutations=2", "learning.backtest_after_train=false"]
+    """In Norwegian; what is written down for programs stays English."""
+    quick = ["data.bars=1500", "learning.permutations=2", "learning.backtest_after_train=false", "report.language=nb"]
     outcome, _ = run("retrain", tmp_path, *quick, "session.max_bars=null", params="learning")
     model = outcome.record["model"]
     assert model["outcome"] == "refused"
@@ -169,8 +171,27 @@ def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path)
     kinds = [trial.kind for trial in Ledger(shelf).rows()]
     assert (kinds.count("fit"), kinds.count("backtest"), kinds.count("judgement")) == (1, 2, 1)
     page = (outcome.folder.path / "report.html").read_text(encoding="utf-8")
-    for words in ("is refused", "Does its word hold", "The gate: every check must pass"):
-        assert words in page
+    for words in (f"{model['version']} er avvist", "Holder den ord?", "Porten: hver prøve må bestås"):
+        assert words in page, words
+    assert left_in(page) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("tour", {"bars": 600}, ("Netto resultat", "Hvorfor ingen handel", "varmer opp")),
+        ("explore", {"bars": 1_950}, ("Netto resultat", "Holder den ord?", "Utenfor utvalget")),
+        ("launcher", {"account": "ola"}, ("Kjøringer, nyeste først", "har ingen journal ennå")),
+    ],
+)
+def test_what_a_teaching_notebook_shows_is_read_in_norwegian_where_that_is_asked_for(kind, given, words, monkeypatch):
+    """Its tables and charts; its own words and those of plain values are English."""
+    monkeypatch.setenv("QT_RUNS_DIR", "nowhere")
+    shown, _ = ran(HOME / "notebooks" / f"{kind}.ipynb", given | {"language": "nb"})
+    page = "".join(markup for markup in shown if markup.startswith(("<style>", "<script")))
+    for word in words:
+        assert word in page, word
+    assert left_in(page) == []
 
 
 @pytest.mark.parametrize("kind", ["live", "backtest"])

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Self
 
 from sqlalchemy import insert
 
+from qtlib.domain.account import exact
 from qtlib.domain.commands import Command
 from qtlib.domain.events import CommandAnswered, Event
 from qtlib.domain.state import State, advance
@@ -190,19 +191,23 @@ class Journal:
     def _repr_html_(self) -> str:
         """What a notebook shows of it: whose it is, how far it goes, what the account holds and is worth."""
         state, writer = (self.state() if not self._lease else self._folded or State()), self.writer()
-        held = ", ".join(f"{p.quantity:+f} {p.symbol} @ {p.entry_price:f}" for p in state.account.positions.values())
         rows = {
             "account": self.account,
             "events": f"{self._last:,}",
             "as of": f"{state.ts:%Y-%m-%d %H:%M} UTC",
             "trading": f"{state.status.value}{f': {state.cause}' if state.cause else ''}",
             "equity": f"{state.equity:,.2f}",
-            "holds": held or "nothing",
             "session": writer.owner if writer else "none runs",
+            "holds": "" if state.account.positions else "nothing",
         }
-        return "".join(
-            ["<table>", *(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items()), "</table>"]
-        )
+        for symbol, position in state.account.positions.items():
+            now = exact(state.prices[symbol])
+            rows[symbol] = (
+                f"{position.quantity:+f} at {position.entry_price:.8g}, now {now:.8g}: {position.unrealized(now):+,.2f}"
+            )
+        cell = 'style="text-align: left"'
+        body = (f"<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{''.join(body)}</table>"
 
     @property
     def _what(self) -> str:

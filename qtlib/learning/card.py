@@ -72,9 +72,9 @@ class Shown:
         return {
             "champion": "yes" if self.champion else "no",
             "gate": self.verdict,
-            "model": f"{card.model}, made {card.made}",
+            "model": f"{card.model}, made {_minute(card.made)}",
             "learned from": f"{card.rows:,} decisions on {', '.join(card.symbols)}, {card.timeframe}, "
-            f"{card.first} to {card.last}",
+            f"{_minute(card.first)} to {_minute(card.last)}",
             "bars": market,
             **({"left out": left_out} if left_out else {}),
             **{f"metric {name}": "unknown" if v is None else f"{v:.4g}" for name, v in card.metrics.items()},
@@ -88,14 +88,23 @@ class Shown:
         }
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self.facts().items())
+        left = 'style="text-align: left"'
+        rows = "".join(
+            f"<tr><th {left}>{escape(k)}</th><td {left}>{escape(v)}</td></tr>" for k, v in self.facts().items()
+        )
         checks = "".join(
-            f"<tr><td>{'✅' if check.get('ok') else '❌'} {escape(str(check.get('name')))}</td>"
-            f"<td>{_number(check.get('value'))}</td><td>{_number(check.get('threshold'))}</td></tr>"
+            f"<tr><td {left}>{escape(str(check.get('name')))}</td><td>{_number(check.get('value'))}</td>"
+            f"<td>{_number(check.get('threshold'))}</td><td {left}>{'passes' if check.get('ok') else 'FAILS'}</td></tr>"
             for check in (self.ruling or {}).get("reasons", ())
         )
-        judged = f"<table><tr><th>check</th><th>value</th><th>threshold</th></tr>{checks}</table>" if checks else ""
+        heads = f"<tr><th {left}>check</th><th>value</th><th>threshold</th><th></th></tr>"
+        judged = f"<table>{heads}{checks}</table>" if checks else ""
         return f"<h4>Model {escape(self.version)}</h4><table>{rows}</table>{judged}"
+
+
+def _minute(stamp: str) -> str:
+    """ISO 8601 as people read it: 2026-03-01 08:00, which is UTC."""
+    return stamp[:16].replace("T", " ")
 
 
 def _number(value: object) -> str:

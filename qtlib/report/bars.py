@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qtlib.report.blocks import Html, listing, sentence, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _line, finished
 from qtlib.report.figure import Figure
+from qtlib.report.markup import Html, listing, sentence, table
 from qtlib.report.names import oddity_name
 from qtlib.report.page import standalone
 from qtlib.report.retold import retold

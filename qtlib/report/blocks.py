@@ -1,7 +1,7 @@
 """Numbers as people read them: headline cards and tables, as HTML for a notebook and its report.
 
-Signs are written, units stand in captions or heads, numbers align right, and what is unknown is a dash, never a zero.
-A table shows its first rows and says how many there are; it scrolls within itself, so the page never does sideways.
+Signs are written, units stand in captions or heads, and what is unknown is a dash, never a zero. A table shows its
+first rows and says how many there are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,20 +13,11 @@ import pandas as pd
 
 from qtlib.report.charts import profit_by
 from qtlib.report.columns import Tables
+from qtlib.report.markup import Html, cards, listing, sentence, table
 from qtlib.report.metrics import Metrics
 from qtlib.report.names import exit_name, key_name, reason_name, rule_name
 from qtlib.report.retold import retold
-from qtlib.report.styles import STYLE
 from qtlib.report.words import UNKNOWN, day, moment, number, percent, price, say, signed
-
-
-class Html(str):
-    """Markup that a notebook shows as it is meant."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        return f"<style>{STYLE}</style>{self}"
 
 
 def headline(metrics: Metrics, quote: str = "USDT") -> Html:
@@ -59,16 +50,6 @@ def headline(metrics: Metrics, quote: str = "USDT") -> Html:
         (say("Longest without stop"), number(m["naked_seconds_max"], ",.1f", " s"), say("of any open position")),
     )
     return cards(shown)
-
-
-def cards(rows: Iterable[tuple[str, str, str]]) -> Html:
-    """Figures side by side, each a name, a value, and what that must be read against."""
-    shown = "".join(
-        f'<div class="qt-card"><dt>{escape(name)}</dt><dd>{_tinted(value)}</dd>'
-        f'<dd class="qt-note">{escape(note)}</dd></div>'
-        for name, value, note in rows
-    )
-    return Html(f'<dl class="qt-cards">{shown}</dl>')
 
 
 def trades_table(tables: Tables, first: int = 50, quote: str = "USDT") -> Html:
@@ -219,62 +200,14 @@ def market_table(told: Told) -> Html:
     return Html(table(retold(told.title), heads, rows, words={0}) + (f"<ul>{remarks}</ul>" if remarks else ""))
 
 
-def sentence(text: str) -> str:
-    """A cell that breaks its lines: what it says is longer than a phone is wide."""
-    return f'<span class="qt-sentence">{escape(retold(text))}</span>'
-
-
-def listing(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int]) -> Html:
-    """A table of cells that are markup already."""
-    return table(caption, heads, rows, words, markup=True)
-
-
 def simulated(words: str = "") -> Html:
     """The strip that makes a simulated market unmistakable."""
     said = words or say("No real prices, no real money.")
     return Html(f'<p class="qt-strip qt-simulated"><strong>{say("SIMULATED MARKET")}</strong> {escape(said)}</p>')
 
 
-def facts(caption: str, rows: Iterable[tuple[str, str]]) -> Html:
-    """What is known of a thing, each fact under its name; long ones go over several lines."""
-    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return Html(
-        f'<figure class="qt-figure"><figcaption>{escape(caption)}</figcaption><dl class="qt-facts">{body}</dl></figure>'
-    )
-
-
-# --- markup -----------------------------------------------------------------------------------------------
-
-
-def table(
-    caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], words: set[int], markup: bool = False
-) -> Html:
-    """A table whose columns `words` align left and whose others are numbers; it scrolls, its caption doesn't."""
-    kind = ['class="qt-word"' if i in words else 'class="qt-number"' for i in range(len(heads))]
-    head = "".join(f'<th scope="col" {k}>{escape(h)}</th>' for h, k in zip(heads, kind, strict=True))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td {k}>{cell if markup else _tinted(cell)}</td>" for cell, k in zip(row, kind, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    body = body or f'<tr><td class="qt-word" colspan="{len(heads)}">{escape(say("none"))}</td></tr>'
-    name = f'aria-label="{escape(caption)}"'
-    return Html(
-        f'<figure class="qt-figure"><figcaption>{escape(caption)}</figcaption>'
-        f'<div class="qt-scroll" tabindex="0" role="region" {name}><table class="qt-table" {name}>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
-    )
-
-
 def _near(name: str, now: float, most: float, limit: float, form: str) -> tuple[str, ...]:
     return name, *(number(value, form) for value in (now, most, limit)), percent(most / limit if limit else None)
-
-
-def _tinted(text: str) -> str:
-    """Signed numbers in the colour of their sign, which is written as well."""
-    sign = {"+": "qt-gain", "−": "qt-loss"}.get(text[:1])
-    return f'<span class="{sign}">{escape(text)}</span>' if sign else escape(text)
 
 
 def _of(shown: int, total: int) -> str:

@@ -9,6 +9,9 @@ import pandas as pd
 
 from qtlib.domain.orders import ZERO
 from qtlib.domain.state import State
+from qtlib.report.markup import table
+from qtlib.report.names import exit_name
+from qtlib.report.words import moment, number, say, signed
 
 TIME = "datetime64[us, UTC]"
 
@@ -121,11 +124,27 @@ class Tables:
     state: State = field(default_factory=State)  # at the end
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of them: how large they are, and the last exits."""
-        s = self.summary
-        words = (
-            f"{len(self.trades):,} exits, {len(self.equity):,} bars, {len(self.decisions):,} verdicts; equity "
-            f"{s.start_equity:,.2f} → {s.final_equity:,.2f}, net {s.net_pnl:+,.2f} of closed trades"
+        """What a notebook shows of them: how large they are, what was earned, and the last exits."""
+        s, last = self.summary, self.trades.tail(8)
+        caption = say(
+            "The last of {exits} exits, over {bars} bars: equity {start} → {end}, net {net} of what is closed",
+            exits=number(len(self.trades), ",d"),
+            bars=number(len(self.equity), ",d"),
+            start=number(float(s.start_equity)),
+            end=number(float(s.final_equity)),
+            net=signed(float(s.net_pnl)),
         )
-        shown = self.trades[["symbol", "side", "entry_ts", "exit_ts", "exit_reason", "pnl_quote", "r_multiple"]].tail(8)
-        return f"<p>{words}</p>{shown.to_html(index=False, border=0)}"
+        rows = [
+            (
+                moment(row["entry_ts"].to_pydatetime()),
+                moment(row["exit_ts"].to_pydatetime()),
+                row["symbol"],
+                say(row["side"]),
+                exit_name(row["exit_reason"]),
+                signed(row["pnl_quote"]),
+                number(row["r_multiple"], "+.2f"),
+            )
+            for row in last.to_dict("records")
+        ]
+        heads = (say("Entry, UTC"), say("Exit, UTC"), say("Symbol"), say("Side"), say("Why"), say("Net P&L"), "R")
+        return table(caption, heads, rows, words={0, 1, 2, 3, 4})._repr_html_()

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qtlib.report.blocks import Html, facts, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
 from qtlib.report.figure import Figure
+from qtlib.report.markup import Html, facts, table
 from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, number, percent, say
 
@@ -96,6 +96,8 @@ def curve(rows: Sequence[tuple[int, float]]) -> Figure:
     """Skill by how much was learned from."""
     figure = Figure()
     x, y = [n for n, _ in rows], [skill for _, skill in rows]
+    if not np.isfinite(y).any():
+        nothing(figure, say("It says nothing, however much it learned from"))
     figure.add_scatter(x=x, y=y, mode="markers+lines", line={"color": BLUE})
     figure.update_xaxes(title=say("rows learned from, the newest ones"), rangemode="tozero")
     figure.update_yaxes(title=say("rank correlation on the newest stretch"))
@@ -104,7 +106,7 @@ def curve(rows: Sequence[tuple[int, float]]) -> Figure:
 
 
 def curve_table(rows: Sequence[tuple[int, float]]) -> Html:
-    shown = [(number(float(n), ",.0f"), number(skill, "+.4f")) for n, skill in rows]
+    shown = [(number(float(n), ",.0f"), _skill(skill)) for n, skill in rows]
     return table(say("Learning curve"), (say("rows"), say("rank correlation")), shown, set())
 
 
@@ -113,7 +115,10 @@ def null(real: float, permuted: Sequence[float]) -> Figure:
     figure = Figure()
     figure.add_histogram(x=list(permuted), name=say("permuted outcomes"), marker_color=GREY, nbinsx=12)
     if np.isfinite(real):
-        figure.add_vline(x=real, line={"color": BLUE, "width": 3}, annotation_text=say("found"))
+        ends = (min(real, *permuted), max(real, *permuted)) if permuted else (real, real)
+        inwards = "top left" if real > sum(ends) / 2 else "top right"  # else the word is cut off at the edge
+        line = {"color": BLUE, "width": 3}
+        figure.add_vline(x=real, line=line, annotation_text=say("found"), annotation_position=inwards)
     figure.update_xaxes(title=say("rank correlation, out of sample"))
     figure.update_yaxes(title=say("permutations"))
     label = say("Skill on {count} permutations of outcomes, beside the skill that was found", count=len(permuted))
@@ -122,7 +127,7 @@ def null(real: float, permuted: Sequence[float]) -> Figure:
 
 def null_table(real: float, permuted: Sequence[float], p: float) -> Html:
     best = max(permuted, default=float("nan"))
-    rows = [(say("found"), number(real, "+.4f")), (say("best of the permuted"), number(best, "+.4f"))]
+    rows = [(say("found"), _skill(real)), (say("best of the permuted"), number(best, "+.4f"))]
     rows += [(say("permutations"), f"{len(permuted)}"), (say("share that does as well"), percent(p, ".0f"))]
     return table(say("Null test: rank correlation, out of sample"), ("", ""), rows, {0})
 
@@ -151,6 +156,11 @@ def stretch_table(rows: Sequence[tuple[str, float, float, int, float]]) -> Html:
         for who, gain, down, n, mean in rows
     ]
     return table(say("The newest stretch, traded with all costs"), heads, shown, {0})
+
+
+def _skill(correlation: float) -> str:
+    """A rank correlation; there is none where every row is told the same."""
+    return number(correlation, "+.4f") if np.isfinite(correlation) else say("says nothing")
 
 
 def _said(value: object) -> str:

@@ -85,6 +85,11 @@ _EXITS = {
     "end": "end of the bars",
     "universe": "dropped out of the universe",
 }
+_SILENT = {  # why there was no belief to act on
+    "bars not usable": "bars not usable",
+    "warming up": "warming up",
+    "nobody may believe": "nobody may believe",
+}
 _OUT = {
     NOT_LISTED: "not listed",
     TOO_YOUNG: "listed for too short a time",
@@ -94,6 +99,16 @@ _OUT = {
     NO_CANDIDATE: "no longer named in the settings",
 }
 _KEYS = {"symbol": "symbol", "exit_reason": "exit reason", "hour": "hour of exit [UTC]"}
+_OBJECTIVES = {  # what a sweep looks for the largest of
+    "sharpe": "Sharpe",
+    "sortino": "Sortino",
+    "calmar": "Calmar",
+    "return_frac": "return",
+    "profit_factor": "profit factor",
+    "expectancy_quote": "expectancy [USDT]",
+    "expectancy_r": "expectancy [R]",
+    "net_pnl_quote": "net P&L [USDT]",
+}
 _ROLES = {
     "entry": "entry",
     "exit": "exit",
@@ -219,7 +234,7 @@ def limit_name(name: str) -> str:
 
 
 def rule_name(name: str) -> str:
-    return say((_RULES | _OUT).get(name, name.replace("_", " ")))
+    return say((_RULES | _OUT | _SILENT).get(name, name.replace("_", " ")))
 
 
 def reason_name(name: str) -> str:
@@ -256,6 +271,10 @@ def key_name(by: str) -> str:
     return say(_KEYS[by])
 
 
+def objective_name(name: str) -> str:
+    return say(_OBJECTIVES[name])
+
+
 def role_name(name: str) -> str:
     return say(_ROLES.get(name, name.replace("_", " ")))
 
@@ -269,6 +288,6 @@ def messages() -> set[str]:
     """Every message that only a table here names: catalogues have them, too."""
     tables = (
         *(_STATUS, _VERBS, _LIMITS, _RULES, _REASONS, _EXITS, _OUT, _KEYS, _ROLES, _CAUSES, _JUDGED, _LOOPS),
-        *(_ORDER_TYPES, _ORDER_STATUS, _ODDITIES),
+        *(_ORDER_TYPES, _ORDER_STATUS, _ODDITIES, _OBJECTIVES, _SILENT),
     )
     return {words for table in tables for words in table.values()} | set(OTHERS) | set(FORMS)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qtlib.report.blocks import Html, cards, table
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
 from qtlib.report.figure import Figure, in_parts
+from qtlib.report.markup import Html, cards, table
+from qtlib.report.names import objective_name
 from qtlib.report.words import UNKNOWN, number, percent, say
 
 Array = npt.NDArray[np.float64]
@@ -41,8 +42,8 @@ def headline(m: Numbers, objective: str) -> Html:
     )
     shown = [
         (say("Trials"), number(m["trials"], ",.0f"), traded),
-        (say("Best {objective}", objective=objective), number(m["best_score"], ".4g"), around),
-        (say("Median {objective}", objective=objective), number(m["median_score"], ".4g"), middle),
+        (say("Best {objective}", objective=objective_name(objective)), number(m["best_score"], ".4g"), around),
+        (say("Median {objective}", objective=objective_name(objective)), number(m["median_score"], ".4g"), middle),
         (say("Return of the best"), percent(m["best_return_frac"], sign=True), best),
         (say("Deflated Sharpe"), percent(m["deflated_sharpe"], ".1f"), luck),
         (
@@ -72,7 +73,7 @@ def line(axis: str, labels: Sequence[str], scores: Array, best: Array, objective
         x=list(labels), y=_plain(scores), name=say("median there"), mode="lines+markers", line_color=BLUE
     )
     figure.update_xaxes(type="category", title=axis)
-    figure.update_yaxes(title=objective)
+    figure.update_yaxes(title=objective_name(objective))
     return finished(figure, say("The surface"), _label(objective, 1), 380)
 
 
@@ -89,7 +90,7 @@ def surface(
     figure = in_parts(rows=rows, cols=1, vertical_spacing=0.3 / rows)
     for place, (across, down, x, y, scores, best) in enumerate(shown):
         at = {"row": place + 1, "col": 1}
-        hover = f"{across} %{{x}}<br>{down} %{{y}}<br>{objective} %{{z:.4g}}<extra></extra>"
+        hover = f"{across} %{{x}}<br>{down} %{{y}}<br>{objective_name(objective)} %{{z:.4g}}<extra></extra>"
         cells = {"x": list(x), "y": list(y), "z": [_plain(row) for row in scores], "coloraxis": "coloraxis"}
         figure.add_heatmap(**cells, hovertemplate=hover, xgap=1, ygap=1, **at)
         if best is not None:
@@ -99,7 +100,12 @@ def surface(
         figure.update_xaxes(type="category", title=across, **at)
         figure.update_yaxes(type="category", title=down, **at)
     height = 420 if rows == 1 else 300 * rows
-    finished(figure, say("The surface: median {objective}", objective=objective), _label(objective, len(shown)), height)
+    finished(
+        figure,
+        say("The surface: median {objective}", objective=objective_name(objective)),
+        _label(objective, len(shown)),
+        height,
+    )
     figure.update_xaxes(nticks=0)
     figure.update_yaxes(tickformat="", nticks=0)
     figure.update_layout(coloraxis=_colours([scores for *_, scores, _ in shown]))
@@ -118,13 +124,15 @@ def effects_table(
             middle, best = (float(np.median(known)), float(known.max())) if len(known) else (None, None)
             rows.append((axis, label, number(float(len(there)), ",.0f"), number(middle, ".4g"), number(best, ".4g")))
     heads = (say("setting"), say("value"), say("trials"), say("median"), say("best"))
-    return table(say("{objective} by the value of each setting", objective=objective), heads, rows, {0, 1})
+    return table(
+        say("{objective} by the value of each setting", objective=objective_name(objective)), heads, rows, {0, 1}
+    )
 
 
 def spread(scores: Array, by_luck: float | None, objective: str) -> Figure:
     """How all trials came out; the best is the right end of this, and luck alone has a right end, too."""
     figure, known = Figure(), scores[~np.isnan(scores)]
-    label = say("How many trials came to which {objective}", objective=objective)
+    label = say("How many trials came to which {objective}", objective=objective_name(objective))
     title = say("All trials")
     if not len(known):
         nothing(figure, say("No trial traded enough"))
@@ -136,7 +144,7 @@ def spread(scores: Array, by_luck: float | None, objective: str) -> Figure:
         lines = {"dash": "dash", "color": VERMILION, "width": 1.5}
         x, y = [by_luck, by_luck], [0, int(counts.max())]
         figure.add_scatter(x=x, y=y, mode="lines", name=say("the luckiest without skill"), line=lines)
-    figure.update_xaxes(title=objective)
+    figure.update_xaxes(title=objective_name(objective))
     figure.update_yaxes(title=say("trials"), rangemode="tozero")
     finished(figure, title, label, 320).update_layout(bargap=0.05)
     return figure
@@ -146,7 +154,7 @@ def spread_table(scores: Array, objective: str) -> Html:
     known = scores[~np.isnan(scores)]
     shares = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     rows = [(percent(s, ".0f"), number(float(np.quantile(known, s)), ".4g")) for s in shares] if len(known) else []
-    return table(say("Share of trials at or below"), (say("share"), objective), rows, {0})
+    return table(say("Share of trials at or below"), (say("share"), objective_name(objective)), rows, {0})
 
 
 def trials_table(caption: str, axes: Sequence[str], rows: Sequence[tuple[str, Sequence[object], Numbers]]) -> Html:
@@ -192,7 +200,10 @@ def forward_table(
     heads = (
         *(say("tested from"), say("to")),
         *axes,
-        *(say("{objective} before", objective=objective), say("{objective} in it", objective=objective)),
+        *(
+            say("{objective} before", objective=objective_name(objective)),
+            say("{objective} in it", objective=objective_name(objective)),
+        ),
         *(say("return"), say("trades")),
     )
     shown = [
@@ -226,7 +237,9 @@ def _traded(m: Numbers) -> dict[str, str]:
 
 def _label(objective: str, maps: int) -> str:
     return say(
-        "Median {objective} of the trials at each place of the settings, in {maps} maps", objective=objective, maps=maps
+        "Median {objective} of the trials at each place of the settings, in {maps} maps",
+        objective=objective_name(objective),
+        maps=maps,
     )
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from qtlib.journal import Journal
-from qtlib.report.blocks import Html, listing
+from qtlib.report.markup import Html, listing
 from qtlib.report.retold import retold
 from qtlib.report.words import UNKNOWN, number, percent, say, signed
 from qtlib.runs.record.folder import HOME, RunFolder, journal_location, runs, runs_root
@@ -26,7 +26,8 @@ class Lately:
         """The journal of `account`, for reading; in words, where it has none yet."""
         where = journal_location(account, self.root or runs_root())
         if isinstance(where, Path) and not where.exists():
-            return Html(f"<p>account <b>{escape(account)}</b> has no journal yet; <code>qt live</code> begins one</p>")
+            begins = {"account": f"<b>{escape(account)}</b>", "command": "<code>qt live</code>"}
+            return Html(f"<p>{say('account {account} has no journal yet; {command} begins one', **begins)}</p>")
         return Journal(where, account, reading=True)
 
     def _repr_html_(self) -> str:

@@ -8,7 +8,7 @@ from made_journal import DEPOSIT, a_close, a_fill, made_journal
 from qtlib.domain.decisions import Choice, Decision, Reason, Verdict
 from qtlib.domain.events import DecisionMade
 from qtlib.domain.orders import Side
-from qtlib.report import blocks
+from qtlib.report import blocks, markup
 from qtlib.report.metrics import metrics
 from qtlib.report.tables import tables
 
@@ -108,6 +108,6 @@ def _unclosed(html):
 
 
 def test_facts_stand_under_their_names_as_they_are():
-    page = blocks.facts("a <model>", [("learned from", "1 < 2"), ("run", "r")])
+    page = markup.facts("a <model>", [("learned from", "1 < 2"), ("run", "r")])
     assert re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", page) == [("learned from", "1 &lt; 2"), ("run", "r")]
     assert "a &lt;model&gt;" in page

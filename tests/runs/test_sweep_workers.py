@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import pandas as pd
 import psutil
 import pytest
+from a_shell import ran
+from english import left_in
 from postgres import absent
 from sweeps import HOME, TWELVE, a_run, a_sweep, a_watched_run, came, here
 
@@ -25,15 +27,15 @@ from qtlib.runs.sweep.plan import Plan
 
 
 def test_the_notebook_sweeps_with_processes_of_its_own(tmp_path):
-    """Cell by cell, as it stands; and no process is left."""
-    run = a_run(tmp_path, "sweep.workers=2", "sweep.folds=1", "sweep.min_trades=0")
-    cells = json.loads((HOME / "notebooks" / "sweep.ipynb").read_text(encoding="utf-8"))["cells"]
-    names = {}
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
-            names |= {"run_dir": str(run.folder.path), "params": run.params.plain()}
+    """Cell by cell, as it stands, in Norwegian; and no process is left."""
+    run = a_run(tmp_path, "sweep.workers=2", "sweep.folds=1", "sweep.min_trades=0", "report.language=nb")
+    given = {"run_dir": str(run.folder.path), "params": run.params.plain()}
+    shown, names = ran(HOME / "notebooks" / "sweep.ipynb", given)
     assert not multiprocessing.active_children()
+    page = "".join(shown)
+    for words in ("Beste Sharpe", "Alle forsøk", "Deflatert Sharpe"):
+        assert words in page, words
+    assert left_in(page) == []
 
     alone = a_sweep(tmp_path / "alone", "sweep.folds=1", "sweep.min_trades=0", workers=here())
     pd.testing.assert_frame_equal(came(names["done"]), came(alone))

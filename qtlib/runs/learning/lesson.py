@@ -23,7 +23,7 @@ from qtlib.market.market import REFILL
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
 from qtlib.params import Params
-from qtlib.report.blocks import facts
+from qtlib.report.markup import facts
 from qtlib.report.retold import retold
 from qtlib.report.words import number, say
 from qtlib.rules.rules import Rules

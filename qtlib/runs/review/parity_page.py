@@ -6,9 +6,9 @@ from itertools import accumulate
 import numpy as np
 
 from qtlib.report import charts
-from qtlib.report.blocks import Html, cards, listing, table
 from qtlib.report.charts import BLUE, GAIN, GREY, LOSS
 from qtlib.report.figure import Figure
+from qtlib.report.markup import Html, cards, listing, table
 from qtlib.report.names import cause_name, reason_name, rule_name
 from qtlib.report.parity import Cause, Deal, Difference, by_cause
 from qtlib.report.words import UNKNOWN, moment, number, percent, say, signed

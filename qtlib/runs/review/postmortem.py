@@ -21,9 +21,9 @@ from qtlib.engine.feeds import Past, panel_of
 from qtlib.journal import Journal
 from qtlib.learning.labels import labels
 from qtlib.report import charts
-from qtlib.report.blocks import Html, listing
 from qtlib.report.columns import Tables
 from qtlib.report.figure import Figure
+from qtlib.report.markup import Html, listing
 from qtlib.report.names import exit_name, order_status_name, reason_name, role_name, rule_name
 from qtlib.report.tables import bars, tables
 from qtlib.report.words import UNKNOWN, moment, number, percent, price, say, signed

@@ -18,7 +18,8 @@ from qtlib.exchanges.again import Again
 from qtlib.exchanges.binance.adapter import Binance
 from qtlib.exchanges.port import Finding
 from qtlib.journal import Journal
-from qtlib.report.blocks import Html, findings_table
+from qtlib.report.blocks import findings_table
+from qtlib.report.markup import Html
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
 from qtlib.runs.record.health import Health

@@ -7,7 +7,7 @@ import numpy as np
 
 from qtlib.market.timeframes import datetime_at
 from qtlib.report import surface
-from qtlib.report.blocks import Html
+from qtlib.report.markup import Html
 from qtlib.report.words import day, say
 from qtlib.runs.sweep.findings import Findings
 
