@@ -9,11 +9,12 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, _line, finished
 from qtlib.report.figure import Figure
-from qtlib.report.markup import Html, listing, sentence, table
+from qtlib.report.markup import Html, listing, sentence
 from qtlib.report.names import oddity_name
 from qtlib.report.page import standalone
 from qtlib.report.retold import retold
@@ -82,7 +83,7 @@ def page(
 def coverage(view: SymbolView) -> Figure:
     """Over time, a line a series: what is there, and what of it may be traded on."""
     figure = Figure()
-    names = [series.name.split("-", 1)[1] for series in view.series]
+    names = [_kind(series) for series in view.series]
     for kind, color, width in (("there", "rgba(138,143,152,0.45)", 5), ("usable", BLUE, 11)):
         words = say("there") if kind == "there" else say("usable")
         x: list[datetime | None] = []
@@ -124,7 +125,8 @@ def odd_prices(view: SymbolView) -> Figure:
         figure.add_scatter(
             x=x, y=y, name=oddity_name(kind) + more, mode="markers", text=names, hoverinfo="x+text+name", marker=marker
         )
-    figure.update_yaxes(title=say("Close, log scale"), type="log")
+    decades = np.log10(view.prices.max() / view.prices.min()) if len(view.prices) else 0.0
+    figure.update_yaxes(title=say("Close, log scale"), type="log", dtick="D2" if decades > 1 else None)
     label = say(
         "{symbol}: closing prices, with marks of {kinds} kinds where its series are odd",
         symbol=view.symbol,
@@ -137,14 +139,15 @@ def facts_table(view: FactsView) -> Html:
     """What real bars have in common, and these beside it."""
     heads = (say("Fact"), say("Real,\nin the middle"), say("Real,\nnearly all"), say("Here,\nin the middle"), "")
     caption = say("Bars of {timeframe}: what real ones have in common, by half years", timeframe=view.timeframe)
-    return table(caption, heads, (tuple(map(retold, row)) for row in view.rows), words={0, 4})
+    rows = ((sentence(fact), *(escape(retold(cell)) for cell in cells)) for fact, *cells in view.rows)
+    return listing(caption, heads, rows, words={0, 4})
 
 
 def oddities_table(view: SymbolView) -> Html:
     """Every series with its verdict, and below it what is odd in it."""
     rows = []
     for series in view.series:
-        rows.append((f"<strong>{escape(series.name)}</strong>", number(series.rows, ",d"), sentence(series.verdict)))
+        rows.append((f"<strong>{escape(_kind(series))}</strong>", number(series.rows, ",d"), sentence(series.verdict)))
         rows += [(escape(oddity_name(odd.kind)), "", sentence(odd.words)) for odd in series.oddities]
     caption = say("{symbol}: series and what is odd in them; numbers in brackets are bars", symbol=view.symbol)
     return listing(caption, (say("Series, oddity"), say("Rows"), say("Verdict, words")), rows, words={0, 2})
@@ -159,6 +162,11 @@ def _contents(symbols: Sequence[SymbolView]) -> str:
         for view in symbols
     )
     return f"<p>{say('Oddities found')}: {', '.join(links)}</p>"
+
+
+def _kind(series: SeriesView) -> str:
+    """Its name without the symbol, which everything around it names."""
+    return series.name.split("-", 1)[1]
 
 
 def _longest(stretches: Sequence[Stretch]) -> list[Stretch]:
