@@ -37,4 +37,8 @@ def ran(path, given):
 def _markup(data):
     """What is shown, as a report would hold it."""
     chart = data.get("application/vnd.plotly.v1+json")
-    return f'<script type="application/json">{json.dumps(chart, ensure_ascii=False)}</script>' if chart else data.get("text/html", "")
+    return (
+        f'<script type="application/json">{json.dumps(chart, ensure_ascii=False)}</script>'
+        if chart
+        else data.get("text/html", "")
+    )

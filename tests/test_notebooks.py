@@ -184,9 +184,9 @@ def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path)
         ("launcher", {"account": "ola"}, ("Kjøringer, nyeste først", "har ingen journal ennå")),
     ],
 )
-def test_what_a_teaching_notebook_shows_is_read_in_norwegian_where_that_is_asked_for(kind, given, words, monkeypatch):
+def test_what_a_teaching_notebook_shows_is_read_in_norwegian(tmp_path, monkeypatch, kind, given, words):
     """Its tables and charts; its own words and those of plain values are English."""
-    monkeypatch.setenv("QT_RUNS_DIR", "nowhere")
+    monkeypatch.setenv("QT_RUNS_DIR", str(tmp_path))
     shown, _ = ran(HOME / "notebooks" / f"{kind}.ipynb", given | {"language": "nb"})
     page = "".join(markup for markup in shown if markup.startswith(("<style>", "<script")))
     for word in words:
