@@ -21,7 +21,7 @@ from mutants import without
 
 from qtlib.domain.decisions import Moment, Target
 from qtlib.domain.events import CashMoved, Filled, OrderRequested, StatusSet, TradingStatus
-from qtlib.domain.orders import Role
+from qtlib.domain.orders import Order, OrderIntent, OrderStatus, Role, Side, Submit
 from qtlib.domain.state import advance
 from qtlib.engine import loop
 from qtlib.engine.auditor import Auditor, Unwatched
@@ -158,6 +158,32 @@ def under_a_brake_nothing_is_entered_that_was_decided_before():
 def in_a_halt_all_is_left():
     state = advance(a_state(a_position(1)), StatusSet(T0, TradingStatus.HALTED, "kill"))
     return any(action.intent.role is Role.EXIT for action in plan(state, some_rules()))
+
+
+def waiting(role, **its):
+    """One order in BTCUSDT, as a state has it."""
+    intent = OrderIntent(f"qt-BTCUSDT-{role.value[0]}1-1", "BTCUSDT", quantity=Decimal("0.1"), role=role, **its)
+    return {"orders": {intent.client_id: Order(intent, OrderStatus.OPEN)}}
+
+
+def asked(state, role):
+    """What is planned of that role."""
+    actions = plan(state, some_rules())
+    return [a.intent for a in actions if isinstance(a, Submit) and a.intent.role is role]
+
+
+def while_an_entry_is_under_way_no_other_is_decided():
+    return not wanted(**waiting(Role.ENTRY, side=Side.BUY, price=Decimal(100)))
+
+
+def no_stop_is_moved_away():
+    nearer = waiting(Role.STOP_LOSS, side=Side.SELL, trigger=Decimal(99), reduce_only=True)
+    return [stop.trigger for stop in asked(a_state(a_position("0.2"), **nearer), Role.STOP_LOSS)] == [99]
+
+
+def where_the_price_is_beyond_the_stop_none_is_asked_for_and_the_position_is_left():
+    passed = a_state(a_position(1), prices={"BTCUSDT": 97.0})
+    return not asked(passed, Role.STOP_LOSS) and bool(asked(passed, Role.EXIT))
 
 
 def beliefs_of_bars_that_an_outage_made_old_are_not_acted_on():
@@ -308,6 +334,27 @@ GUARDS = (
         under_a_brake_nothing_is_entered_that_was_decided_before,
     ),
     Guard("halt", _leaving, "if state.status is TradingStatus.HALTED:", "if False:", in_a_halt_all_is_left),
+    Guard(
+        "one entry at a time",
+        _judge,
+        "if any(order.intent.symbol == symbol for order in state.orders.values()):",
+        "if False:",
+        while_an_entry_is_under_way_no_other_is_decided,
+    ),
+    Guard(
+        "stops only tighten",
+        _protect_and_leave,
+        "stop = tighten(order.intent.trigger, stop, sign)",
+        "pass",
+        no_stop_is_moved_away,
+    ),
+    Guard(
+        "a stop that was passed",
+        _protect_and_leave,
+        " or _passed(stop, sign, symbol, state)",
+        "",
+        where_the_price_is_beyond_the_stop_none_is_asked_for_and_the_position_is_left,
+    ),
     Guard(
         "beliefs that an outage made old",
         loop._Missed.newest,
