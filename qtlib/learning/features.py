@@ -50,6 +50,8 @@ from qtlib.learning.windows import mean, ratio, windowed
 __all__ = ["DEFAULT_FEATURES", "FEATURES", "Feature", "FeatureSet", "changes", "momentum", "schema_hash"]
 __all__ += ["true_range_frac", "volatility"]
 
+_AT_ONCE = 32_768  # bars of all symbols together
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -89,11 +91,18 @@ class FeatureSet:
         return FeatureSet(tuple(n for place, n in enumerate(self.names) if np.isfinite(told[..., place]).any()))
 
     def matrix(self, panel: Panel) -> Array:
-        """Every feature at every bar. (symbols, bars, features)"""
+        """Every feature at every bar. (symbols, bars, features)
+
+        So many bars at a time as the processor's cache has room for, each with those that they look back on.
+        """
         out = np.empty((len(self.names), *panel.close.shape))
-        with sharing():
-            for place, feature in zip(out, self.features, strict=True):
-                place[:] = feature.of(panel)
+        width = max(_AT_ONCE // max(1, len(panel.symbols)), 4 * self.lookback)
+        for start in range(0, len(panel), width):
+            first, end = max(0, start + 1 - self.lookback), min(start + width, len(panel))
+            seen = panel.between(first, end)
+            with sharing():
+                for place, feature in zip(out, self.features, strict=True):
+                    place[:, start:end] = feature.of(seen)[:, start - first :]
         return np.moveaxis(out, 0, -1)
 
     def last(self, panel: Panel) -> Array:
@@ -136,8 +145,8 @@ def _momentum(horizon: int, span: int) -> Feature:
     return Feature(f"momentum_{horizon}", max(horizon, span) + 1, lambda p: pace(p, horizon, span))
 
 
-def _anchored(name: str, indicator: ta.Indicator) -> Feature:
-    return Feature(name, ta.LOOKBACK, lambda p: ta.anchored(p, indicator))
+def _anchored(name: str, of: Callable[[Panel], Array]) -> Feature:
+    return Feature(name, ta.LOOKBACK, of)
 
 
 _ALL = (
@@ -147,9 +156,9 @@ _ALL = (
     _momentum(24, 168),
     _momentum(72, 168),
     _momentum(168, 168),
-    _anchored("rsi_14", ta.rsi(14)),
-    _anchored("macd_12_26_9", ta.macd(12, 26, 9)),
-    _anchored("ultimate_7_14_28", ta.ultimate),
+    _anchored("rsi_14", lambda p: ta.rsi(p, 14)),
+    _anchored("macd_12_26_9", lambda p: ta.macd(p, 12, 26, 9)),
+    _anchored("ultimate_7_14_28", lambda p: ta.ultimate(p, 7, 14, 28)),
     # volatility: how much they move, and in which way that is unusual
     Feature("volatility_24", 25, lambda p: usual(p, 24)),
     Feature("volatility_168", 169, lambda p: usual(p, 168)),
@@ -160,26 +169,26 @@ _ALL = (
     # range: what happens inside a bar
     Feature("true_range_frac_14", 15, lambda p: true_range_frac(p, 14)),
     Feature("true_range_ratio_6_48", 49, lambda p: ratio(true_range_frac(p, 6), true_range_frac(p, 48))),
-    _anchored("range_frac_28", ta.range_frac(28)),
+    _anchored("range_frac_28", lambda p: ta.range_frac(p, 28)),
     Feature("close_in_range", 1, lambda p: channel(p, 1)),
     Feature("wicks_24", 24, lambda p: wicks(p, 24)),
     # trend: whether they go somewhere
     Feature("channel_48", 48, lambda p: channel(p, 48)),
     Feature("channel_168", 168, lambda p: channel(p, 168)),
     Feature("efficiency_48", 49, lambda p: efficiency(p, 48)),
-    _anchored("adx_14", ta.adx(14)),
-    _anchored("directional_14", ta.directional(14)),
-    _anchored("aroon_25", ta.aroon(25)),
-    _anchored("from_average_50", ta.from_average(50)),
-    _anchored("from_parabola", ta.from_parabola),
-    _anchored("slope_48", ta.slope(48)),
+    _anchored("adx_14", lambda p: ta.adx(p, 14)),
+    _anchored("directional_14", lambda p: ta.directional(p, 14)),
+    _anchored("aroon_25", lambda p: ta.aroon(p, 25)),
+    _anchored("from_average_50", lambda p: ta.from_average(p, 50)),
+    _anchored("from_parabola", lambda p: ta.from_parabola(p, 0.02, 0.2)),
+    _anchored("slope_48", lambda p: ta.slope(p, 48)),
     # volume: how much is behind it
     Feature("volume_ratio_1_24", 24, lambda p: volume_ratio(p, 1, 24)),
     Feature("volume_ratio_24_168", 168, lambda p: volume_ratio(p, 24, 168)),
     Feature("signed_volume_24", 25, lambda p: signed_volume(p, 24)),
     Feature("illiquidity_24_168", 169, lambda p: illiquidity(p, 24, 168)),
-    _anchored("money_flow_14", ta.money_flow(14)),
-    _anchored("accumulation_3_10", ta.accumulation(3, 10)),
+    _anchored("money_flow_14", lambda p: ta.money_flow(p, 14)),
+    _anchored("accumulation_3_10", lambda p: ta.accumulation(p, 3, 10)),
     # calendar: what day and hour it is
     Feature("day_sin", 1, by_clock(1, math.sin)),
     Feature("day_cos", 1, by_clock(1, math.cos)),

@@ -9,11 +9,9 @@ and says nothing for `SETTLED` bars; nor does it where the price stood still, or
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from inspect import unwrap
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +19,7 @@ import numpy.typing as npt
 from qtlib.domain.panel import Array, Panel, Times
 from qtlib.lean import without
 from qtlib.learning.sharing import shared
-from qtlib.learning.windows import finite, still
+from qtlib.learning.windows import finite, ratio, still
 
 with without("polars"):  # a quarter of a second, for frames that TA-Lib could take and never gets here
     import talib
@@ -30,6 +28,7 @@ BLOCK = 256  # bars
 WARM_UP = 256
 LOOKBACK = WARM_UP + BLOCK
 SETTLED = WARM_UP // 2  # bars after an interruption, or a listing, until a value is believed
+FROM = LOOKBACK - 1  # the first column of which anything may be told
 _STILL = 14  # bars
 
 # the functions themselves: what is around them, for frames, takes longer than they do
@@ -48,8 +47,7 @@ _sar = unwrap(talib.SAR)
 _ultosc = unwrap(talib.ULTOSC)
 
 
-@dataclass(frozen=True)
-class Bars:
+class Bars(NamedTuple):
     """Unbroken bars of one symbol."""
 
     open: Array
@@ -58,97 +56,85 @@ class Bars:
     close: Array
     volume: Array
 
-    @cached_property
-    def range(self) -> Any:
-        """The average true range of 14 bars (Wilder 1978): the unit of distances."""
-        return _atr(self.high, self.low, self.close, 14)
 
-
-Indicator = Callable[[Bars], Any]  # values for each of the bars
-
-
-def anchored(panel: Panel, indicator: Indicator) -> Array:
-    """`indicator` at each bar of `panel`, from the bars of its block and the warm-up before it. (symbols, bars)"""
-    out = np.full(panel.close.shape, np.nan)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for row, start, known, end, bars in _stretches(panel):
-            out[row, known:end] = indicator(bars)[known - start :]
-    told = out[:, LOOKBACK - 1 :]
-    told[_silent(panel)[:, LOOKBACK - 1 :]] = np.nan
-    finite(told)
-    return out
-
-
-def rsi(span: int) -> Indicator:
+def rsi(p: Panel, span: int) -> Array:
     """Relative strength (Wilder 1978), -1 .. +1."""
-    return lambda bars: _rsi(bars.close, span) / 50.0 - 1.0
+    return _told(p, anchored(p, lambda bars: _rsi(bars.close, span)) / 50.0 - 1.0)
 
 
-def macd(fast: int, slow: int, signal: int) -> Indicator:
+def macd(p: Panel, fast: int, slow: int, signal: int) -> Array:
     """The histogram of moving average convergence and divergence (Appel), in average true ranges."""
+    return _told(p, ratio(anchored(p, lambda bars: _macd(bars.close, fast, slow, signal)[2]), average_range(p, 14)))
 
-    return lambda bars: _macd(bars.close, fast, slow, signal)[2] / bars.range
 
-
-def ultimate(bars: Bars) -> Array:
+def ultimate(p: Panel, short: int, medium: int, long: int) -> Array:
     """The ultimate oscillator of three spans (Williams 1985), -1 .. +1."""
-    values: Array = _ultosc(bars.high, bars.low, bars.close, 7, 14, 28) / 50.0 - 1.0
-    return values
+    found = anchored(p, lambda bars: _ultosc(bars.high, bars.low, bars.close, short, medium, long))
+    return _told(p, found / 50.0 - 1.0)
 
 
-def range_frac(span: int) -> Indicator:
+def range_frac(p: Panel, span: int) -> Array:
     """Wilder's average true range, as a fraction of the close."""
-    return lambda bars: _atr(bars.high, bars.low, bars.close, span) / bars.close
+    return _told(p, ratio(average_range(p, span), p.close[:, FROM:]))
 
 
-def adx(span: int) -> Indicator:
+def adx(p: Panel, span: int) -> Array:
     """How strong a trend is, whichever way (average directional index, Wilder 1978), 0 .. 1."""
-    return lambda bars: _adx(bars.high, bars.low, bars.close, span) / 100.0
+    return _told(p, anchored(p, lambda bars: _adx(bars.high, bars.low, bars.close, span)) / 100.0)
 
 
-def directional(span: int) -> Indicator:
+def directional(p: Panel, span: int) -> Array:
     """Which way: the plus less the minus directional indicator (Wilder 1978), -1 .. +1."""
-
-    def of(bars: Bars) -> Any:
-        prices = bars.high, bars.low, bars.close
-        return (_plus_di(*prices, span) - _minus_di(*prices, span)) / 100.0
-
-    return of
+    plus = anchored(p, lambda bars: _plus_di(bars.high, bars.low, bars.close, span))
+    minus = anchored(p, lambda bars: _minus_di(bars.high, bars.low, bars.close, span))
+    return _told(p, (plus - minus) / 100.0)
 
 
-def aroon(span: int) -> Indicator:
+def aroon(p: Panel, span: int) -> Array:
     """Whether the highest high or the lowest low is nearer (Chande 1995), -1 .. +1."""
-    return lambda bars: _aroonosc(bars.high, bars.low, span) / 100.0
+    return _told(p, anchored(p, lambda bars: _aroonosc(bars.high, bars.low, span)) / 100.0)
 
 
-def from_average(span: int) -> Indicator:
+def from_average(p: Panel, span: int) -> Array:
     """How far the close is from its exponential mean, in average true ranges."""
-    return lambda bars: (bars.close - _ema(bars.close, span)) / bars.range
+    mean = anchored(p, lambda bars: _ema(bars.close, span))
+    return _told(p, ratio(p.close[:, FROM:] - mean, average_range(p, 14)))
 
 
-def from_parabola(bars: Bars) -> Any:
+def from_parabola(p: Panel, step: float, most: float) -> Array:
     """How far the close is from the parabolic stop (Wilder 1978), in average true ranges."""
-    return (bars.close - _sar(bars.high, bars.low, 0.02, 0.2)) / bars.range
+    stop = anchored(p, lambda bars: _sar(bars.high, bars.low, step, most))
+    return _told(p, ratio(p.close[:, FROM:] - stop, average_range(p, 14)))
 
 
-def slope(span: int) -> Indicator:
+def slope(p: Panel, span: int) -> Array:
     """The slope of the least squares line through `span` closes, in average true ranges a bar."""
-    return lambda bars: _linearreg_slope(bars.close, span) / bars.range
+    return _told(p, ratio(anchored(p, lambda bars: _linearreg_slope(bars.close, span)), average_range(p, 14)))
 
 
-def money_flow(span: int) -> Indicator:
+def money_flow(p: Panel, span: int) -> Array:
     """Relative strength weighted by volume (money flow index, Quong and Soudack 1989), -1 .. +1."""
-    return lambda bars: _mfi(bars.high, bars.low, bars.close, bars.volume, span) / 50.0 - 1.0
+    return _told(p, anchored(p, lambda bars: _mfi(bars.high, bars.low, bars.close, bars.volume, span)) / 50.0 - 1.0)
 
 
-def accumulation(fast: int, slow: int) -> Indicator:
+def accumulation(p: Panel, fast: int, slow: int) -> Array:
     """Chaikin's oscillator of accumulation and distribution, in bars of mean volume over `slow` bars."""
+    flow = anchored(p, lambda bars: _adosc(bars.high, bars.low, bars.close, bars.volume, fast, slow))
+    return _told(p, ratio(flow, anchored(p, lambda bars: _ema(bars.volume, slow))))
 
-    def of(bars: Bars) -> Any:
-        flow = _adosc(bars.high, bars.low, bars.close, bars.volume, fast, slow)
-        return flow / _ema(bars.volume, slow)
 
-    return of
+@shared
+def average_range(p: Panel, span: int) -> Array:
+    """The average true range (Wilder 1978), the unit of distances, from the column `FROM` on."""
+    return anchored(p, lambda bars: _atr(bars.high, bars.low, bars.close, span))
+
+
+def anchored(panel: Panel, of: Callable[[Bars], Any]) -> Array:
+    """What TA-Lib makes of the bars of each block and the warm-up before it, at each bar from the column `FROM` on."""
+    out = np.full((len(panel.symbols), max(0, len(panel) - FROM)), np.nan)
+    for row, columns, before, bars in _stretches(panel):
+        out[row, columns] = of(bars)[before:]
+    return out
 
 
 # --- below ----------------------------------------------------------------------------------------------------------
@@ -163,18 +149,37 @@ def _blocks(times: Times) -> list[tuple[int, int]]:
     return [(start, end) for start, end in pairwise(edges) if start >= WARM_UP and end >= LOOKBACK]
 
 
+def _told(panel: Panel, values: Array) -> Array:
+    """`values` from the column `FROM` on, as (symbols, bars): nothing before, nor where nothing happens."""
+    values[_silent(panel)[:, FROM:]] = np.nan
+    out = np.full(panel.close.shape, np.nan)
+    out[:, FROM:] = finite(values)
+    return out
+
+
 @shared
-def _stretches(panel: Panel) -> list[tuple[int, int, int, int, Bars]]:
-    """For each symbol and block: its row, where unbroken bars start, from where they are believed, their end; they."""
+def _stretches(panel: Panel) -> list[tuple[int, slice, int, Bars]]:
+    """For each symbol and block: its row, the columns after `FROM` at which unbroken bars are believed, how many there
+    are before those; they."""
     found = []
     columns = (panel.open, panel.high, panel.low, panel.close, panel.volume)
     there = ~np.isnan(panel.close + panel.volume)
+    missing, turns = _so_far(~there.all(axis=0)), _so_far(np.diff(panel.times, 2) != 0)
+    everybody = list(range(len(panel.symbols)))
     for block, end in _blocks(panel.times):
-        for rows, start, stop in _unbroken(panel.times, there, block - WARM_UP, end):
-            known = max(block, start + SETTLED, LOOKBACK - 1)
+        first = block - WARM_UP
+        whole = missing[first] == missing[end] and turns[first] == turns[end - 2]
+        for rows, start, stop in [(everybody, first, end)] if whole else _unbroken(panel.times, there, first, end):
+            known = max(block, start + SETTLED, FROM)
             if known < stop:
-                found += [(row, start, known, stop, Bars(*(c[row, start:stop] for c in columns))) for row in rows]
+                believed, before = slice(known - FROM, stop - FROM), known - start
+                found += [(row, believed, before, Bars(*(c[row, start:stop] for c in columns))) for row in rows]
     return found
+
+
+def _so_far(flags: npt.ArrayLike) -> list[int]:
+    """How many there are before each place, and in all."""
+    return [0, *np.cumsum(flags).tolist()]
 
 
 @shared

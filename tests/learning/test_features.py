@@ -218,3 +218,16 @@ def test_a_long_past_is_told_at_once():
     began = time.process_time()
     FeatureSet(DEFAULT_FEATURES).matrix(panel)
     assert time.process_time() - began < 0.2 * 2.0 * 4  # 200,000 rows of a million that may take 2 s; a busy machine
+
+
+def test_what_is_computed_a_piece_at_a_time_is_the_whole_of_it():
+    names = ("BTCUSDT", *(f"S{n:02d}USDT" for n in range(19)))
+    panel = a_quiet_panel(2_600, names)  # of so many symbols two pieces
+    missing = np.random.default_rng(4).random(panel.close.shape) < 0.0002
+    missing[3, 2_000:2_100] = missing[5, :1_900] = True
+    columns = ("open", "high", "low", "close", "volume", "funding_frac")
+    panel = replace(panel, **{name: np.where(missing, np.nan, getattr(panel, name)) for name in columns})
+    features = FeatureSet(tuple(FEATURES))
+    whole = np.stack([feature.of(panel) for feature in features.features], axis=-1)
+    assert np.array_equal(features.matrix(panel), whole, equal_nan=True)
+    assert np.isfinite(whole[:, 2_060:]).mean() > 0.5
