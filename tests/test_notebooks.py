@@ -23,7 +23,7 @@ from qtlib.learning import registry
 from qtlib.learning.ledger import Ledger
 from qtlib.market.simulated import simulate
 from qtlib.params import resolve
-from qtlib.report.page import export
+from qtlib.report.page import PLOTLY, export
 from qtlib.rules.rules import Rules
 from qtlib.runs import wiring
 from qtlib.runs.execution.runner import run_notebook
@@ -150,6 +150,27 @@ def _texts(cell):
     return ("".join(output.get("data", {}).get("text/plain", "")) + "\n" for output in cell.get("outputs", ()))
 
 
+def test_every_chart_of_a_report_has_its_numbers_as_a_table_beside_it(twins):
+    """Of a session and a backtest here; what retrains, sweeps and looks back is held to it where it is run."""
+    for outcome in twins:
+        assert alone(outcome) == []
+
+
+def alone(outcome):
+    """The source of each cell with more charts than tables."""
+    book = json.loads((outcome.folder.path / "notebook.ipynb").read_text(encoding="utf-8"))
+    counted = [
+        (
+            sum(PLOTLY in output.get("data", {}) for output in cell.get("outputs", [])),
+            sum("<table" in "".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])),
+            "".join(cell["source"]),
+        )
+        for cell in book["cells"]
+    ]
+    assert sum(charts for charts, _, _ in counted) > 0
+    return [source for charts, shown, source in counted if charts > shown]
+
+
 def test_times_in_a_record_are_utc(twins):
     for outcome in twins:
         record = json.loads((outcome.folder.path / "record.json").read_text(encoding="utf-8"))
@@ -174,6 +195,7 @@ def test_a_retrain_leaves_a_bundle_a_ruling_and_a_report_in_a_sentence(tmp_path)
     for words in (f"{model['version']} er avvist", "Holder den ord?", "Porten: hver prøve må bestås"):
         assert words in page, words
     assert left_in(page) == []
+    assert alone(outcome) == []
 
 
 @pytest.mark.parametrize(
@@ -228,13 +250,17 @@ def test_what_looks_back_tells_the_last_trade_and_what_if_and_that_the_replay_is
     outcome, _ = run("postmortem", tmp_path, "report.language=nb")
     shown = _shown(outcome)
     assert outcome.record["counters"]["trades"] == 1
-    assert outcome.record["counters"]["refused"] > 0
+    refused = outcome.record["counters"]["refused"]
+    assert refused > 0
+    assert shown.split("<figcaption>Hva om: ")[1].split("</figure>")[0].count("<tr>") == 1 + refused  # each of them, and the heads
+    assert alone(outcome) == []
     for word in ("Treffprosent i null", "Brutto eksponering", "inngang", "stopp", "Netto resultat", "Hva om"):
         assert word in shown, word
     assert left_in(shown) == []
 
     outcome, _ = run("parity", tmp_path, "report.language=nb")
     shown = _shown(outcome)
+    assert alone(outcome) == []
     figures = outcome.record["metrics"]
     assert figures["trades"] > 10
     assert (figures["decisions_differing"], figures["trades_differing"], figures["difference_quote"]) == (0, 0, 0.0)

@@ -100,7 +100,7 @@ class Reader:
     def _opened(self) -> Journal | None:
         if self._journal is None:
             self._journal = self._open()
-            if self._journal is not None and not self.last:
+            if self._journal is not None and not self.last and self._journal.newest() > BEHIND:  # else it is read whole
                 self.last, self.state = self._journal.recent()
                 self._levels(self.state, None)
         return self._journal

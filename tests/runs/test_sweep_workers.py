@@ -36,6 +36,9 @@ def test_the_notebook_sweeps_with_processes_of_its_own(tmp_path):
     for words in ("Beste Sharpe", "Alle forsøk", "Deflatert Sharpe"):
         assert words in page, words
     assert left_in(page) == []
+    charts = [place for place, markup in enumerate(shown) if markup.startswith("<script")]
+    assert len(charts) > 1
+    assert all("<table" in shown[place + 1] for place in charts)  # each has its numbers right below it
 
     alone = a_sweep(tmp_path / "alone", "sweep.folds=1", "sweep.min_trades=0", workers=here())
     pd.testing.assert_frame_equal(came(names["done"]), came(alone))

@@ -193,15 +193,30 @@ def ordered(p: Postmortem) -> Html:
 
 def path(p: Postmortem, trial: Trial) -> Figure:
     """The price against the levels, from a day's bars before the trade to a day's after it."""
-    rows = p.books.trades[p.books.trades.trade_id == trial.trade_id]
-    frame = p.heard[trial.symbol]
-    first = frame.index.searchsorted(pd.Timestamp(trial.decision.ts)) - AROUND
-    last = frame.index.searchsorted(rows.exit_ts.max() if len(rows) else frame.index[-1]) + AROUND
-    shown = frame.iloc[max(0, first) : last]
+    rows, shown = _exits(p, trial), _while_held(p, trial, AROUND)
     levels = p.books.levels[(p.books.levels.symbol == trial.symbol) & (p.books.levels.ts >= shown.index[0])]
     levels = levels[levels.ts <= shown.index[-1]]
     state = p.books.state if trial.symbol in p.books.state.trades and not len(rows) else State()
     return charts.price(replace(p.books, trades=rows, levels=levels, state=state), shown, trial.symbol)
+
+
+def path_table(p: Postmortem, trial: Trial, most: int = 200) -> Html:
+    """The bars of the picture from the one that it was decided at to the one that it ended in, with the levels."""
+    levels = p.books.levels[p.books.levels.trade_id == trial.trade_id]
+    bars_of, rows = _while_held(p, trial, 1), []
+    for ts, bar in zip(bars_of.index, bars_of.head(most).to_dict("records"), strict=False):
+        rested = levels[levels.ts <= ts].tail(1).to_dict("records")
+        stop, target = (rested[0]["stop_price"], rested[0]["take_profit_price"]) if rested else (None, None)
+        figures = (bar["open"], bar["high"], bar["low"], bar["close"], stop, target)
+        rows.append((moment(ts.to_pydatetime()), *map(price, figures)))
+    caption = say(
+        "{symbol}: bars while it was held, and what protected it at their close ({shown} of {count})",
+        symbol=trial.symbol,
+        shown=number(len(rows), ",d"),
+        count=number(len(bars_of), ",d"),
+    )
+    heads = ("UTC", say("Open"), say("High"), say("Low"), say("Close"), say("Stop"), say("Target"))
+    return listing(caption, heads, rows, words={0})
 
 
 def cost(p: Postmortem) -> Html:
@@ -305,6 +320,18 @@ def _meant(of: str | None, books: Tables) -> tuple[str, datetime, datetime, set[
     ends = books.trades[books.trades.trade_id == chosen].exit_ts
     over = ends.max().to_pydatetime() if len(ends) else books.state.ts
     return f"{symbols[chosen]} {chosen}", began[chosen] - DAY, over, {chosen}
+
+
+def _exits(p: Postmortem, trial: Trial) -> pd.DataFrame:
+    return p.books.trades[p.books.trades.trade_id == trial.trade_id]
+
+
+def _while_held(p: Postmortem, trial: Trial, around: int) -> pd.DataFrame:
+    """The bars of a trade's symbol from its decision to its last exit, and so many before and after."""
+    frame, exits = p.heard[trial.symbol], _exits(p, trial)
+    first = frame.index.searchsorted(pd.Timestamp(trial.decision.ts)) - around
+    last = frame.index.searchsorted(exits.exit_ts.max() if len(exits) else frame.index[-1]) + around
+    return frame.iloc[max(0, first) : last]
 
 
 def _day(of: str | None) -> datetime | None:
