@@ -252,7 +252,9 @@ def test_what_looks_back_tells_the_last_trade_and_what_if_and_that_the_replay_is
     assert outcome.record["counters"]["trades"] == 1
     refused = outcome.record["counters"]["refused"]
     assert refused > 0
-    assert shown.split("<figcaption>Hva om: ")[1].split("</figure>")[0].count("<tr>") == 1 + refused  # each of them, and the heads
+    assert (
+        shown.split("<figcaption>Hva om: ")[1].split("</figure>")[0].count("<tr>") == 1 + refused
+    )  # each of them, and the heads
     assert alone(outcome) == []
     for word in ("Treffprosent i null", "Brutto eksponering", "inngang", "stopp", "Netto resultat", "Hva om"):
         assert word in shown, word
