@@ -1,8 +1,8 @@
 """The gate: whether a challenger has earned to trade. It decides from values, and says why in numbers.
 
 It is asked twice over: of predictions that were made out of sample (purged), and of a recent stretch that nothing was
-fitted to, traded through the event loop with all costs by the challenger and by what it has to beat: the champion, or,
-while there is none, doing nothing and the rule of thumb. Every check must pass; a number that is missing fails.
+fitted to, traded with all costs, as the event loop trades, by the challenger and by what it has to beat: the champion,
+or, while there is none, doing nothing and the rule of thumb. Every check must pass; a number that is missing fails.
 
 How honest it is. Days are compared in pairs: what both lived through cancels out, and blocks of days are drawn, as
 neighbours resemble each other (`bootstrap.py`). Challengers come again and again, and one of many is lucky; so a
