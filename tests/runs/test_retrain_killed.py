@@ -13,6 +13,7 @@ from a_model import FLAT, saved
 
 from qtlib import durable
 from qtlib.domain.events import START
+from qtlib.domain.learned import RetrainOutcome
 from qtlib.learning import registry
 from qtlib.learning.ledger import Ledger
 from qtlib.params import resolve
@@ -20,7 +21,7 @@ from qtlib.runs.believing.believers import shelf_of
 from qtlib.runs.believing.subjects import models
 from qtlib.runs.learning.judgement import judged
 from qtlib.runs.learning.lesson import lesson
-from qtlib.runs.learning.outcome import conclude, keep
+from qtlib.runs.learning.outcome import conclude, consequence, keep
 from qtlib.runs.learning.study import study
 from qtlib.runs.record.run import Run, open_folder
 
@@ -31,8 +32,8 @@ TOUCHES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 SAY = {"who": "a test", "why": "it is time", "at": datetime(2026, 7, 1, tzinfo=UTC)}
 
 
-def a_retrain(root):
-    resolved = resolve(HOME / "params" / "learning.yaml", [*SMALL, *QUICK], {})
+def a_retrain(root, *words):
+    resolved = resolve(HOME / "params" / "learning.yaml", [*SMALL, *QUICK, *words], {})
     return Run(open_folder("retrain", resolved, START, root), resolved.params, adhoc=True)
 
 
@@ -80,14 +81,14 @@ def lived(tmp_path_factory):
     yes = replace(said, ruling=replace(said.ruling, promoted=True))
     lines = list(Ledger(root).rows())
 
-    def rest():
+    def rest(run=run):
         """All that a retrain writes but its report: what was tried, the bundle, what was judged, what follows."""
         ledger = Ledger(root)
         ledger.add(lines[0])
         version = keep(run, taught, found)
         ledger.add(*lines[1:-1])
         ledger.add(lines[-1])
-        conclude(run, taught, found, version, yes, None)
+        return conclude(run, taught, found, version, yes, None)
 
     return root, before, rest
 
@@ -114,3 +115,13 @@ def test_killed_at_any_step_the_champion_is_intact_or_the_new_one_is_whole(lived
     assert set(champions) == {False, True}
     assert registry.champion(root).version != before
     assert not list(root.glob(".*.tmp"))  # what the killed ones left is gone
+
+
+def test_where_a_person_is_asked_a_yes_changes_no_champion_until_that_person_says_so(lived):
+    root, _, rest = lived
+    before = registry.champion(root).version
+    made = rest(a_retrain(root.parents[1], "learning.promotion=ask"))
+    assert made["outcome"] == RetrainOutcome.ASKED.value
+    assert f"qt models promote {made['version']}" in consequence(made)
+    assert registry.champion(root).version == before
+    assert registry.promote(root, made["version"], **SAY).version == made["version"]
