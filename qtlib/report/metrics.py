@@ -77,17 +77,18 @@ def trade_results(trades: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"pnl_quote": sums, "r_multiple": ratio}, pd.Index(names, name="trade_id"))
 
 
-def breakeven_win_rate(wins: pd.Series, losses: pd.Series) -> float | None:
+def breakeven_win_rate(wins: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
     """The share of winners at which trades like these cancel out: average loss / (average win + average loss).
 
     Both are net of costs, so it may be compared with `win_rate_frac` directly; losses are given positive.
 
-    >>> breakeven_win_rate(pd.Series([10.0, 20.0]), pd.Series([5.0]))
+    >>> breakeven_win_rate([10.0, 20.0], [5.0])
     0.25
     """
-    if wins.empty or losses.empty:
+    won, lost = np.asarray(wins, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if not len(won) or not len(lost):
         return None
-    return float(losses.mean() / (wins.mean() + losses.mean()))
+    return float(lost.mean() / (won.mean() + lost.mean()))
 
 
 def daily_returns(equity: pd.Series, start: float) -> pd.Series:
@@ -109,12 +110,12 @@ def daily_returns(equity: pd.Series, start: float) -> pd.Series:
     return closes / closes.shift(1, fill_value=start) - 1
 
 
-def sharpe(daily: pd.Series) -> float | None:
+def sharpe(daily: npt.ArrayLike) -> float | None:
     """Mean over standard deviation (n − 1) of daily returns, × √365; the riskless rate is taken as 0 (Sharpe 1994).
 
     Scaling by the root of time assumes days that don't depend on each other (Lo 2002).
 
-    >>> round(sharpe(pd.Series([0.01, 0.02, 0.03])), 4)  # 0.02 / 0.01 * 19.105
+    >>> round(sharpe([0.01, 0.02, 0.03]), 4)  # 0.02 / 0.01 * 19.105
     38.2099
     """
     known = _known(daily)
@@ -122,10 +123,10 @@ def sharpe(daily: pd.Series) -> float | None:
     return float(known.mean()) / deviation * sqrt(DAYS_A_YEAR) if deviation > 1e-15 else None
 
 
-def sortino(daily: pd.Series) -> float | None:
+def sortino(daily: npt.ArrayLike) -> float | None:
     """Mean over downside deviation √(Σ min(r, 0)² / n) of daily returns, × √365; target 0 (Sortino and Price 1994).
 
-    >>> round(sortino(pd.Series([0.03, -0.01, 0.01, -0.01])), 4)  # 0.005 / 0.0070711 * 19.105
+    >>> round(sortino([0.03, -0.01, 0.01, -0.01]), 4)  # 0.005 / 0.0070711 * 19.105
     13.5093
     """
     known = _known(daily)
@@ -142,12 +143,17 @@ def calmar(equity: pd.Series, start: float, deepest_drawdown: float | None) -> f
     >>> round(calmar(pd.Series([100.0, 120.0], ts), 100.0, 0.1), 9)  # +20 % a year, 10 % under water
     2.0
     """
-    if len(equity) < 2 or not deepest_drawdown or start <= 0 or equity.iloc[-1] <= 0:
+    if len(equity) < 2:
         return None
     days = (equity.index[-1] - equity.index[0]) / pd.Timedelta(days=1)
-    if days < 1:
+    return calmar_over(days, float(equity.iloc[-1]), start, deepest_drawdown)
+
+
+def calmar_over(days: float, final: float, start: float, deepest_drawdown: float | None) -> float | None:
+    """The same, of an equity that went from `start` to `final` within so many days."""
+    if days < 1 or not deepest_drawdown or start <= 0 or final <= 0:
         return None
-    yearly = log(float(equity.iloc[-1]) / start) * DAYS_A_YEAR / days
+    yearly = log(final / start) * DAYS_A_YEAR / days
     return expm1(min(yearly, 700.0)) / deepest_drawdown  # beyond, a float ends, and so does meaning
 
 
@@ -163,8 +169,8 @@ def less_moved(tables: Tables) -> pd.Series:
     return earned
 
 
-def _known(daily: pd.Series) -> npt.NDArray[np.float64]:
-    values = daily.to_numpy(np.float64)
+def _known(daily: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    values = np.asarray(daily, dtype=np.float64)
     known: npt.NDArray[np.float64] = values[~np.isnan(values)]
     return known
 

@@ -12,6 +12,7 @@ from typing import Any
 from qtlib.compiler import part
 from qtlib.engine.compiled import at
 from qtlib.engine.compiled.decide import judged, may_open, said
+from qtlib.engine.compiled.prices import first_at
 from qtlib.engine.compiled.settle import may_step_up, step_up
 from qtlib.engine.compiled.shapes import (
     CLOSE,
@@ -57,8 +58,8 @@ def passed(w: Any, t: int, last: int) -> int:
 def heeded(w: Any, t: int, last: int) -> int:
     """The first bar from `t` on at which something is said that may be acted on, at most `last`.
 
-    That is, for what is held, to go the other way; for what is not, to go anywhere, unless a refusal is certain and
-    nobody is told of it. Nobody listens far ahead: a position may end before.
+    That is, for what is held, to go the other way; for what is not, to go anywhere, unless a refusal is certain, as
+    while it cools down, and nobody is told of it. Nobody listens far ahead: a position may end before.
     """
     a, first = at.account(w), min(t + AHEAD, last)
     if may_open(w):
@@ -75,10 +76,19 @@ def heeded(w: Any, t: int, last: int) -> int:
 def heeded_of(w: Any, s: int, t: int, until: int) -> int:
     coming, lots, score = at.coming(w), at.held(w, s).lots, at.all_beliefs(w)[SCORE, s]
     if coming[s] < t:
-        coming[s] = said(w, s, t, until)
+        coming[s] = said(w, s, t if lots else cooled(w, s, t, until), until)
     while coming[s] < until and lots * score[coming[s]] > 0:
         coming[s] = said(w, s, coming[s] + 1, until)
     return min(coming[s], until)
+
+
+@part
+def cooled(w: Any, s: int, t: int, until: int) -> int:
+    """The first bar from `t` on at which a flat symbol may be entered again, at most `until`; `t` if it is told why."""
+    p, h = at.settings(w), at.held(w, s)
+    if p.told or h.left == NONE:
+        return t
+    return min(first_at(w, t - 1, h.left + int(p.cooldown_s * 1e6) - 1), until)
 
 
 @part

@@ -13,12 +13,13 @@ import pandas as pd
 
 from qtlib.engine.compiled import Lived
 from qtlib.report.columns import Tables
-from qtlib.report.metrics import breakeven_win_rate, calmar, daily_returns, less_moved, metrics, sharpe, sortino
+from qtlib.report.metrics import breakeven_win_rate, calmar_over, daily_returns, less_moved, metrics, sharpe, sortino
 from qtlib.rules.rules import Rules
 from qtlib.runs import columns
 from qtlib.runs.sweep.trial import NUMBERS, Array
 
 Numbers = dict[str, float | None]
+Ints = npt.NDArray[np.int64]
 DAY_US = 86_400_000_000
 
 
@@ -37,14 +38,12 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
         return of_books(columns.tables(lived, rules))
     one, start = float(w.settings[0]["one"]), float(lived.cash)
     times, curve = w.times[lived.first : lived.end], w.curve[lived.first : lived.end]
-    pnl, r = _trades(w, one)
+    rows = w.rows[: account["rows"]].view(np.ndarray)  # whose columns are to be had at once
+    pnl, r = _trades(w, rows, one)
     wins, losses = pnl[pnl > 0], -pnl[pnl < 0]
-    days = (times - 1) // DAY_US  # a bar that closes at midnight ends the day before it
-    last = np.r_[np.flatnonzero(np.diff(days)), len(days) - 1]
-    closes = curve[last] / one
+    days, lasts, deepest = _days(times, curve, int(lived.cash * int(one)))
+    closes = lasts / one
     daily = closes / np.r_[start, closes[:-1]] - 1.0
-    deepest = _deepest(curve, int(lived.cash * int(one)))
-    rows = w.rows[: account["rows"]]
     fees = rows["exit_fees_u"].sum() / one + rows["fees_f"].sum()
     funding = rows["funding_f"].sum()
     known = r[~np.isnan(r)]
@@ -52,15 +51,15 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
     numbers: Numbers = {
         "trades": len(pnl),
         "win_rate_frac": _ratio(len(wins), len(pnl)),
-        "breakeven_win_rate_frac": breakeven_win_rate(pd.Series(wins), pd.Series(losses)),
+        "breakeven_win_rate_frac": breakeven_win_rate(wins, losses),
         "net_pnl_quote": rows["gross_u"].sum() / one - fees + funding,
         "fees_quote": fees,
         "funding_quote": funding,
         "return_frac": (final - start) / start,
         "max_drawdown_frac": deepest,
-        "sharpe": sharpe(pd.Series(daily)),
-        "sortino": sortino(pd.Series(daily)),
-        "calmar": calmar(_ends(times, curve / one), start, deepest),
+        "sharpe": sharpe(daily),
+        "sortino": sortino(daily),
+        "calmar": calmar_over((times[-1] - times[0]) / DAY_US, curve[-1] / one, start, deepest),
         "profit_factor": _ratio(float(wins.sum()), float(losses.sum())),
         "expectancy_quote": _ratio(float(pnl.sum()), len(pnl)),
         "expectancy_r": float(known.mean()) if len(known) else None,
@@ -78,9 +77,19 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _trades(w: Any, one: float) -> tuple[Array, Array]:
+def _days(times: Ints, curve: Ints, start_u: int) -> tuple[Ints, Ints, float]:
+    """Each day that has a close, the last equity of it, and how deep the curve's deepest drawdown was."""
+    # a cold start: numba takes a second, and a trial of the event loop does not need it
+    from qtlib.engine.compiled.curve import days_of  # noqa: PLC0415
+
+    most = int((times[-1] - times[0]) // DAY_US) + 2
+    days, lasts = np.empty(most, np.int64), np.empty(most, np.int64)
+    count, deepest = days_of(times, curve, start_u, days, lasts)
+    return days[:count], lasts[:count], deepest
+
+
+def _trades(w: Any, rows: Any, one: float) -> tuple[Array, Array]:
     """What each trade came to, its exits together: in quote, and in R as a mean by what each closed."""
-    rows = w.rows[: w.account[0]["rows"]]
     if not len(rows):
         return np.empty(0), np.empty(0)
     rows = rows[np.argsort(rows["bar"], kind="stable")]
@@ -108,21 +117,8 @@ def _who(rows: Any) -> npt.NDArray[np.intp]:
 
 def _exposed(w: Any, end: int) -> int:
     """At how many closes a position was open; a row of the account holds until the next."""
-    rows = w.accounts[: w.account[0]["accounts"]]
+    rows = w.accounts[: w.account[0]["accounts"]].view(np.ndarray)
     return int(np.diff(rows["bar"], append=end)[rows["open"] > 0].sum())
-
-
-def _ends(times: npt.NDArray[np.int64], equity: Array) -> pd.Series:
-    """Of a curve, what growth is reckoned from: where it begins and where it ends."""
-    at = [0, -1] if len(times) > 1 else [0]
-    return pd.Series(equity[at], pd.DatetimeIndex(times[at].astype("datetime64[us]")))
-
-
-def _deepest(equity_u: npt.NDArray[np.int64], start_u: int) -> float:
-    peak = np.maximum(np.maximum.accumulate(equity_u), start_u)
-    if peak[0] <= 0:
-        return 0.0
-    return float(((peak - equity_u) / peak).max())
 
 
 def _ratio(part: float, whole: float) -> float | None:
