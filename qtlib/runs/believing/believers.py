@@ -48,12 +48,17 @@ def strategy(params: Params, root: Path) -> Strategy:
             f"strategy.params of learned have a version and nothing else, not {dict(params.strategy.params)}"
         )
     shelf = shelf_of(params, root)
+    now = None if version else shelf.champion()
+    if params.mode == "live":
+        passed = (shelf.bundle(version).ruling or {}).get("promoted") if version else now and now.by_gate
+        if not passed:
+            named = version or (now and now.version)
+            whose = f"{named} was not promoted by the gate" if named else "no model is champion"
+            raise Unearned(
+                f"mode live trades only what the gate has promoted, and {whose}: `qt retrain`, `qt models list`"
+            )
     if version:
         return shelf.strategy(version)
-    now = shelf.champion()
-    if params.mode == "live" and (now is None or not now.by_gate):
-        whose = "no model is champion" if now is None else f"{now.version} was not promoted by the gate"
-        raise Unearned(f"mode live trades only what the gate has promoted, and {whose}: `qt retrain`, `qt models list`")
     if now is None and not _gathers(params):
         raise Unearned(_without(params, shelf))
     return _champion(params, shelf, now.version if now else "")
