@@ -1,9 +1,12 @@
 """Each notebook has the form of the family, and runs to its end through our own runner."""
 
+import ast
+import inspect
 import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,32 @@ SMALL = ["data.bars=400", "session.max_bars=320"]
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_has_the_form_of_the_family(path):
     assert list(faults(path)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_names_of_ours_says_what_it_is(path):
+    """To whoever asks for it with a question mark, or with Shift-Tab."""
+    silent = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        tree = ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "")
+        named = [(s.module, alias.name) for s in tree.body if isinstance(s, ast.ImportFrom) for alias in s.names]
+        ours = {name: _named(module, name) for module, name in named if module.startswith("qtlib")}
+        silent += [name for name, thing in ours.items() if callable(thing) and not _says(thing)]
+        parts = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+        called = [getattr(ours[n.value.id], n.attr) for n in parts if inspect.ismodule(ours.get(n.value.id))]
+        silent += [thing.__qualname__ for thing in called if callable(thing) and not _says(thing)]
+    assert silent == []
+
+
+def _named(module, name):
+    there = import_module(module)
+    return getattr(there, name) if hasattr(there, name) else import_module(f"{module}.{name}")
+
+
+def _says(thing):
+    """Whether it has words of its own: those that a dataclass makes up are none."""
+    words = inspect.getdoc(thing) or ""
+    return bool(words) and not words.startswith(f"{thing.__name__}(")
 
 
 def run(kind, root, *more, params="sim"):

@@ -30,6 +30,8 @@ class Unlearnable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrainParams:
+    """How a model is fitted: on how much, in how many parts, and what it has to expect before it names a side."""
+
     model: str = "boosted"  # a name of `MODELS`
     seed: int = 0
     folds: int = 3  # blocks of time, and models: each is calibrated on the block it did not see

@@ -25,6 +25,8 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ValidationParams:
+    """How time is cut for a model to be judged by what it was not shown; spans are columns, which are closes."""
+
     folds: int = 5  # blocks that the walk-forward predicts, one after the other
     warmup_frac: float = 0.3  # of the columns: only trained on
     embargo: int = 24  # columns between any training span and the test spans

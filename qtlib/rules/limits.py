@@ -21,6 +21,8 @@ from qtlib.domain.state import State, strictness
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
+    """The most that each rule allows: the tightest holds, and an exit is never asked."""
+
     max_positions: int = 4
     max_notional_per_trade: float = 200.0  # quote
     max_notional_per_symbol: float = 200.0  # quote

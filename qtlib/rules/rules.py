@@ -20,6 +20,8 @@ class Strangers(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
+    """All that a decision goes by, besides the moment and the state."""
+
     instruments: Mapping[str, Instrument]  # what may be traded, by symbol
     sizing: SizingParams = field(default_factory=SizingParams)
     limits: RiskLimits = field(default_factory=RiskLimits)

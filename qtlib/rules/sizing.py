@@ -10,6 +10,8 @@ from qtlib.rules.tpsl import ExitParams
 
 @dataclass(frozen=True, slots=True)
 class SizingParams:
+    """How large a position is wanted, before any limit is asked."""
+
     profile: str = "seed"  # seed: by confidence, from a base · risk: by what the stop would cost
     base_notional: float = 200.0  # quote, seed profile
     risk_frac: float = 0.01  # of equity, lost at the stop, risk profile (0.005 .. 0.015)

@@ -20,6 +20,8 @@ from qtlib.rules import formulas
 
 @dataclass(frozen=True, slots=True)
 class ExitParams:
+    """How a position is left again: by which profile, and its levels; fractions are of price, but where they say."""
+
     profile: str = "one_r"  # one_r · seed · static · learned
     tp_frac: float = 0.010  # static profile, and fallback: of price. Needs a 60 % win rate before costs
     sl_frac: float = 0.015

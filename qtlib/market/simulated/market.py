@@ -48,6 +48,8 @@ LISTINGS: Mapping[str, Listing] = MappingProxyType(
 
 @dataclass(frozen=True)
 class SimulatedMarket:
+    """A market that is made from its seed: the same values make the same bars, to the bit. `simulate` makes them."""
+
     seed: int = 7
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "LINKUSDT")
     timeframe: str = "1h"  # must divide the eight hours between fundings

@@ -70,6 +70,7 @@ def champion(params: Params, root: Path, version: str) -> Strategy:
 
 
 def shelf_of(params: Params, root: Path) -> Shelf:
+    """The models of these settings' subject, and the pen to change them with: it signs as who runs this."""
     return Shelf(models(params, root), actor())
 
 
