@@ -6,7 +6,7 @@ exchange cannot be reached nothing is decided; the moment it can be again, what 
 exchange tells of instruments that are listed otherwise, the very next order is by what it told.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -42,7 +42,7 @@ LOOKS = 5  # at a venue on which something happens between two questions, before
 
 FOLLOWED = (Reason.COOLDOWN, Reason.POSITION_LIMIT, Reason.LIMIT, Reason.FEE_BUDGET, Reason.TOO_SMALL)  # in shadow
 
-Conclusions = Generator[Event, State, State]  # what follows from a state: each event is sent the state after it
+Tell = Callable[[Event], State]  # says that an event follows; the state after it
 
 
 class Journal(Protocol):
@@ -55,7 +55,7 @@ class Journal(Protocol):
         state: State,
         events: Iterable[Event],
         *,
-        then: Callable[[State], Conclusions] | None = None,
+        then: Callable[[State, Tell], object] | None = None,
         synced: bool = False,
     ) -> State:
         """Write down what is news of `events`, and what `then` concludes, all or nothing; the state after."""
@@ -158,43 +158,44 @@ class _Missed:
             self.moments.append(moment)
 
 
-def answers(state: State, waiting: Iterable[Command], journal: Journal) -> Conclusions:
-    """What becomes of each command that waits, judged by the state that the one before it left."""
+def answers(state: State, tell: Tell, waiting: Iterable[Command], journal: Journal) -> State:
+    """Tells what becomes of each command that waits, judged by the state that the one before it left."""
     for command in waiting:
-        state = yield answer(state, command, journal.now())
+        state = tell(answer(state, command, journal.now()))
     return state
 
 
 def conclusions(
     state: State,
+    tell: Tell,
     moment: Moment,
     rules: Rules,
     watch: Watch,
     journal: Journal | None = None,
     ruled: State | None = None,
-) -> Conclusions:
-    """What a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed.
+) -> State:
+    """Tells what a moment leads to; first what is answered to the commands in `journal`, unless the moment has passed.
 
     `ruled` is the state by which `rules` are.
     """
     if journal and (waiting := journal.commands()):
-        state = yield from answers(state, waiting, journal)
+        state = answers(state, tell, waiting, journal)
     rules = kept_up(rules, ruled or state, state)
     while (event := watch.news(state)) is not None:
-        state = yield event
+        state = tell(event)
     if moment.bars:  # else only time has passed
-        state = yield BarClosed(moment.ts, moment.bars, moment.marks)
+        state = tell(BarClosed(moment.ts, moment.bars, moment.marks))
         if state.cause == END_OF_DATA:  # a halt for want of data ends; what held trading back before it still does
-            state = yield StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade")
+            state = tell(StatusSet(state.ts, TradingStatus.ACTIVE, "there is more to trade"))
         if halt := guard(state, rules.limits):
-            state = yield halt
+            state = tell(halt)
     if moment.picked and (changed := change(moment.picked, moment.ts, state)):
-        state = yield changed
+        state = tell(changed)
     if moment.signals:
         decision = decide(moment, state, rules)
-        state = yield DecisionMade(moment.ts, decision)
+        state = tell(DecisionMade(moment.ts, decision))
         if seen := to_learn_from(moment, decision):
-            state = yield seen
+            state = tell(seen)
     return state
 
 

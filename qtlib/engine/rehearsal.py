@@ -13,7 +13,7 @@ from qtlib.domain.commands import Command
 from qtlib.domain.events import Event, Filled, OrderChanged, OrderRequested, PositionAdopted
 from qtlib.domain.orders import Action, Submit
 from qtlib.domain.state import State
-from qtlib.engine.loop import Conclusions, recover
+from qtlib.engine.loop import Tell, recover
 from qtlib.exchanges.port import Exchange
 from qtlib.journal.fold import Step, fold
 from qtlib.rules.plan import plan
@@ -85,7 +85,7 @@ class _Scratch:
         state: State,
         events: Iterable[Event],
         *,
-        then: Callable[[State], Conclusions] | None = None,
+        then: Callable[[State, Tell], object] | None = None,
         synced: bool = False,
     ) -> State:
         after, news = fold(state, events, then, lambda key: key in self._news or self._journal.knows(key))

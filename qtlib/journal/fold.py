@@ -3,12 +3,13 @@
 Events are folded before they are written, and what can't be folded is not written: an `absorb` is all or nothing.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 
 from qtlib.domain.events import BarClosed, DecisionMade, Event
 from qtlib.domain.state import State, advance
 
-Conclusions = Callable[[State], Generator[Event, State, State]]  # what follows; each event is sent the state after it
+Tell = Callable[[Event], State]  # says that an event follows; the state after it
+Conclusions = Callable[[State, Tell], object]  # what follows from a state, told event by event
 Listener = Callable[[State, Event, State], None]  # is told of each event that was news, with the state around it
 
 
@@ -29,26 +30,19 @@ def fold(
     journal adds up to, so that the next bar and the next decision are news without asking.
     """
     news: dict[str, Step] = {}
-    for event in events:
+
+    def tell(event: Event) -> State:
+        nonlocal state
         key = event.key
-        if key not in news and not known(key):
-            after = advance(state, event)
-            news[key] = (state, event, after)
-            state = after
-    if then is None:
-        return state, news
-    conclusions = then(state)
-    conclusion = next(conclusions, None)
-    while conclusion is not None:
-        key = conclusion.key
-        if key not in news and ((whole and _is_next(conclusion, state)) or not known(key)):
-            after = advance(state, conclusion)
-            news[key] = (state, conclusion, after)
-            state = after
-        try:
-            conclusion = conclusions.send(state)
-        except StopIteration:
-            break
+        if key not in news and ((whole and _is_next(event, state)) or not known(key)):
+            before, state = state, advance(state, event)
+            news[key] = (before, event, state)
+        return state
+
+    for event in events:
+        tell(event)
+    if then is not None:
+        then(state, tell)
     return state, news
 
 

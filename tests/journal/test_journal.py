@@ -33,7 +33,12 @@ def known(journal):
 
 def following(*events):
     """That these follow, from whatever state."""
-    return (event for event in events)
+
+    def told(_, tell):
+        for event in events:
+            tell(event)
+
+    return told
 
 
 def in_pieces(story, cuts):
@@ -93,10 +98,10 @@ def test_what_follows_is_written_with_what_it_follows_from(fresh, story, conclus
         before = journal.absorb(State(), story[:cut])
         seen = []
 
-        def conclude(state):
+        def conclude(state, tell):
             for event in conclusions:
                 seen.append(state)
-                state = yield event
+                state = tell(event)
 
         state = journal.absorb(before, story[cut:], then=conclude)
         facts = first_of_each_key([*story, *conclusions])
@@ -107,8 +112,8 @@ def test_what_follows_is_written_with_what_it_follows_from(fresh, story, conclus
 
 
 def test_a_moment_that_cannot_be_concluded_did_not_happen(journal):
-    def conclude(state):
-        yield decided(T0 + 9 * MINUTE)
+    def conclude(_, tell):
+        tell(decided(T0 + 9 * MINUTE))
         raise RuntimeError("no conclusion")
 
     with pytest.raises(RuntimeError, match="no conclusion"):
@@ -119,7 +124,7 @@ def test_a_moment_that_cannot_be_concluded_did_not_happen(journal):
 
 def test_nothing_may_follow(journal):
     state = State()
-    assert journal.absorb(state, [], then=lambda _: following()) is state
+    assert journal.absorb(state, [], then=following()) is state
     assert known(journal) == []
 
 
@@ -128,7 +133,7 @@ def test_a_listener_is_told_of_news_only_with_the_state_around_it(journal):
     story = list(a_long_story(4))
     journal.listener = lambda *step: told.append(step)
     state = journal.absorb(State(), story[:3])
-    state = journal.absorb(state, story[:2], then=lambda _: following(story[3]))
+    state = journal.absorb(state, story[:2], then=following(story[3]))
     assert [event for _, event, _ in told] == story
     assert told[0][0] == State()
     assert all(after is before for (_, _, after), (before, _, _) in pairwise(told))
@@ -182,7 +187,7 @@ def test_a_command_waits_until_it_is_answered(journal):
     journal.command(rearm)
     journal.command(kill)
     assert journal.commands() == [kill, rearm]
-    state = journal.absorb(State(), [], then=lambda _: following(answered(kill, TradingStatus.HALTED)))
+    state = journal.absorb(State(), [], then=following(answered(kill, TradingStatus.HALTED)))
     assert state.status is TradingStatus.HALTED
     assert journal.commands() == [rearm]
     journal.absorb(state, [answered(rearm, TradingStatus.ACTIVE)])
