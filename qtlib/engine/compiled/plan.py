@@ -44,26 +44,16 @@ def planned(w: Any, s: int, t: int, count: int) -> int:  # noqa: PLR0912  as the
     if isnan(h.room):
         h.room = room_frac(w, s)
     stop = stop_ticks(w, s, h.room)
-    kept, stops = NONE, 0
     for k in range(h.resting):
         if at.orders(w, s, k).role == STOP:
-            stops += 1
             trigger = at.orders(w, s, k).trigger
             stop = max(trigger, stop) if sign > 0 else min(trigger, stop)
     reason = TRAILING if sign * (stop - initial_ticks(w, s)) > 0 else STOP_LOSS
     edge = price_of(fact, stop)
     unstoppable = bool(h.refused & (1 << STOP)) or sign * (h.price - edge) <= 0
     if not unstoppable:
-        for k in range(h.resting):
-            order = at.orders(w, s, k)
-            if kept == NONE and order.role == STOP and order.trigger == stop and order.lots == size:
-                kept = order.number
-        if kept == NONE:
-            count = wish(w, count, s, STOP, stop, size, reason)
-        elif stops > 1:
-            for k in range(h.resting):
-                if at.orders(w, s, k).role == STOP and at.orders(w, s, k).number != kept:
-                    count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
+        kept = found(w, s, STOP, stop, size)
+        count = wish(w, count, s, STOP, stop, size, reason) if kept == NONE else others_out(w, s, STOP, kept, count)
 
     going, why = 0, NONE
     if a.status == HALTED:
@@ -113,33 +103,37 @@ def target_planned(w: Any, s: int, sign: int, size: int, count: int) -> int:
     """The target's order: the plan's share of the position, once."""
     fact, h = at.facts(w, s), at.held(w, s)
     if h.taken:
-        for k in range(h.resting):
-            if at.orders(w, s, k).role == TARGET:
-                count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
-        return count
+        return others_out(w, s, TARGET, NONE, count)
     price = steps_near(level(sign, h.entry_f, h.target_frac), fact.tick)
     already = -sign * (h.price - price_of(fact, price)) <= 0
-    resting = 0
-    for k in range(h.resting):
-        resting += at.orders(w, s, k).role == TARGET
-    if resting and already:
+    if already and any_of(w, s, TARGET):
         return count
     share = round(quantity_of(fact, size) * h.partial_frac / fact.lot)
     quantity = min(max(share, 1), size)
     at_market = already or bool(h.refused & (1 << TARGET))
-    kept = NONE
-    if not at_market:
-        for k in range(h.resting):
-            order = at.orders(w, s, k)
-            if kept == NONE and order.role == TARGET and order.trigger == price and order.lots == quantity:
-                kept = order.number
+    kept = NONE if at_market else found(w, s, TARGET, price, quantity)
     if kept == NONE:
         what = MARKET_TARGET if at_market else TARGET
         return wish(w, count, s, what, price, quantity, PARTIAL)
-    if resting > 1:
-        for k in range(h.resting):
-            if at.orders(w, s, k).role == TARGET and at.orders(w, s, k).number != kept:
-                count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
+    return others_out(w, s, TARGET, kept, count)
+
+
+@part
+def found(w: Any, s: int, role: int, trigger: int, lots: int) -> int:
+    """The number of the first order that rests for `s` as it should, or `NONE`."""
+    for k in range(at.held(w, s).resting):
+        order = at.orders(w, s, k)
+        if order.role == role and order.trigger == trigger and order.lots == lots:
+            return int(order.number)
+    return NONE
+
+
+@part
+def others_out(w: Any, s: int, role: int, kept: int, count: int) -> int:
+    """The ends of all orders of that role but the one that is kept."""
+    for k in range(at.held(w, s).resting):
+        if at.orders(w, s, k).role == role and at.orders(w, s, k).number != kept:
+            count = wish(w, count, s, CANCEL, at.orders(w, s, k).number, 0, 0)
     return count
 
 
