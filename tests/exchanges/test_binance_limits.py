@@ -1,7 +1,6 @@
 """One limiter for all calls: never beyond the venue's limits, and what protects is the last to be held back."""
 
 import asyncio
-from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_binance_faults import a_stop, an_entry
 
-from qtlib.domain.orders import Submit
+from qtlib.domain.orders import Role, Submit
 from qtlib.exchanges.binance.account import ABREAST
 from qtlib.exchanges.binance.adapter import open_exchange
 from qtlib.exchanges.binance.limits import SPARE_FRAC, Limits, protects, weight_of
@@ -119,28 +118,34 @@ def test_what_protects_goes_first_however_late_it_is_asked_for():
         assert len(arrived) == 82
 
 
-def test_every_stop_is_confirmed_before_anything_else_that_is_asked_with_them_is_sent():
+def test_every_stop_is_confirmed_before_nets_and_targets_are_sent_and_no_entry_waits():
+    """Else the requests of what can wait would be in the way of their answers."""
     with served(times=1000) as venue, open_exchange(Mode.SIM, url=venue.url) as ours:
         orders = []
         for symbol in ("BTCUSDT", "ETHUSDT"):
+            ours.carry_out([Submit(replace(an_entry(), symbol=symbol, client_id=f"qt-{symbol}-e1-1"))])
             stop = replace(a_stop(1), symbol=symbol, client_id=f"qt-{symbol}-s1-1", trigger=Decimal(1_000))
-            entry = replace(an_entry(), symbol=symbol, client_id=f"qt-{symbol}-e1-1")
-            others = [replace(entry, client_id=f"qt-{symbol}-e1-{number}") for number in range(2, 6)]
-            ours.carry_out([Submit(entry)])
-            orders += [stop, *others]
+            named = {role: f"qt-{symbol}-{role.value[0]}2-1" for role in (Role.NET_STOP, Role.TAKE_PROFIT)}
+            net, target = (replace(stop, role=role, client_id=name) for role, name in named.items())
+            orders += [stop, net, target]
+        orders.append(replace(an_entry(), symbol="XRPUSDT", client_id="qt-XRPUSDT-e1-1", quantity=Decimal(20)))
         fetch, log = ours._client.fetch, []
 
         async def noted(url, method="GET", headers=None, body=None):
-            log.append(kind := "stop" if "algoOrder" in url else "other" if method == "POST" else "")
+            asked = dict(pair.split("=", 1) for pair in str(body or "").split("&") if "=" in pair)
+            name = asked.get("newClientOrderId") or asked.get("clientAlgoId") or ""
+            log.append(name)
             answer = await fetch(url, method, headers, body)
-            log.append(kind and f"{kind} answered")
+            log.append(f"{name} answered")
             return answer
 
         ours._client.fetch = noted
         ours.carry_out([Submit(order) for order in orders])
-        assert Counter(filter(None, log)) == {"stop": 2, "stop answered": 2, "other": 8, "other answered": 8}
-        last_stop = max(at for at, what in enumerate(log) if what == "stop answered")
-        assert last_stop < log.index("other")
+    sent = {order: log.index(order.client_id) for order in orders}
+    stops = [log.index(f"{order.client_id} answered") for order in sent if order.role is Role.STOP_LOSS]
+    entry = next(sent[order] for order in sent if order.role is Role.ENTRY)
+    assert max(stops) < min(sent[order] for order in sent if order.role in (Role.NET_STOP, Role.TAKE_PROFIT))
+    assert entry < min(stops)
 
 
 def test_an_adapter_that_begins_anew_asks_what_is_allowed_before_it_waits_for_it():

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from qtlib.domain.events import START, Event, OrderChanged
-from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus, Role, Submit
+from qtlib.domain.orders import ZERO, Action, Cancel, Order, OrderIntent, OrderStatus, Role
 from qtlib.domain.state import ExchangeSnapshot
 from qtlib.exchanges.binance import words
 from qtlib.exchanges.binance.client import Client, patience
@@ -31,7 +31,7 @@ ABREAST = 24  # orders on their way at once; fewer than there are connections, s
 _SNAPSHOTS = 3  # asked for, until balance and positions are of one moment
 _GONE = "it is gone at the exchange"
 _NEVER = "it never reached the exchange"
-_URGENT = (Role.STOP_LOSS, Role.EXIT)
+_CAN_WAIT = (Role.NET_STOP, Role.TAKE_PROFIT)  # and what is to go, until stops are confirmed
 
 
 class Account:
@@ -57,7 +57,7 @@ class Account:
             done = [await self._done(action) for action in actions]
         else:
             by_place: dict[int, _Done] = {}
-            for places in _urgent_and_rest(actions):  # all at once, and no stop is confirmed before the last is sent
+            for places in _first_and_rest(actions):  # all at once, and no stop is confirmed before the last is sent
                 await self._side_by_side(actions, places, by_place)
             done = [by_place[place] for place in range(len(actions))]
         failed = [one.failed for one in done if one.failed]
@@ -249,17 +249,17 @@ class _Done(NamedTuple):
     failed: ExchangeError | None = None
 
 
-def _urgent_and_rest(actions: Sequence[Action]) -> tuple[list[int], list[int]]:
-    """Where in `actions` that stands which shelters or ends a position, unless its symbol waits for something else."""
-    waits, urgent, rest = set[str](), list[int](), list[int]()
+def _first_and_rest(actions: Sequence[Action]) -> tuple[list[int], list[int]]:
+    """Where in `actions` that stands which can't wait; not what its symbol asked for behind something that can."""
+    waits, first, rest = set[str](), list[int](), list[int]()
     for place, action in enumerate(actions):
         symbol = _symbol_of(action)
-        if isinstance(action, Submit) and action.intent.role in _URGENT and symbol not in waits:
-            urgent.append(place)
-        else:
+        if isinstance(action, Cancel) or action.intent.role in _CAN_WAIT or symbol in waits:
             waits.add(symbol)
             rest.append(place)
-    return urgent, rest
+        else:
+            first.append(place)
+    return first, rest
 
 
 def _protects(action: Action) -> bool:
