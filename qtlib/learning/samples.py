@@ -2,7 +2,9 @@
 
 A sample is made from a session's own events and nothing else: the features from the decision, the outcome from fills,
 fees and funding. It says where it comes from, and what never happened is never called a trade: a candidate that a limit
-kept out is followed *in shadow*, by what its label says came of it, and counts for no trigger.
+kept out is followed *in shadow*, by what its label says came of it, and counts for no trigger. A trade of whose
+decision no such features were kept (a rule of thumb decided, or the features were others then) teaches by those that
+its bars tell of it now, and says so.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +22,7 @@ from qtlib.domain.state import State, Trade, advance
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.labels import Labels
 
+BACKFILL = "backfill"  # the provenance of what is known by features that were computed afterwards
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,7 +33,7 @@ class Sample:
     sign: int  # +1 a long, -1 a short
     features: tuple[float, ...]
     schema: str  # of the features; empty: none were kept
-    provenance: str  # sim · paper · demo · live: the mode of the session
+    provenance: str  # sim · paper · demo · live: the mode of the session; or backfill
     confidence: float | None = None
     model_version: str = ""
     outcome_frac: float | None = None  # net of all costs, of entry notional; None: not known
@@ -111,6 +114,19 @@ def shadowed(found: Sequence[Sample], panel: Panel, labels: Labels) -> list[Samp
     return out
 
 
+def backfilled(found: Iterable[Sample], data: Dataset, schema: str) -> list[Sample]:
+    """`found`, where a trade that has no features of `schema` gets those that `data`, which are of it, have for it."""
+    rows = _rows(data)
+
+    def told(sample: Sample) -> Sample:
+        row = rows.get((sample.symbol, _micros(sample.decided)))
+        if row is None or sample.shadow or sample.schema == schema:
+            return sample
+        return replace(sample, features=tuple(data.x[row].tolist()), schema=schema, provenance=BACKFILL)
+
+    return [told(sample) for sample in found]
+
+
 def taught(data: Dataset, found: Iterable[Sample], schema: str, weight: float) -> tuple[Dataset, int, int]:
     """`data` with what really came of trades in place of what bars say, each counting `weight` times as much.
 
@@ -118,10 +134,7 @@ def taught(data: Dataset, found: Iterable[Sample], schema: str, weight: float) -
     decision: these are left as they are. `schema` is that of the features of `data`; what was kept of others is not
     compared.
     """
-    rows = {
-        (data.symbols[s], t): row
-        for row, (s, t) in enumerate(zip(data.symbol.tolist(), data.times.tolist(), strict=True))
-    }
+    rows = _rows(data)
     columns = {name: getattr(data, name).copy() for name in ("long_r", "short_r", "long_frac", "short_frac", "weight")}
     used = strange = 0
     for sample in found:
@@ -136,6 +149,12 @@ def taught(data: Dataset, found: Iterable[Sample], schema: str, weight: float) -
         columns["weight"][row] *= weight
         used += 1
     return replace(data, **columns), used, strange
+
+
+def _rows(data: Dataset) -> dict[tuple[str, int], int]:
+    """Where the row of each symbol and close stands."""
+    at = zip(data.symbol.tolist(), data.times.tolist(), strict=True)
+    return {(data.symbols[s], t): row for row, (s, t) in enumerate(at)}
 
 
 def _micros(ts: datetime) -> int:

@@ -13,7 +13,7 @@ from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import Past, panel_of
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.learning.dataset import Dataset
-from qtlib.learning.samples import samples, taught, usable
+from qtlib.learning.samples import BACKFILL, backfilled, samples, taught, usable
 from qtlib.report.tables import tables
 
 BARS = {"BTCUSDT": make_bars(400, seed=3, vol=0.01), "ETHUSDT": make_bars(400, seed=4, vol=0.01)}
@@ -123,3 +123,10 @@ def test_what_really_came_stands_in_place_of_the_label_where_it_was_seen_as_it_i
     assert (used, strange) == (0, len(traded))
     assert (changed.weight == 1.0).all()
     assert taught(data, traded, "another", 5.0)[1:] == (0, 0)
+
+    later = backfilled(samples(lived), data, "another")
+    known = [sample for sample in later if not sample.shadow]
+    assert {sample.provenance for sample in known} == {BACKFILL}
+    assert [(s.outcome_r, s.ended) for s in known] == [(s.outcome_r, s.ended) for s in traded]
+    assert taught(data, later, "another", 5.0)[1:] == (len(traded), 0)
+    assert backfilled(samples(lived), data, "two") == samples(lived)

@@ -17,7 +17,7 @@ from qtlib.learning.features import FeatureSet, true_range_frac
 from qtlib.learning.findings import Findings
 from qtlib.learning.labels import Labels, labels, settlements
 from qtlib.learning.leaks import Leaky, lint
-from qtlib.learning.samples import Sample, samples, shadowed, taught, usable
+from qtlib.learning.samples import BACKFILL, Sample, backfilled, samples, shadowed, taught, usable
 from qtlib.market import Market, read
 from qtlib.market.market import REFILL
 from qtlib.market.simulated import simulate
@@ -58,6 +58,7 @@ class Lesson:
 
     def _repr_html_(self) -> str:
         d, traded = self.data, sum(not sample.shadow for sample in self.found)
+        afterwards = sum(sample.provenance == BACKFILL for sample in self.found)
         left_out = [(say("left out: {why}", why=retold(why)), number(count, ",d")) for why, count in d.dropped.items()]
         closes = say("{closes} of {symbols} symbols", closes=number(len(self.panel), ",d"), symbols=len(d.symbols))
         looked = say("{found} of {all}", found=len(self.leaks), all=len(self.leaks.looked))
@@ -70,6 +71,7 @@ class Lesson:
             (say("features"), str(len(d.names))),
             (say("own trades"), number(traded, ",d")),
             (say("own trades that taught"), number(self.taught, ",d")),
+            (say("own trades whose features were computed afterwards"), number(afterwards, ",d")),
             (say("own trades whose features differ now"), number(self.strange, ",d")),
             (say("features that read the future"), looked),
             (say("candidates followed in shadow"), number(len(self.found) - traded, ",d")),
@@ -90,7 +92,7 @@ def lesson(run: Run) -> Lesson:
     came = labels(panel, volatility_frac, taught_under(rules.exits), rules.costs, settled_frac=settled)
     may_teach = sound(market.refilled(features.lookback), panel, came)
     data = dataset(panel, features, came, volatility_frac, half_life=HALF_LIFE * len(panel), may_teach=may_teach)
-    found = shadowed(own(params, run.folder.root), panel, came)
+    found = backfilled(shadowed(own(params, run.folder.root), panel, came), data, features.schema_hash)
     data, used, strange = taught(data, found, features.schema_hash, OWN_WEIGHT)
     leaks = lint(features.features, panel)
     if not leaks.ok:
