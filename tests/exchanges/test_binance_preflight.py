@@ -157,13 +157,17 @@ def test_a_venue_that_is_not_there_is_said_so_and_nothing_else_is_tried():
 
 
 def test_a_step_that_is_not_answered_is_asked_for_again_while_there_is_patience():
-    silent = [fault("unavailable", on="GET v1/accountConfig", times=5), fault("empty", on="POST v1/leverage", times=2)]
-    for patience_s, well in ((0.0, False), (20.0, True)):
+    silent = [
+        fault("unavailable", on="GET v1/accountConfig", times=5),
+        fault("empty", on="POST v1/leverage", times=2),
+        fault("unanswered", on="POST v1/algoOrder", executes=False),
+    ]
+    for patience_s, amiss in ((0.0, {"permissions", "margin", "stops"}), (20.0, set())):
         faults = Faults()
-        with served(faults=faults, times=1000) as venue, open_exchange(Mode.SIM, url=venue.url) as ours:
+        with served(faults=faults, times=1000) as venue, open_exchange(Mode.SIM, url=venue.url, deadline_s=0.4) as ours:
             faults.add(silent)
-            found = [finding.ok for finding in ours.preflight(SYMBOLS, 7, "isolated", Again(patience_s))]
-        assert all(found) is well
+            found = list(ours.preflight(SYMBOLS, 7, "isolated", Again(patience_s)))
+        assert {finding.step for finding in found if not finding.ok} == amiss
 
 
 def test_a_clock_may_be_a_little_off():

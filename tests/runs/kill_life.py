@@ -34,6 +34,7 @@ ENTRY, STOP_LOSS = "entry", "stop"
 SETTINGS = (
     *("universe.symbols=BTCUSDT,ETHUSDT,SOLUSDT", "sizing.confidence_threshold=0.55", "limits.cooldown_s=0"),
     "strategy.params={fast: 4, medium: 8, slow: 12, volatility_span: 12}",  # it trades from the first day on
+    *("exits.protect_timeout_s=60", "exits.recover_timeout_s=60"),  # for how long it is bare, the machine decides
     "venue.slippage_noise_frac=0",  # it goes by the number of the fill, and what is asked for again comes later
     *("session.heartbeat_s=0.1", "session.hung_after_s=3", "session.grace_s=10"),
 )

@@ -19,7 +19,7 @@ from qtlib.exchanges.binance.account import Account
 from qtlib.exchanges.binance.client import Client
 from qtlib.exchanges.binance.modes import Mode
 from qtlib.exchanges.binance.words import ms_of
-from qtlib.exchanges.port import Refused, Untrusted
+from qtlib.exchanges.port import Refused, Unknown, Untrusted
 
 MOST_OFFSET_MS, WARN_OFFSET_MS = 5_000, 1_000
 FAR_FRAC = 0.3  # of the price: where the stop that is only tried out lies
@@ -134,6 +134,8 @@ async def stops(wanted: Wanted) -> str:
     stop = trial_stop(instrument, mark, await wanted.account.now(), wanted.client.wall())
     try:
         placed = await wanted.account.submit(stop)
+        if not placed:
+            raise Unknown(f"whether the stop {stop.client_id} arrived is not known")
         if no := next((e for e in placed if isinstance(e, OrderChanged) and e.status is OrderStatus.REJECTED), None):
             raise Refused(f"a stop of {stop.quantity:f} {stop.symbol} at {stop.trigger:f} is refused: {no.reason}")
         resting = (await wanted.account.snapshot()).orders.get(stop.client_id)
