@@ -158,6 +158,7 @@ STARTUP = (
     "without an instrument no stop can be tried",
     "a stop of {quantity} {symbol} at {level} is refused: {why}",
     "a stop of {quantity} {symbol} at {level} is read back as {found}",
+    "whether the stop {name} arrived is not known",
     "the stop {name} was cancelled, and is still there: cancel it at the venue",
     "{symbol} at {level}: placed, read back, cancelled, gone",
     "{count} positions",
