@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qtlib.domain.account import Account, Position
 from qtlib.domain.decisions import Choice, Reason
@@ -71,7 +72,7 @@ class _Columns:
         sign = np.where(rows["long"], 1.0, -1.0)
         seen = [sign * (price - entry) / entry for price in (rows["best"], rows["worst"], entry, exit_price)]
         names = {
-            "trade_id": self._names(s, rows["trade_bar"], rows["trade_number"]),
+            "trade_id": _text(self._names(s, rows["trade_bar"], rows["trade_number"])),
             "symbol": _words(self.symbols, s),
             "side": _words(("short", "long"), rows["long"].astype(np.int64)),
             "quantity": quantity,
@@ -100,10 +101,11 @@ class _Columns:
         return np.where(ticks == 0, np.nan, price) if absent else price
 
     def _at(self, bars: Array | slice) -> pd.DatetimeIndex:
-        return pd.DatetimeIndex(self.times[bars], dtype="datetime64[us, UTC]")  # looked at, and not copied
+        return pd.DatetimeIndex(self.times[bars], dtype=TIME, copy=False)
 
     def _names(self, s: Array, bars: Array, numbers: Array) -> Any:
-        return _text(pa.array(all_named(self.symbols, Role.ENTRY, s, self.times[bars] // 60_000_000, numbers)))
+        names = all_named(self.symbols, Role.ENTRY, s, self.times[bars] // 60_000_000, numbers)
+        return pa.array(names).cast(pa.large_string())
 
     def _name(self, s: int, bar: int, number: int) -> str:
         return named(self.symbols[s], Role.ENTRY, int(self.times[bar]) // 60_000_000, int(number))
@@ -162,7 +164,7 @@ class _Columns:
         columns = {
             "ts": self._at(levels["bar"]),
             "symbol": _words(self.symbols, s),
-            "trade_id": names.where(~gone, ""),
+            "trade_id": _text(pc.if_else(pa.array(gone), "", names)),
             "stop_price": self._price(s, levels["stop"], absent=True),
             "take_profit_price": self._price(s, levels["target"], absent=True),
         }
@@ -327,7 +329,7 @@ def _words(words: Sequence[str], codes: Array) -> Any:
 
 
 def _text(words: Any) -> Any:
-    return pd.Series(_STR.__from_arrow__(words.cast(pa.large_string())))
+    return _STR.__from_arrow__(words.cast(pa.large_string()))
 
 
 _STR: Any = pd.Series(dtype="str").dtype

@@ -1,25 +1,26 @@
-"""The grid that prices lie on."""
+"""What prices are like, in one pass over them: the grid that they lie on, and between what they lie."""
 
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 from qtlib.compiler import compiled
-from qtlib.engine.compiled.shapes import CLOSE
+from qtlib.engine.compiled.shapes import CLOSE, LOW
 
 
 @compiled
-def grid_of(bars: Any, finest: int) -> Any:
-    """The fewest decimal places in which every close of `bars` is a whole number, and the highest close.
+def looked_over(bars: Any, finest: int) -> Any:
+    """The fewest decimal places in which every close of `bars` is a whole number, the highest close, the lowest low.
 
     One place more than `finest` where there are none.
     """
-    places, scale, highest = 0, 1.0, 0.0
+    places, scale, highest, lowest = 0, 1.0, 0.0, inf
     for t in range(len(bars)):
-        price = bars[t, CLOSE]
+        low, price = bars[t, LOW], bars[t, CLOSE]
+        lowest = min(lowest, low)
         if isnan(price):
             continue
         highest = max(highest, abs(price))
         while places <= finest and round(price * scale) / scale != price:
             places += 1
             scale = 10.0**places
-    return places, highest
+    return places, highest, lowest

@@ -52,17 +52,23 @@ class Tape:
     @cached_property
     def lowest(self) -> float:
         """The lowest price, in quote."""
-        return float(np.fmin.reduce(self.bars[..., shapes.LOW], axis=None, initial=inf))
+        return min((lowest for _, _, lowest in self._looked_over), default=inf)
 
     @cached_property
     def grids(self) -> tuple[tuple[int, float], ...]:
         """By symbol, the fewest decimal places that every price it is valued at has room in, and the highest price."""
-        # a cold start: numba takes a second, and whoever only asks what is known does not need it
-        from qtlib.engine.compiled.grid import grid_of  # noqa: PLC0415
+        return tuple((places, highest) for places, highest, _ in self._looked_over)
 
-        valued = [self.bars] if self.marks is None else [self.bars, self.marks]
-        found = [[grid_of(v[row], FINEST) for v in valued] for row in range(len(self.symbols))]
-        return tuple((max(places for places, _ in of), max(highest for _, highest in of)) for of in found)
+    @cached_property
+    def _looked_over(self) -> list[tuple[int, float, float]]:
+        # a cold start: numba takes a second, and whoever only asks what is known does not need it
+        from qtlib.engine.compiled.grid import looked_over  # noqa: PLC0415
+
+        seen = [looked_over(bars, FINEST) for bars in self.bars]
+        if self.marks is not None:
+            marked = [looked_over(marks, FINEST) for marks in self.marks]
+            seen = [(max(a[0], b[0]), max(a[1], b[1]), a[2]) for a, b in zip(seen, marked, strict=True)]
+        return seen
 
 
 @dataclass(frozen=True, eq=False)
