@@ -21,6 +21,7 @@ from qtlib.params import (
     load_yaml,
     resolve,
     validate,
+    validate_changes,
 )
 from qtlib.params.given import RULES
 from qtlib.params.layers import ENVIRONMENT
@@ -165,6 +166,36 @@ def test_a_universe_is_all_that_is_named_unless_a_rule_chooses():
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exits": {"sl_frac": 0.02}, "limits": {"max_positions": 2}, "venue": {"balance": "500"}},
+        {"exits": {"sl_frac": 5}},
+        {"exits": {"sl_fra": 0.02}, "sizing": {"risk_frac": -1}},
+        {"limits": {"max_positions": True}},  # which equals the 1 that may have been there
+        {"limits": {"api_key": 1}},
+        {"nonsense": {}},
+        {"sizing": 3},
+        {"data": {"source": "files"}},
+        {"mode": "live"},
+        {"mode": "paper", "venue": {"speed": 2.0}},
+    ],
+)
+def test_changes_are_checked_as_the_whole_is(change):
+    params = resolve(overrides=["limits.max_positions=1"]).params
+    plain = params.plain()
+    values = plain | {
+        name: {**plain.get(name, {}), **said} if isinstance(said, dict) else said for name, said in change.items()
+    }
+    answers = []
+    for check in (lambda: validate(values), lambda: validate_changes(params, plain, values)):
+        try:
+            answers.append(check())
+        except SettingsError as why:
+            answers.append((type(why), str(why)))
+    assert answers[0] == answers[1] != params
 
 
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):

@@ -11,7 +11,7 @@ own names and defaults. Everywhere in here:
 """
 
 from qtlib.params.kinds import SettingsError, Unearned
-from qtlib.params.layers import Resolved, resolve, validate
+from qtlib.params.layers import Resolved, resolve, validate, validate_changes
 from qtlib.params.schema import Params
 from qtlib.params.yaml12 import dump_yaml, load_yaml
 
@@ -24,4 +24,5 @@ __all__ = [
     "load_yaml",
     "resolve",
     "validate",
+    "validate_changes",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import (
     ValidationError,
@@ -15,22 +15,23 @@ from qtlib.params.kinds import Section, SettingsError, Unearned
 from qtlib.params.schema import Params
 from qtlib.params.sections import Regime, SymbolFacts
 
+S = TypeVar("S", bound=Section)
 
-def validated(values: dict[str, Any], sources: Mapping[str, str], default_source: str) -> Params:
+
+def validated(values: dict[str, Any], sources: Mapping[str, str], default_source: str, kind: type[S]) -> S:
+    """The settings that `values` are, of which `kind` has the checks, or `SettingsError`."""
     try:
-        params = Params.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as e:
         errors = e.errors()
         causes = [x for x in errors if not any(len(y["loc"]) > len(x["loc"]) == _common(x, y) for y in errors)]
         lines = list(dict.fromkeys(_sentence(error, sources, default_source) for error in causes))
         more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
         raise SettingsError("; ".join(lines[:3]) + more) from None
-    _check_mode(params)
-    return params
 
 
-def _check_mode(params: Params) -> None:
-    """One word decides which world it is; what contradicts it is refused."""
+def checked_mode(params: Params) -> Params:
+    """`params`: one word decides which world it is; what contradicts it is refused."""
     if params.mode == "live" and not params.session.armed:
         raise SettingsError("mode live trades real money: say that you mean it (-p session.armed=true)")
     if params.mode == "live" and params.strategy.name != "learned":
@@ -42,6 +43,7 @@ def _check_mode(params: Params) -> None:
         raise SettingsError(f"venue.speed is of the simulated market, and mode {params.mode} has the real one's time")
     if params.mode not in ("sim", "paper") and params.venue.faults is not None:
         raise SettingsError(f"venue.faults are of our own venue, and mode {params.mode} has another")
+    return params
 
 
 def _common(a: ErrorDetails, b: ErrorDetails) -> int:

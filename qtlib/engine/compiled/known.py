@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
+from typing import Any
 
 from qtlib.engine.compiled import shapes
 from qtlib.exchanges.simulated.conduct import Conduct
@@ -27,9 +29,10 @@ class Undecided(Exception):
 
 def insist(symbols: Sequence[str], rules: Rules, conduct: Conduct) -> None:
     """Say which of these the compiled engine does not know: `Undecided`."""
-    for value in (rules, rules.sizing, rules.exits, rules.limits, conduct):
-        if new := {f.name for f in fields(value)} - _KNOWN[type(value)]:
-            raise Undecided(f"{', '.join(sorted(new))} of {type(value).__name__} is not compiled")
+    known: tuple[Any, ...] = (rules, rules.sizing, rules.exits, rules.limits, conduct)
+    for kind in map(type, known):
+        if new := _new(kind):
+            raise Undecided(f"{', '.join(sorted(new))} of {kind.__name__} is not compiled")
     if tuple(rule.__name__ for rule in RULES) != shapes.CAPS[1:]:
         raise Undecided("there is a limit that is not compiled")
     if conduct.cross:
@@ -45,6 +48,11 @@ def insist(symbols: Sequence[str], rules: Rules, conduct: Conduct) -> None:
         raise Undecided(f"more than {MOST_POSITIONS} positions may crowd the venue's book of conditional orders")
     if rules.exits.profile not in EXITS or rules.sizing.profile not in SIZES:
         raise Undecided(f"profile {rules.exits.profile} of exits or {rules.sizing.profile} of sizes is not compiled")
+
+
+@cache
+def _new(kind: type) -> set[str]:
+    return {f.name for f in fields(kind)} - _KNOWN[kind]
 
 
 _KNOWN: dict[type, set[str]] = {  # what is reckoned with here: a rule that is not named is not compiled

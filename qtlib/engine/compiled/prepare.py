@@ -22,13 +22,14 @@ from qtlib.exchanges.simulated.conduct import Conduct
 from qtlib.exchanges.simulated.margin import float_brackets
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.rules import Rules
-from qtlib.rules.tpsl import stop_room_frac
+from qtlib.rules.tpsl import ExitParams, stop_room_frac
 
 Array = npt.NDArray[np.float64]
 
 FINEST = 10  # decimal places of a price
 LONGEST = 1e15  # a price, in its smallest units
 MOST_DIGITS = 12  # of an amount of money
+_OF_EXITS = [f.name for f in fields(ExitParams) if f.name in set(shapes.SETTINGS.names or ())]
 
 
 class Room(NamedTuple):
@@ -133,15 +134,13 @@ def world(on: Tape, wished: Wishes, rules: Rules, conduct: Conduct, cash: Decima
     for name in ("naked", "left", "row", "shown_trade", "taken_bar"):
         held[name] = shapes.NONE - 1 if name == "taken_bar" else shapes.NONE
     held["stale"], held["committed"] = True, nan
-    facts = _records(len(listed), shapes.FACTS)
     clusters = {name: k for k, name in enumerate(dict.fromkeys(rules.limits.clusters.values()))}
-    for fact, instrument, place in zip(facts, listed, places, strict=True):
-        _describe(fact, instrument, place, digits, rules, conduct, clusters)
+    facts = [_described(*each, digits, rules, conduct, clusters) for each in zip(listed, places, strict=True)]
     count = len(on.times)
     return shapes.World(
         _settings(rules, conduct, digits, on.marks is not None, told, bool(wished.version)),
         account,
-        facts,
+        _filled(shapes.FACTS, facts),
         held,
         _records((len(listed), shapes.ORDERS), shapes.RESTING),
         _brackets(listed),
@@ -179,11 +178,11 @@ def _placed(told: Array, on: Tape, first: int) -> Array:
 
 
 def _records(shape: int | tuple[int, int], kind: Any) -> Any:
-    return np.zeros(shape, kind).view(np.recarray)
+    return np.zeros(shape, kind)
 
 
 def _unwritten(count: int, kind: Any) -> Any:
-    return np.empty(count, kind).view(np.recarray)
+    return np.empty(count, kind)
 
 
 def _begin(account: Any, cash_u: int, cash: Decimal, limits: RiskLimits) -> None:
@@ -194,8 +193,7 @@ def _begin(account: Any, cash_u: int, cash: Decimal, limits: RiskLimits) -> None
 
 
 def _settings(rules: Rules, conduct: Conduct, digits: int, marked: bool, told: bool, model: bool) -> Any:
-    made = _records(1, shapes.SETTINGS)
-    p, sizing, exits, limits = made[0], rules.sizing, rules.exits, rules.limits
+    sizing, exits, limits = rules.sizing, rules.exits, rules.limits
     loss, fees = _fraction(limits.max_daily_loss_frac), _fraction(limits.max_day_fees_frac)
     values = {
         "base_notional": sizing.base_notional,
@@ -234,14 +232,13 @@ def _settings(rules: Rules, conduct: Conduct, digits: int, marked: bool, told: b
         "marked": marked,
         "told": told,
     }
-    values |= {f.name: getattr(exits, f.name) for f in fields(exits) if f.name in set(made.dtype.names)}
-    _fill(p, values)
-    return made
+    values |= {name: getattr(exits, name) for name in _OF_EXITS}
+    return _filled(shapes.SETTINGS, [values])
 
 
-def _describe(
-    fact: Any, i: Instrument, places: int, digits: int, rules: Rules, conduct: Conduct, clusters: Mapping[str, int]
-) -> None:
+def _described(
+    i: Instrument, places: int, digits: int, rules: Rules, conduct: Conduct, clusters: Mapping[str, int]
+) -> Mapping[str, Any]:
     (tick, tick_places), (lot, lot_places) = _split(i.tick), _split(i.lot)
     tick_units = tick * 10 ** (places - tick_places)
     value_u = lot * 10 ** (digits - places - lot_places)
@@ -252,7 +249,7 @@ def _describe(
         raise Undecided(f"the fees of {i.symbol} have too many digits")
     step = i.tick * i.lot
     capped = [float(b.notional_cap) for b in i.brackets if b.max_leverage >= conduct.leverage]
-    values = {
+    return {
         "tick": float(i.tick),
         "lot": float(i.lot),
         "tick_num": tick,
@@ -278,20 +275,19 @@ def _describe(
         "room_long": stop_room_frac(1, i.brackets[0], 1.0 / rules.sizing.leverage, rules.exits),
         "room_short": stop_room_frac(-1, i.brackets[0], 1.0 / rules.sizing.leverage, rules.exits),
     }
-    _fill(fact, values)
 
 
-def _fill(record: Any, values: Mapping[str, Any]) -> None:
-    if missing := set(record.dtype.names) ^ set(values):
-        raise TypeError(f"not said, or of no use: {', '.join(sorted(missing))}")
-    for name, value in values.items():
-        record[name] = value
+def _filled(kind: Any, records: Sequence[Mapping[str, Any]]) -> Any:
+    for values in records:
+        if values.keys() != set(kind.names):
+            raise TypeError(f"not said, or of no use: {', '.join(sorted(values.keys() ^ set(kind.names)))}")
+    return np.array([tuple(map(values.__getitem__, kind.names)) for values in records], kind)
 
 
 def _brackets(listed: Sequence[Instrument]) -> Array:
     rows = [float_brackets(instrument) for instrument in listed]
     most = max(map(len, rows))
-    return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], shapes.BRACKET).view(np.recarray)
+    return np.array([[*r, *[r[-1]] * (most - len(r))] for r in rows], shapes.BRACKET)
 
 
 def _places(instrument: Instrument, grid: tuple[int, float]) -> int:
@@ -302,12 +298,14 @@ def _places(instrument: Instrument, grid: tuple[int, float]) -> int:
     return places
 
 
+@lru_cache(maxsize=256)
 def _split(step: Decimal) -> tuple[int, int]:
     """A step as a whole number of 10^-places."""
     fraction, places = Fraction(step), max(0, -int(step.normalize().as_tuple().exponent))
     return int(fraction * 10**places), places
 
 
+@lru_cache(maxsize=64)
 def _fraction(frac: float) -> Fraction:
     if not isfinite(frac):
         raise Undecided(f"a limit of {frac} is no number")

@@ -333,12 +333,9 @@ WHERE = _record(**{f"{name}_{part}": i8 for name, (_, n) in ARRAYS.items() for p
 
 def where(world: Any) -> Any:
     """Where each array lies in memory, and how long it is each way: good for as long as `world` is held."""
-    made = np.zeros(1, WHERE)
-    for name, (kind, dimensions) in ARRAYS.items():
-        array = getattr(world, name)
+    made: list[int] = []
+    for array, (name, (kind, dimensions)) in zip(world, ARRAYS.items(), strict=True):
         if array.dtype != kind or array.ndim != dimensions or not array.flags.c_contiguous:
             raise TypeError(f"{name} must be a contiguous array of {kind} in {dimensions} dimensions")
-        made[f"{name}_at"] = array.ctypes.data
-        for n, length in enumerate(array.shape):
-            made[f"{name}_{n}"] = length
-    return made
+        made += [array.__array_interface__["data"][0], *array.shape]
+    return np.array(made, np.int64).view(WHERE)  # whose fields are in this order

@@ -61,6 +61,8 @@ def _one(symbol: str, said: Mapping[str, Any]) -> Instrument:
             f" settings lack {', '.join(missing)}; write them out under venue.symbols, as in"
             f" -p 'venue.symbols={{{symbol}: {{tick: 0.0001, lot: 1, min_notional: 5}}}}'"
         )
+    if known and not said:
+        return known
     base = {f: getattr(known, f) for f in _SETTABLE} if known else {}
     return _instrument(symbol, base | dict(said))
 

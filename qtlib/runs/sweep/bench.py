@@ -23,7 +23,7 @@ from qtlib.engine.feeds import lived, panel_of, replay
 from qtlib.engine.session import session
 from qtlib.journal import MemoryJournal
 from qtlib.market import Market
-from qtlib.params import Params, SettingsError, validate
+from qtlib.params import Params, SettingsError, validate, validate_changes
 from qtlib.report.tables import tables
 from qtlib.runs import wiring
 from qtlib.runs.backtested import CHOSEN, COMPILED
@@ -65,13 +65,14 @@ class Bench:
         self._grounds = _Kept[Ground]()
         self._footings = _Kept[Footing]()
         self._wishes = _Kept[Wishes]()
+        self._base: tuple[Mapping[str, Any], Params] | None = None  # the settings of the last job
 
     def result(self, job: Job, task: Task) -> Result:
         """What comes of `task`; settings that do not go together are refused in words, and the sweep goes on."""
         began = time.perf_counter()
         plain = changed(job.plain, task.settings)
         try:
-            params = validate(plain)
+            params = self._params(job, plain)
             on = self.footing(params, plain)
             if on.market.fingerprint != task.data:
                 raise RunsError(
@@ -87,11 +88,17 @@ class Bench:
             return Result(task.key, FAILED, f"{type(e).__name__}: {e}")
         return Result(task.key, OK, why, time.perf_counter() - began, numbers, first, daily)
 
+    def _params(self, job: Job, plain: Mapping[str, Any]) -> Params:
+        """The settings that `plain` is, made of those of `job`."""
+        if self._base is None or self._base[0] is not job.plain:
+            self._base = (job.plain, validate(job.plain))
+        return validate_changes(self._base[1], job.plain, plain)
+
     def footing(self, params: Params, plain: Mapping[str, Any]) -> "Footing":
         """The bars of `params`, whose `plain` form that is, and which of them may be traded on."""
-        ground = self._grounds.get(bars_of(plain), lambda: Ground(wiring.market(params)))
-        refill = wiring.lookback(params)
-        return self._footings.get((bars_of(plain), refill), lambda: Footing(ground, refill))
+        bars, refill = bars_of(plain), wiring.lookback(params)
+        ground = self._grounds.get(bars, lambda: Ground(wiring.market(params)))
+        return self._footings.get((bars, refill), lambda: Footing(ground, refill, bars))
 
     def _traded(
         self, params: Params, plain: Mapping[str, Any], on: "Footing", stretch: Stretch, root: Path
@@ -100,7 +107,7 @@ class Bench:
         strategy, listed = wiring.strategy(params, root), wiring.instruments(params)
         rules, venue, why = wiring.rules(params, listed), wiring.venue(params, listed), ""
         if params.session.engine == COMPILED:
-            mind = digest([bars_of(plain), plain["strategy"], plain["learning"], on.refill, str(root)])
+            mind = digest([on.bars, plain["strategy"], plain["learning"], on.refill, str(root)])
             try:
                 if params.universe.rule:
                     raise Undecided(CHOSEN)
@@ -145,8 +152,9 @@ class Ground:
 class Footing:
     """A market, of which those bars may be traded on whose last `refill` are there."""
 
-    def __init__(self, ground: Ground, refill: int) -> None:
+    def __init__(self, ground: Ground, refill: int, bars: str) -> None:
         market, self.refill, self._ground = ground.market, refill, ground
+        self.bars = bars  # what they are made by
         self.market = market.refilled(refill)
 
     @property

@@ -38,7 +38,7 @@ def of_arrays(lived: Lived, rules: Rules) -> tuple[Numbers, int, Array]:
         return of_books(columns.tables(lived, rules))
     one, start = float(w.settings[0]["one"]), float(lived.cash)
     times, curve = w.times[lived.first : lived.end], w.curve[lived.first : lived.end]
-    rows = w.rows[: account["rows"]].view(np.ndarray)  # whose columns are to be had at once
+    rows = w.rows[: account["rows"]]
     pnl, r = _trades(w, rows, one)
     wins, losses = pnl[pnl > 0], -pnl[pnl < 0]
     days, lasts, deepest = _days(times, curve, int(lived.cash * int(one)))
@@ -117,7 +117,7 @@ def _who(rows: Any) -> npt.NDArray[np.intp]:
 
 def _exposed(w: Any, end: int) -> int:
     """At how many closes a position was open; a row of the account holds until the next."""
-    rows = w.accounts[: w.account[0]["accounts"]].view(np.ndarray)
+    rows = w.accounts[: w.account[0]["accounts"]]
     return int(np.diff(rows["bar"], append=end)[rows["open"] > 0].sum())
 
 
