@@ -79,8 +79,15 @@ class Instrument:
         """
         return _ROUNDED[rounded](raw, float(self.tick)) * self.tick
 
+    @property
+    def largest(self) -> Decimal:
+        """The most that one order can enter, and one market order leave, as every stop is one: in whole lots."""
+        return min(self.max_quantity, self.max_market_quantity) // self.lot * self.lot
+
     def quantity(self, raw: float, at: float) -> Decimal:
         """`raw` in whole lots, rounded toward zero: rounding never adds risk. 0 if worth too little `at` that price.
+
+        It is never more than one order can leave again: the venue takes no stop for the rest.
 
         >>> btc = Instrument("BTCUSDT", tick=Decimal("0.1"), lot=Decimal("0.001"))
         >>> btc.quantity(-0.0019, at=60_000)
@@ -88,7 +95,7 @@ class Instrument:
         >>> btc.quantity(0.0019, at=4_000)
         Decimal('0.000')
         """
-        lots = steps_down(abs(raw), float(self.lot)) * self.lot
+        lots = min(steps_down(abs(raw), float(self.lot)) * self.lot, self.largest)
         if float(lots) * at < float(self.min_notional):
             return 0 * self.lot
         return lots if raw > 0 else -lots

@@ -55,6 +55,7 @@ _RULES = {
     "losing_streak": "Losses in a row",
     "fee_budget": "Fees of the day",
     "drawdown": "Drawdown",
+    "largest_order": "Largest order of the venue",
 }
 _REASONS = {
     "no_signal": "no signal to act on",

@@ -110,9 +110,12 @@ def _allow(candidate: Candidate, book: limits.Book, state: State, rules: Rules) 
     cap, rule = limits.cap(signal.symbol, sign, book, state, rules.limits)
     slip = rules.sizing.entry_slippage_frac
     worst = instrument.price(signal.price * (1.0 + slip), "up")  # a short's notional grows when it is filled well
-    lots = instrument.quantity(min(candidate.wanted_notional / signal.price, cap / float(worst)), at=signal.price)
+    raw = min(candidate.wanted_notional / signal.price, cap / float(worst))
+    lots = instrument.quantity(raw, at=signal.price)
     allowed = float(lots) * signal.price
     bound = rule if cap < candidate.wanted_notional else ""
+    if raw > float(instrument.largest):
+        bound = limits.LARGEST_ORDER
     if not lots:
         reason = Reason.TOO_SMALL
         if cap <= 0.0:

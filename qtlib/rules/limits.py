@@ -43,6 +43,8 @@ class RiskLimits:
     cooldown_s: float = 300.0  # after a symbol was closed
 
 
+LARGEST_ORDER = "largest_order"  # what binds where one market order, as a stop is, could not leave all that is wanted
+
 Book = dict[str, float]  # what each symbol has committed, signed, in quote
 Rule = Callable[[str, int, Book, State, RiskLimits], float]  # of a symbol, and the sign of what is wanted there
 

@@ -148,7 +148,7 @@ class _Columns:
             "symbol": _words(self.symbols, s),
             "action": _words([w[0].value for w in words], code),
             "reason": _words([w[1].value for w in words], code),
-            "rule": _words([*said, *shapes.CAPS], np.where(rule > 0, rule + len(said), code)),
+            "rule": _words([*said, *shapes.BINDS], np.where(rule > 0, rule + len(said), code)),
             "wanted_notional_quote": np.concatenate([zero, verdicts["wanted"]])[order],
             "allowed_notional_quote": np.concatenate([zero, verdicts["allowed"]])[order],
             "confidence": np.where(told, confidence, 0.0),

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from a_venue import a_step, a_venue, buy, sell, submit
+from a_venue import LISTED, a_step, a_venue, buy, sell, submit
 from builders import T0, a_plan, a_signal, some_rules
 
 from qtlib.domain.decisions import Moment
@@ -42,9 +42,9 @@ A_BAR = {"BTCUSDT": a_step(0, 100).bars["BTCUSDT"]}
 class Scene:
     """A venue at 100 and a journal, after a session that holds 2 BTC, long or short, with its three orders."""
 
-    def __init__(self, side):
+    def __init__(self, side, instruments=LISTED):
         self.sign = 1 if side is Side.BUY else -1
-        self.venue, self.journal = a_venue(), MemoryJournal()
+        self.venue, self.journal = a_venue(instruments=instruments), MemoryJournal()
         belief = a_signal(score=0.9 * self.sign, confidence=0.95, volatility_frac=0.02)
         self.run(Moment(T0, A_BAR, (belief,)))
         assert self.shows() == f"{2 * self.sign} BTC, stop target net, active"
@@ -469,3 +469,15 @@ def test_what_a_recovery_would_do_is_what_it_does_and_looking_changes_nothing(ha
     assert all(event in scene.news for event in learned)
     assert all(intent in requested for intent in asked)
     assert bool(learned or asked) == bool(len(scene.news) > 2)  # more than opening and closing the session
+
+
+@pytest.mark.parametrize("side", Side, ids=["long", "short"])
+def test_a_position_that_a_hand_made_larger_than_one_order_may_be_is_left_in_parts(side):
+    """No stop of its size can rest: it goes as what the venue takes no stop of goes, and never stays bare."""
+    listed = {s: replace(i, max_market_quantity=D(2)) for s, i in LISTED.items()}
+    scene = Scene(side, listed)
+    scene.by_hand("theirs", 1.5)
+    scene.run(rules=replace(RULES, instruments=listed))
+    assert scene.shows() == "flat, no orders, active"
+    left = [e.intent.quantity for e in scene.news if isinstance(e, OrderRequested) and e.intent.role is Role.EXIT]
+    assert left == [D(2), D("1.5")]

@@ -267,3 +267,23 @@ def test_each_rule_matters_there_is_a_case_in_which_it_alone_binds(rule, set_to,
     allowed, bound = limits.cap("BTCUSDT", 1, limits.committed(state), state, within)
     assert bound == rule
     assert allowed < 1e9  # what the others allow
+
+
+@given(
+    confidence=st.floats(0.6, 1.0),
+    most=st.decimals("0.01", "3", places=4),
+    market=st.decimals("0.01", "3", places=4),
+    score=st.sampled_from([-0.8, 0.8]),
+)
+def test_nothing_is_entered_that_one_market_order_could_not_leave_again(confidence, most, market, score):
+    rules = some_rules(limits=RiskLimits())
+    btc = replace(rules.instruments["BTCUSDT"], max_quantity=most, max_market_quantity=market, min_notional=Decimal(0))
+    signal = a_signal(score=score, confidence=confidence)
+    free, bound = (
+        decide(Moment(T0, {}, (signal,)), a_state(), replace(rules, instruments={"BTCUSDT": listed}))
+        for listed in (rules.instruments["BTCUSDT"], btc)
+    )
+    wanted, granted = (abs(d.targets["BTCUSDT"].quantity) for d in (free, bound))
+    assert granted == min(wanted, btc.largest)
+    (verdict,) = bound.verdicts
+    assert (verdict.rule == limits.LARGEST_ORDER) == (wanted > btc.largest)

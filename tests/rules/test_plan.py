@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from math import ceil
 
 import pytest
 from builders import BTC, HOUR, T0, a_plan, a_position, a_state, some_rules
@@ -293,6 +294,21 @@ def test_a_fill_dearer_than_its_cap_is_cut_back_at_once():
     assert cut.intent.side is Side.BUY
     left = (2 - cut.intent.quantity) * 103
     assert left <= 200 < left + Decimal("0.2")
+
+
+@given(held=st.decimals("0.001", "9", places=3), largest=st.decimals("0.4", "3", places=4))
+def test_what_is_larger_than_one_order_may_be_is_left_in_several(held, largest):
+    listed = {"BTCUSDT": replace(BTC, max_market_quantity=largest)}
+    rules = replace(RULES, instruments=listed)
+    state = a_state(a_position(held), status=TradingStatus.HALTED)
+    parts = []
+    while state.account.positions:
+        (out,) = [a.intent for a in plan(state, rules) if isinstance(a, Submit) and a.intent.role is Role.EXIT]
+        parts.append(out.quantity)
+        state = obey(state, Submit(out))
+    assert sum(parts) == held
+    assert max(parts) <= largest
+    assert len(parts) == ceil(held / listed["BTCUSDT"].largest)
 
 
 @pytest.mark.parametrize("protected", [True, False])

@@ -20,6 +20,7 @@ from qtlib.engine.compiled.shapes import (
     FEE_RULE,
     NO_ROWS,
     NONE,
+    ORDER_RULE,
     POSITIONS_RULE,
     SCORE,
     TOO_SMALL,
@@ -60,7 +61,7 @@ def allowed(w: Any, s: int, t: int, wanted: float, members: int) -> bool:
     cap, rule = capped(w, s, sign, t, members, 0.0)
     worst = steps_up(price * (1.0 + slip), fact.tick)
     raw = min(wanted / price, cap / price_of(fact, worst))
-    granted = steps_down(abs(raw), fact.lot)
+    granted = min(steps_down(abs(raw), fact.lot), fact.most_lots)
     if quantity_of(fact, granted) * price < fact.min_notional:
         granted = 0
     code = ENTERED
@@ -69,7 +70,10 @@ def allowed(w: Any, s: int, t: int, wanted: float, members: int) -> bool:
         if cap <= 0.0:
             code = AT_POSITIONS if rule == POSITIONS_RULE else AT_FEES if rule == FEE_RULE else AT_LIMIT
     if p.told:
-        told(w, s, t, code, rule if cap < wanted else 0, wanted, quantity_of(fact, granted) * price)
+        rule = rule if cap < wanted else 0
+        if raw > quantity_of(fact, fact.most_lots):
+            rule = ORDER_RULE
+        told(w, s, t, code, rule, wanted, quantity_of(fact, granted) * price)
     if not granted:
         return False
     at.held(w, s).wished = sign * granted

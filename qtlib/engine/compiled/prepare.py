@@ -264,6 +264,7 @@ def _described(
         "least": -int(-Fraction(i.min_notional) // Fraction(step)),
         "max_lots": int(i.max_quantity // i.lot),
         "max_market_lots": int(i.max_market_quantity // i.lot),
+        "most_lots": int(i.largest // i.lot),
         "band_frac": float(i.price_band_frac),
         "taker_num": taker.numerator,
         "taker_den": taker.denominator,

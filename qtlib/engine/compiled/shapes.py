@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from qtlib.rules.limits import LARGEST_ORDER
+
 NONE = -1
 LARGEST = 4_000_000_000_000_000_000  # amount of money, in its units
 WISHES = 24  # that one position may have in one round: every order that rests replaced, and some
@@ -50,7 +52,8 @@ CAPS = (
     "fee_budget",
     "drawdown",
 )
-POSITIONS_RULE, FEE_RULE = CAPS.index("positions"), CAPS.index("fee_budget")
+BINDS = (*CAPS, LARGEST_ORDER)  # whatever may have made a candidate smaller
+POSITIONS_RULE, FEE_RULE, ORDER_RULE = (BINDS.index(rule) for rule in ("positions", "fee_budget", LARGEST_ORDER))
 
 # why the compiled engine gave up, and the event loop has to decide
 DONE, CLOSE_CALL, TOO_LARGE, NO_ROWS, NO_SLIPS, CROWDED = range(6)
@@ -136,6 +139,7 @@ FACTS = _record(
     least=i8,  # lots times ticks of the smallest order
     max_lots=i8,
     max_market_lots=i8,
+    most_lots=i8,  # what one order can enter, and one market order leave
     band_frac=f8,
     taker_num=i8,
     taker_den=i8,
