@@ -46,8 +46,11 @@ def lanes(panel: Panel) -> Lanes:
     if not len(stretches):
         none = np.empty((0, 0))
         return Lanes(none, none, none, none, 0)
-    bars = np.ascontiguousarray(np.stack([panel.high, panel.low, panel.close, panel.volume]))
-    high, low, close, volume = _laid(bars, stretches, int((stretches[:, 3] - stretches[:, 1]).max()))
+    longest, count = int((stretches[:, 3] - stretches[:, 1]).max()), panel.close.size
+    bars = np.empty((4, count + longest))
+    for column, values in zip(bars, (panel.high, panel.low, panel.close, panel.volume), strict=True):
+        column[:count].reshape(panel.close.shape)[:] = values
+    high, low, close, volume = _laid(bars, len(panel), stretches, longest)
     return Lanes(high, low, close, volume, int((stretches[:, 2] - stretches[:, 1]).min()))
 
 
@@ -106,19 +109,23 @@ def _unbroken(times: Times, there: npt.NDArray[np.bool_], first: int, end: int) 
 
 
 @compiled
-def _laid(bars: Any, stretches: Any, longest: int) -> Any:
-    """Columns of (symbols, bars) as columns of (bars, lanes)."""
-    count, width = len(stretches), bars.shape[-1]
+def _laid(bars: Any, width: int, stretches: Any, longest: int) -> Any:
+    """Columns of symbols, one behind the other and each `width` bars long, as columns of (bars, lanes).
+
+    Behind the last symbol as much as the longest lane is there, to be read over.
+    """
+    count = len(stretches)
     begins, lengths = stretches[:, 0] * width + stretches[:, 1], stretches[:, 3] - stretches[:, 1]
     out = np.empty((len(bars), longest, count))
     for column in range(len(bars)):
-        flat, laid = bars[column].reshape(-1), out[column]
+        flat, laid = bars[column], out[column]
         for lane in range(0, count, _LINE):
             end = min(lane + _LINE, count)
             for t in range(longest):
-                row = laid[t]
                 for k in range(lane, end):
-                    row[k] = flat[begins[k] + t] if t < lengths[k] else np.nan
+                    laid[t, k] = flat[begins[k] + t]
+        for lane in range(count):
+            laid[lengths[lane] :, lane] = np.nan
     return out
 
 

@@ -138,21 +138,23 @@ def ultimate(high: Array, low: Array, close: Array, short: int, medium: int, lon
     bars, lanes = close.shape
     pressure, moved = np.zeros((bars, lanes)), np.zeros((bars, lanes))
     for t in range(1, bars):
+        top, bottom, now, before, bought, ranged = high[t], low[t], close[t], close[t - 1], pressure[t], moved[t]
         for k in range(lanes):
-            before = close[t - 1, k]
-            pressure[t, k] = close[t, k] - (low[t, k] if low[t, k] < before else before)
-            moved[t, k] = _true_range(high[t, k], low[t, k], before)
+            bought[k] = now[k] - (bottom[k] if bottom[k] < before[k] else before[k])
+            ranged[k] = _true_range(top[k], bottom[k], before[k])
     out = np.zeros((bars - first, lanes))
     for span, weight in ((short, 4.0), (medium, 2.0), (long, 1.0)):
         bought, ranged, idle = np.zeros(lanes), np.zeros(lanes), np.zeros(lanes)
         for t in range(long - span + 1, bars):
             coming, going, came, went = pressure[t], pressure[t - span], moved[t], moved[t - span]
-            for k in range(lanes):
-                if t > long:
+            if t > long:
+                for k in range(lanes):
                     bought[k] -= going[k]
                     ranged[k] -= went[k]
+            for k in range(lanes):
                 bought[k] += coming[k]
                 ranged[k] += came[k]
+            for k in range(lanes):
                 idle[k] = idle[k] + 1.0 if came[k] == 0.0 else 0.0
                 gone = idle[k] >= span  # what is left of sums is what rounding left of them
                 bought[k], ranged[k] = 0.0 if gone else bought[k], 0.0 if gone else ranged[k]
