@@ -135,10 +135,13 @@ def _asked(name, packages, path, bars, runs):
         return f"not there: {str(why)[:120]}"
     script = HERE / "peers" / f"{name}_round.py"
     command = [python, script, path, str(bars), str(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HOUR_S)
-    if done.returncode:
-        return f"failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1][:120]}"
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HOUR_S)
+        if done.returncode:
+            return f"failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1][:120]}"
+        return json.loads(done.stdout.strip().splitlines()[-1])
+    except (subprocess.TimeoutExpired, OSError, IndexError, ValueError) as why:  # one line of the table, not its end
+        return f"failed: {str(why)[:120]}"
 
 
 def _unit(what):

@@ -159,7 +159,8 @@ class Series:
         """The rows in `period`, of these columns only, and what their files say of themselves."""
         files = self.files(period)
         with ThreadPoolExecutor(min(READERS, len(files))) as pool:
-            read = list(pool.map(lambda file: _load(file, columns, period), files))
+            alone = len(files) == 1  # many are read side by side, and threads within each of them only cost
+            read = list(pool.map(lambda file: _load(file, columns, period, alone), files))
             values = list(pool.map(lambda column: np.concatenate([rows.values[column] for rows, _ in read]), columns))
         labels = {label for _, label in read}
         if len({label.simulated for label in labels}) > 1 or len({label for label in labels if label.simulated}) > 1:
@@ -210,7 +211,7 @@ def named(file: Path) -> str:
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Label]:
+def _load(file: Path, columns: Sequence[str], period: Period, threads: bool) -> tuple[Rows, Label]:
     """The rows of one file with a timestamp in `period`: only these columns, only row groups that may hold some."""
     wanted = ["timestamp", *columns]
     try:
@@ -218,7 +219,7 @@ def _load(file: Path, columns: Sequence[str], period: Period) -> tuple[Rows, Lab
             schema, groups = opened.schema_arrow, _groups(opened, period)
             label, whole = Label.of(schema), len(groups) == opened.metadata.num_row_groups
             _must_have(file, schema, wanted)
-            table = opened.read_row_groups(groups, columns=wanted)
+            table = opened.read_row_groups(groups, columns=wanted, use_threads=threads)
     except FileNotFoundError:
         raise BadData(f"{named(file)} is not in {file.parent}; {_there(file)}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
