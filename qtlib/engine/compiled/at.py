@@ -16,7 +16,8 @@ from numba.np.arrayobj import make_array, populate_array
 
 from qtlib.engine.compiled.shapes import ARRAYS
 
-_WORD = ir.IntType(64)
+_WORD, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+_FETCH = ir.FunctionType(ir.VoidType(), [_BYTES, *[ir.IntType(32)] * 3])
 
 
 def _said(context: Any, builder: Any, where: Any, kind: Any, field: str) -> Any:
@@ -26,20 +27,25 @@ def _said(context: Any, builder: Any, where: Any, kind: Any, field: str) -> Any:
     return word
 
 
+def _address(name: str, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Where an item of `name` lies."""
+    where, *places = arguments
+    place = _WORD(0)
+    for n, index in enumerate(places):
+        if n:
+            place = builder.mul(place, _said(context, builder, where, signature.args[0], f"{name}_{n}"))
+        place = builder.add(place, index)
+    start = _said(context, builder, where, signature.args[0], f"{name}_at")
+    return builder.add(start, builder.mul(place, _WORD(ARRAYS[name][0].itemsize)))
+
+
 def _found(name: str) -> Callable[..., tuple[Any, Any]]:
     """How an item of `name` is typed, and the code that finds it."""
     dtype, dimensions = ARRAYS[name]
     kind = from_dtype(dtype)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where, *places = arguments
-        place = _WORD(0)
-        for n, index in enumerate(places):
-            if n:
-                place = builder.mul(place, _said(context, builder, where, signature.args[0], f"{name}_{n}"))
-            place = builder.add(place, index)
-        start = _said(context, builder, where, signature.args[0], f"{name}_at")
-        address = builder.add(start, builder.mul(place, _WORD(dtype.itemsize)))
+        address = _address(name, context, builder, signature, arguments)
         if isinstance(kind, types.Record):
             return builder.inttoptr(address, context.get_value_type(kind))
         data = context.get_data_type(kind)
@@ -84,6 +90,33 @@ def _item(name: str) -> Any:
     @intrinsic
     def of_block(typing: Any, where: Any, i: Any, j: Any, k: Any) -> Any:
         return found(where, i, j, k)
+
+    return of_block
+
+
+def _soon(name: str) -> Any:
+    """Asks for an item of `name` to be at hand soon, and waits for nothing: there need not be one."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.inttoptr(_address(name, context, builder, signature, arguments), _BYTES)
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], _FETCH)
+        builder.call(fetch, [address, *(ir.IntType(32)(n) for n in (0, 3, 1))])  # to be read, kept, data
+        return context.get_dummy_value()
+
+    def typed(where: Any, *places: Any) -> tuple[Any, Any]:
+        return types.void(where, *(types.int64 for _ in places)), code
+
+    if ARRAYS[name][1] == 1:
+
+        @intrinsic
+        def of_line(typing: Any, where: Any, i: Any) -> Any:
+            return typed(where, i)
+
+        return of_line
+
+    @intrinsic
+    def of_block(typing: Any, where: Any, i: Any, j: Any, k: Any) -> Any:
+        return typed(where, i, j, k)
 
     return of_block
 
@@ -149,6 +182,10 @@ levels = _item("levels")
 moves = _item("moves")
 verdicts = _item("verdicts")
 asked = _item("asked")
+
+soon_times = _soon("times")
+soon_bars = _soon("bars")
+soon_beliefs = _soon("beliefs")
 
 symbols = _length("held")
 closes = _length("times")

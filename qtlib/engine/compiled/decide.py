@@ -25,6 +25,7 @@ from qtlib.engine.compiled.shapes import (
     HOLD,
     LEARNED,
     LEAVE,
+    LOW,
     NO_ROOM,
     NONE,
     ONE_R,
@@ -50,6 +51,8 @@ from qtlib.rules.jitted import FORMULAS
 assert FORMULAS  # known to the compiler
 
 LINE = 32  # bars
+SOON = 8  # bars
+WORDS = 8  # that memory hands over at once
 
 
 @part
@@ -102,15 +105,28 @@ def said(w: Any, s: int, t: int, until: int) -> int:
     """The first bar from `t` on at which something is said of `s`, and surely enough; at most `until`."""
     threshold, confidence = at.settings(w).threshold, at.all_beliefs(w)[CONFIDENCE, s]
     while t < until:
+        for k in range(t + LINE, t + 2 * LINE, WORDS):
+            at.soon_beliefs(w, SCORE, s, k)
         line, sure = confidence[t : min(t + LINE, until)], 0
         for k in range(len(line)):  # to its end: so several are looked at in one go
             sure += line[k] >= threshold
         if sure:
             for k in range(len(line)):
-                if is_said(w, s, t + k):
-                    return t + k
+                if line[k] >= threshold:
+                    near(w, s, t + k)
+                    if is_said(w, s, t + k):
+                        return t + k
         t += LINE
     return until
+
+
+@part
+def near(w: Any, s: int, t: int) -> None:
+    """Have at hand what is looked at next if bar `t` matters: memory answers several questions as fast as one."""
+    at.soon_beliefs(w, VOLATILITY, s, t)
+    at.soon_times(w, t)
+    for k in range(t, t + SOON):
+        at.soon_bars(w, s, k, LOW)
 
 
 @part

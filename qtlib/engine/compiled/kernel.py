@@ -24,6 +24,7 @@ def lived(where: Any, first: int, end: int, close_at_end: bool) -> int:
         noted(w, first)
     while t < end:
         t = quiet.passed(w, t, end - 1)
+        at.soon_times(w, t)
         if a.open:
             if is_touched(w, t):
                 walk(w, t)

@@ -102,6 +102,8 @@ def held_through(w: Any, t: int, until: int) -> int:
     for place in range(count):
         until = readied(w, at.held(w, place).book, t, until)
     while t < until:
+        if count == 1:
+            t = held_alone(w, at.held(w, 0).book, t, until)
         end = min(t + STRETCH, until)
         for place in range(count):
             end = quiet_until(w, at.held(w, place).book, t, end)
@@ -118,6 +120,39 @@ def held_through(w: Any, t: int, until: int) -> int:
             return end - 1
         t = end
     return t
+
+
+@part
+def held_alone(w: Any, s: int, t: int, until: int) -> int:
+    """Hold the only position from bar `t` on, all at once: the first bar that it takes more than a look at."""
+    h, a = at.held(w, s), at.account(w)
+    if at.settings(w).marked or not h.step_low < h.best < h.step_high:
+        return t
+    bars, curve, scale = at.all_bars(w)[s, t:until], at.curve(w)[t:until], at.facts(w, s).scale
+    low, high = max(h.alarm_low, h.step_low), min(h.alarm_high, h.step_high)
+    calm_low, calm_high, entry, lot = h.calm_low, h.calm_high, h.entry_units, h.lot_u
+    lowest, highest = min(h.best, h.worst), max(h.best, h.worst)
+    cash, peak, safe, k = a.cash_u, a.peak_u, a.safe_u, 0
+    while k < len(curve):
+        bottom, top, price = bars[k, LOW], bars[k, HIGH], bars[k, CLOSE]
+        if not ((low < bottom) & (top < high) & (calm_low < price) & (price < calm_high)):
+            break
+        equity = cash + (round(price * scale) - entry) * lot
+        if equity < safe:
+            break
+        if equity > peak:
+            marked_up(w, equity)
+            peak, safe = a.peak_u, a.safe_u
+        curve[k] = equity
+        lowest, highest = min(lowest, bottom), max(highest, top)
+        k += 1
+    if k:
+        h.best, h.worst = (highest, lowest) if h.lots > 0 else (lowest, highest)
+        h.price = bars[k - 1, CLOSE]
+        h.price_units = round(h.price * scale)
+        h.pnl_u = (h.price_units - entry) * lot
+        a.equity_u = cash + h.pnl_u
+    return t + k
 
 
 @part
