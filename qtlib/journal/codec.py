@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from qtlib.domain import account, commands, decisions, events, learned, market, orders, state, universe
+from qtlib.domain import account, advance, commands, decisions, events, learned, market, orders, state, universe
 from qtlib.domain.commands import Command
 from qtlib.domain.events import Event
 from qtlib.domain.state import State
@@ -71,7 +71,7 @@ def decode_state(payload: str | bytes) -> State:
 @cache
 def state_format() -> str:
     """Names the arithmetic that states come from: a snapshot made by another one is folded anew, not believed."""
-    modules = (account, commands, decisions, events, learned, market, orders, state, universe)
+    modules = (account, advance, commands, decisions, events, learned, market, orders, state, universe)
     sources = (Path(str(module.__file__)).read_bytes() for module in modules)
     return sha256(b"\0".join(sources)).hexdigest()[:16]
 

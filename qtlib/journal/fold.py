@@ -5,8 +5,9 @@ Events are folded before they are written, and what can't be folded is not writt
 
 from collections.abc import Callable, Iterable
 
+from qtlib.domain.advance import advance
 from qtlib.domain.events import BarClosed, DecisionMade, Event
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 
 Tell = Callable[[Event], State]  # says that an event follows; the state after it
 Conclusions = Callable[[State, Tell], object]  # what follows from a state, told event by event

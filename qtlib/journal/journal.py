@@ -21,9 +21,10 @@ from typing import Any, NoReturn, Self
 from sqlalchemy import insert
 
 from qtlib.domain.account import exact
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command
 from qtlib.domain.events import CommandAnswered, Event
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal import statements
 from qtlib.journal.codec import (
     decode,

@@ -6,9 +6,10 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command
 from qtlib.domain.events import Event
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal.fold import Conclusions, Listener, fold
 from qtlib.journal.lease import Clock, Holder, Lease, wall_clock
 

@@ -14,11 +14,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice
 from qtlib.domain.events import DecisionMade, Event, Filled, SessionOpened
 from qtlib.domain.learned import FeaturesSeen
 from qtlib.domain.panel import Panel
-from qtlib.domain.state import State, Trade, advance
+from qtlib.domain.state import State, Trade
 from qtlib.learning.dataset import Dataset
 from qtlib.learning.labels import Labels
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command
 from qtlib.domain.decisions import Decision
 from qtlib.domain.events import (
@@ -23,7 +24,7 @@ from qtlib.domain.events import (
 )
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ExitReason, Fill, Order, OrderStatus, Role
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal import Journal, JournalError
 
 BUDGET_S = 0.4  # of folding at a time

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from qtlib.domain.account import Position, exact
+from qtlib.domain.advance import advance
 from qtlib.domain.events import (
     BarClosed,
     CashCorrected,
@@ -32,7 +33,7 @@ from qtlib.domain.events import (
 )
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO, ExitReason, OrderIntent, Role
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.report.columns import DECISIONS, EQUITY, LEVELS, TRADES, Carried, Summary, Tables
 from qtlib.report.exits import Exit, exit_reason, number, resting
 

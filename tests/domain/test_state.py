@@ -7,6 +7,7 @@ import pytest
 from builders import HOUR, T0, a_bar, a_plan, a_position, a_state
 
 from qtlib.domain.account import Position
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.events import (
     BarClosed,
@@ -20,7 +21,7 @@ from qtlib.domain.events import (
     PositionAdopted,
 )
 from qtlib.domain.orders import ExitPlan, Fill, OrderIntent, OrderStatus, OrderType, Role, Side
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 
 
 def fold(state, *events):

@@ -19,10 +19,10 @@ from builders import BTC, HOUR, T0, a_plan, a_position, a_signal, a_state, belie
 from lived_trials import live
 from mutants import without
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Moment, Target
 from qtlib.domain.events import CashMoved, Filled, OrderRequested, StatusSet, TradingStatus
 from qtlib.domain.orders import Order, OrderIntent, OrderStatus, Role, Side, Submit
-from qtlib.domain.state import advance
 from qtlib.engine import loop
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtlib.domain.account import Account
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice
 from qtlib.domain.events import CashMoved, DecisionMade, Filled, FundingPaid, OrderChanged
 from qtlib.domain.orders import Role
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import Past
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

@@ -8,12 +8,12 @@ from builders import INSTRUMENTS, T0, a_bar, a_signal, a_state, make_bars, some_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice, Moment, Reason
 from qtlib.domain.events import FactsRead, Filled, OrderChanged, OrderRequested
 from qtlib.domain.market import Step
 from qtlib.domain.naming import role_of
 from qtlib.domain.orders import OrderIntent, OrderStatus, Role, Side, Submit
-from qtlib.domain.state import advance
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.session import session
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

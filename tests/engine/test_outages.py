@@ -7,6 +7,7 @@ import pytest
 from a_live_market import LiveMarket
 from builders import BTC, ETH, HOUR, T0, a_position, a_state, make_bars, some_rules
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Moment
 from qtlib.domain.events import (
@@ -18,7 +19,6 @@ from qtlib.domain.events import (
     TradingStatus,
 )
 from qtlib.domain.orders import OrderIntent, OrderStatus, OrderType, Role, Side, Submit
-from qtlib.domain.state import advance
 from qtlib.engine.auditor import Auditor, Unwatched
 from qtlib.engine.feeds import Past, lived, replay
 from qtlib.engine.live import Subject, stepped

@@ -11,6 +11,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from qtlib.domain.advance import advance
 from qtlib.domain.events import START, CashMoved, Filled, FundingPaid, OrderChanged, OrderRequested
 from qtlib.domain.market import Step
 from qtlib.domain.orders import (
@@ -25,7 +26,7 @@ from qtlib.domain.orders import (
     TimeInForce,
     TriggerBy,
 )
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.exchanges.port import Refused
 from qtlib.exchanges.simulated import SimulatedExchange, margin
 from qtlib.exchanges.simulated.book import reduces

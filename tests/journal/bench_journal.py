@@ -13,7 +13,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # a
 
 from stories import a_long_story  # noqa: E402
 
-from qtlib.domain.state import State, advance  # noqa: E402
+from qtlib.domain.advance import advance  # noqa: E402
+from qtlib.domain.state import State  # noqa: E402
 from qtlib.journal import Journal, MemoryJournal  # noqa: E402
 
 SAMPLE = 20_000  # events that are timed

@@ -13,6 +13,7 @@ from builders import T0, a_bar
 from hypothesis import given
 from stories import any_event, requested, stories
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.events import (
     BarClosed,
@@ -23,7 +24,7 @@ from qtlib.domain.events import (
     OrderRequested,
 )
 from qtlib.domain.orders import ExitPlan, OrderIntent, Role, Side
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal import Corrupt, Unwritable
 from qtlib.journal.codec import KINDS, decode, decode_state, encode, encode_state
 

@@ -10,7 +10,8 @@ from itertools import islice
 import pytest
 from stories import a_long_story
 
-from qtlib.domain.state import State, advance
+from qtlib.domain.advance import advance
+from qtlib.domain.state import State
 from qtlib.journal import Journal
 
 BATCH = 3  # events that belong together

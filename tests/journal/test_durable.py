@@ -10,10 +10,11 @@ from builders import T0
 from sqlalchemy import text
 from stories import MINUTE, a_command, a_long_story, answered, bars_closed, decided
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Verb
 from qtlib.domain.decisions import Reason
 from qtlib.domain.events import TradingStatus
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal import Corrupt, Fenced, Journal
 
 

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stories import MINUTE, a_command, a_long_story, answered, bars_closed, decided, stories
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Verb
 from qtlib.domain.events import OrderChanged, StatusSet, TradingStatus
 from qtlib.domain.orders import OrderStatus
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.journal import Held
 
 # an empty journal is made for every example, by calling the fixture

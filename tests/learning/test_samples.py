@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from builders import BTC, ETH, beliefs, make_bars, some_rules
 
+from qtlib.domain.advance import advance
 from qtlib.domain.events import Filled
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.engine.backtest import backtest
 from qtlib.engine.feeds import Past, panel_of
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange

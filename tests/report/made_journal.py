@@ -8,6 +8,7 @@ import numpy as np
 from builders import HOUR, T0
 
 from qtlib.domain.account import Position
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice, Decision, Reason, Target, Verdict
 from qtlib.domain.events import (
     START,
@@ -31,7 +32,7 @@ from qtlib.domain.orders import (
     Role,
     Side,
 )
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 
 D = Decimal
 PLAN = ExitPlan(stop_frac=0.02, take_profit_frac=0.03, partial_frac=0.3, profile="one_r", source=ExitSource.STATIC)

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from qtlib.domain.advance import advance
 from qtlib.domain.events import DecisionMade, Filled
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.engine.backtest import backtest
 from qtlib.exchanges.simulated import Conduct, SimulatedExchange, instruments
 from qtlib.learning.strategies import Trend

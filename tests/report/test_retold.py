@@ -14,8 +14,9 @@ import pytest
 from english import left_in
 
 from qtlib.domain.account import Account, Position
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command, Verb
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.learning.card import Card, Shown
 from qtlib.learning.drift import profiles
 from qtlib.params import resolve

@@ -6,6 +6,7 @@ import pytest
 from builders import HOUR, T0
 from made_journal import DEPOSIT, PLAN, D, a_close, a_fill, a_position, a_request, fold, made_journal
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.decisions import Choice, Decision, Reason, Target, Verdict
 from qtlib.domain.events import (
@@ -21,7 +22,7 @@ from qtlib.domain.events import (
     TradingStatus,
 )
 from qtlib.domain.orders import ExitPlan, ExitReason, ExitSource, OrderStatus, Role, Side
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.report.story import tell
 
 SOL = "SOLUSDT"

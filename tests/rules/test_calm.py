@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_plan import settled
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.events import BarClosed, DecisionMade, FundingPaid, ProtectionOverdue
 from qtlib.domain.market import Bar
 from qtlib.domain.orders import ZERO
-from qtlib.domain.state import advance
 from qtlib.rules.calm import calm
 from qtlib.rules.plan import plan
 

@@ -5,10 +5,11 @@ from decimal import Decimal
 import pytest
 from builders import T0, XRP, a_plan, a_position, a_signal, a_state, protective, some_rules
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice, Moment, Reason
 from qtlib.domain.events import OrderRequested, PositionAdopted
 from qtlib.domain.orders import ExitPlan, OrderStatus, Role, Side, Submit
-from qtlib.domain.state import ExchangeSnapshot, State, advance
+from qtlib.domain.state import ExchangeSnapshot, State
 from qtlib.rules import formulas
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import RiskLimits

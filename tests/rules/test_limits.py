@@ -9,11 +9,11 @@ from builders import HOUR, T0, a_bar, a_position, a_signal, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command, Verb
 from qtlib.domain.decisions import Choice, Decision, Moment, Target
 from qtlib.domain.events import BarClosed, DecisionMade, Filled, OrderRequested, TradingStatus
 from qtlib.domain.orders import Fill, OrderIntent, OrderType, Role, Side
-from qtlib.domain.state import advance
 from qtlib.rules import limits
 from qtlib.rules.decide import decide
 from qtlib.rules.limits import RULES, RiskLimits

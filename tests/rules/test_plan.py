@@ -11,6 +11,7 @@ from builders import BTC, HOUR, T0, a_plan, a_position, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Decision, Target
 from qtlib.domain.events import (
     DecisionMade,
@@ -34,7 +35,6 @@ from qtlib.domain.orders import (
     Side,
     Submit,
 )
-from qtlib.domain.state import advance
 from qtlib.rules.limits import RiskLimits
 from qtlib.rules.plan import MOST_CONDITIONAL, plan
 from qtlib.rules.sizing import SizingParams

@@ -9,6 +9,7 @@ from builders import BTC, INSTRUMENTS, T0, a_position, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.advance import advance
 from qtlib.domain.commands import Command, Outcome, Verb
 from qtlib.domain.events import (
     END_OF_DATA,
@@ -21,7 +22,6 @@ from qtlib.domain.events import (
     TradingStatus,
 )
 from qtlib.domain.orders import ExitReason, Order, OrderIntent, OrderStatus, Role, Side, Submit
-from qtlib.domain.state import advance
 from qtlib.rules.in_force import SETTABLE, in_force, limits_of, plain, tighter
 from qtlib.rules.limits import RiskLimits, guard
 from qtlib.rules.plan import plan

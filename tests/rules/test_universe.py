@@ -6,10 +6,10 @@ from builders import T0, a_position, a_signal, a_state, some_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice, Moment, Reason
 from qtlib.domain.events import SessionOpened
 from qtlib.domain.orders import ExitReason
-from qtlib.domain.state import advance
 from qtlib.domain.universe import (
     LOW_TURNOVER,
     NO_CANDIDATE,

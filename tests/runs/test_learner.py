@@ -10,9 +10,10 @@ from a_model import FEATURES, saved
 from builders import HOUR, T0, a_panel, make_bars
 from rows import a_learned
 
+from qtlib.domain.advance import advance
 from qtlib.domain.events import StatusSet, TradingStatus
 from qtlib.domain.learned import Learning, ModelChanged, Realized, RetrainBegun, RetrainEnded, RetrainOutcome
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.engine.auditor import Unwatched
 from qtlib.engine.feeds import signals_of
 from qtlib.learning import registry

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from qtlib.domain.advance import advance
 from qtlib.domain.decisions import Choice, Decision, Verdict
 from qtlib.domain.events import DecisionMade, Event, Filled, OrderChanged, OrderRequested
 from qtlib.domain.orders import OrderIntent, OrderStatus
-from qtlib.domain.state import State, advance
+from qtlib.domain.state import State
 from qtlib.engine.feeds import Past, panel_of
 from qtlib.journal import Journal
 from qtlib.learning.labels import labels
