@@ -92,7 +92,8 @@ def _trades(w: Any, rows: Any, one: float) -> tuple[Array, Array]:
     """What each trade came to, its exits together: in quote, and in R as a mean by what each closed."""
     if not len(rows):
         return np.empty(0), np.empty(0)
-    rows = rows[np.argsort(rows["bar"], kind="stable")]
+    if (np.diff(rows["bar"]) < 0).any():
+        rows = rows[np.argsort(rows["bar"], kind="stable")]
     s = rows["symbol"]
     pnl = rows["gross_u"] / one - (rows["exit_fees_u"] / one + rows["fees_f"]) + rows["funding_f"]
     value = rows["entry_value"] * w.facts["step_u"][s] / one
@@ -112,6 +113,9 @@ def _who(rows: Any) -> npt.NDArray[np.intp]:
     """To which trade each exit belongs, by number: a symbol, the bar it was entered at, and its number there."""
     bars, numbers = int(rows["trade_bar"].max()) + 2, int(rows["trade_number"].max()) + 2
     name = (rows["symbol"] * bars + rows["trade_bar"] + 1) * numbers + rows["trade_number"] + 1
+    further = np.diff(name, prepend=name[0])
+    if (further >= 0).all():  # as of one symbol, whose trades come one after the other
+        return np.cumsum(further > 0)
     return np.unique(name, return_inverse=True)[1].astype(np.intp)
 
 
