@@ -29,14 +29,16 @@ from qtlib.engine.backtest import backtest  # noqa: E402
 from qtlib.exchanges.simulated import SimulatedExchange  # noqa: E402
 from qtlib.market import Market  # noqa: E402
 
-WHOLE, SETTING, TURN, LOOP = (
+WHOLE, SETTING, TURN, LOOP, PORTFOLIO = (
     "whole call, ns/bar",
     "a setting, ms",
     "50 symbols, closed bar to decision, ms",
     "event loop, ns/bar",
+    "portfolio, ns/bar",
 )
 PEERS = {  # by script: what to install, bars, runs, what of ours it is compared with, what is different
     "vectorbt": (("vectorbt==1.2.0",), 1_000_000, 3, WHOLE, "floats, fractions of units"),
+    "vectorbt_portfolio": (("vectorbt==1.2.0",), 200_000, 3, PORTFOLIO, "with callbacks, one order a bar a symbol"),
     "backtesting": (("backtesting==0.6.6",), 100_000, 1, WHOLE, "a spread, whole units of a thousandth"),
     "jesse": (("jesse==3.5.3",), 20_000, 1, LOOP, "fills at the close it decides at, no slippage"),
     "nautilus": (("nautilus_trader==1.221.0",), 20_000, 1, LOOP, "fills at the close it decides at, no slippage"),
@@ -45,12 +47,14 @@ PEERS = {  # by script: what to install, bars, runs, what of ours it is compared
 TARGETS = {
     ("vectorbt", "whole"): "≥ 20",
     ("vectorbt", SETTING): "≥ 20",
+    ("vectorbt_portfolio", PORTFOLIO): "≥ 15",
     ("backtesting", "whole"): "≥ 500",
     **{(name, WHOLE): "≥ 3,000" for name in ("jesse", "nautilus", "freqtrade")},
     **{(name, LOOP): "> 1" for name in ("jesse", "nautilus", "freqtrade")},
     ("freqtrade", TURN): "≥ 20",
 }
 SWEPT, SETTINGS = 100_000, 50  # bars and settings of the grid that vectorbt tries, too
+MANY = 20, 200_000, 4  # symbols of a portfolio, bars of each, positions at most
 HOUR_S = 3600
 SPAN = pd.Timedelta("1min")
 
@@ -66,19 +70,28 @@ def figures_of_peers(scale=1.0):
     ours[WHOLE] = [ns(lambda: whole(on, wished, rules), bars) for _ in range(5)]
     ours["simulation"] = [ns(lambda: trade(on, wished, rules), bars) for _ in range(5)]
     ours[SETTING] = setting_ms(int(SWEPT * scale), SETTINGS)
+    many, beliefs = market(MANY[0], max(2_000, int(MANY[1] * scale)))
+    shared = compared(many, MANY[2], trail_frac=0.02)
+    trade(many, beliefs, shared)
+    ours[PORTFOLIO] = [ns(lambda: trade(many, beliefs, shared), MANY[0] * len(many.times)) for _ in range(5)]
     ours[LOOP] = [looped_ns(max(2_000, int(40_000 * scale))) for _ in range(3)]
     ours[TURN] = [1e3 * s for s in cpu_s(a_turn(), 9)]
     yield from (_row(f"ours, {what}", _unit(what), values) for what, values in ours.items())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bars.npz")
-        columns = dict(zip(("open", "high", "low", "close"), on.bars[0].T, strict=False))
+        columns = dict(zip(_COLUMNS, on.bars[0].T, strict=False))
         np.savez(path, score=wished.columns[0, 0], times=on.times, **columns)
-        for name, (packages, most, runs, _, different) in PEERS.items():
-            told = _asked(name, packages, path, max(2_000, int(most * scale)), runs)
+        portfolio = Path(folder, "portfolio.npz")
+        fields = {name: many.bars[..., place] for place, name in enumerate(_COLUMNS)}
+        np.savez(portfolio, score=beliefs.columns[0], confidence=beliefs.columns[1], **fields)
+        for name, (packages, most, runs, usual, different) in PEERS.items():
+            given = portfolio if usual == PORTFOLIO else path
+            told = _asked(name, packages, given, max(2_000, int(most * scale)), runs)
             if isinstance(told, str):
                 yield f"{name}: {told}", "", float("nan"), [float("nan")], ""
                 continue
             yield f"{name}, trades that it made ({different})", "", told["trades"], [told["trades"]], ""
+            told.pop(SETTING, None)  # of as many bars as ours it is asked below
             yield from _beside(name, told, ours)
         swept = _asked("vectorbt", PEERS["vectorbt"][0], path, int(SWEPT * scale), 3)
         if not isinstance(swept, str):
@@ -117,8 +130,7 @@ def _beside(name, told, ours):
     for what, values in told.items():
         if what == "trades":
             continue
-        unit = "ns/bar" if what in ("whole", "simulation") else "ms"
-        yield _row(f"{name}, {what}", unit, values)
+        yield _row(f"{name}, {what}", _unit(what), values)
         for mine in {"whole": {WHOLE, usual}}.get(what, {what}):
             ratio = float(np.median(values) / np.median(ours[mine]))
             target = TARGETS.get((name, mine), TARGETS.get((name, what), ""))
