@@ -5,6 +5,7 @@ says in English, as the gate its ruling, is told again in the reader's language.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from html import escape
 
 import numpy as np
@@ -15,7 +16,7 @@ from qtlib.report.charts import BLUE, GREY, ORANGE, VERMILION, finished, nothing
 from qtlib.report.figure import Figure
 from qtlib.report.markup import Html, facts, table
 from qtlib.report.retold import retold
-from qtlib.report.words import UNKNOWN, number, percent, say
+from qtlib.report.words import UNKNOWN, day, number, percent, say
 
 Array = npt.NDArray[np.float64]
 SHOWN = 20  # features
@@ -148,12 +149,26 @@ def stretch(days: pd.DatetimeIndex, equity: Mapping[str, Array]) -> Figure:
     return finished(figure, say("The newest stretch, traded"), label, 340)
 
 
-def stretch_table(rows: Sequence[tuple[str, float, float, int, float]]) -> Html:
-    """Who, return, drawdown, trades, and the mean of these in R."""
-    heads = (say("who"), say("return"), say("max drawdown"), say("trades"), say("expectancy [R]"))
+def stretch_table(rows: Sequence[tuple[str, float, float, int, float, datetime | None]]) -> Html:
+    """Who, return, drawdown, trades, the mean of these in R, and since when its limits let it enter nothing."""
+    heads = (
+        say("who"),
+        say("return"),
+        say("max drawdown"),
+        say("trades"),
+        say("expectancy [R]"),
+        say("held back by its limits since"),
+    )
     shown = [
-        (who, percent(gain, sign=True), percent(down), number(float(n), ",.0f"), number(mean, "+.3f"))
-        for who, gain, down, n, mean in rows
+        (
+            who,
+            percent(gain, sign=True),
+            percent(down),
+            number(float(n), ",.0f"),
+            number(mean, "+.3f"),
+            day(held) if held is not None else say("never"),
+        )
+        for who, gain, down, n, mean, held in rows
     ]
     return table(say("The newest stretch, traded with all costs"), heads, shown, {0})
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qtlib.domain.decisions import Reason
 from qtlib.domain.panel import Array, Times
 from qtlib.engine import compiled
 from qtlib.engine.feeds import Strategy, lived, replay
@@ -63,6 +64,13 @@ class Stretch:
     books: Tables
     first_day: int  # since 1970, UTC
 
+    @property
+    def held_back(self) -> pd.Timestamp | None:
+        """When its limits first held back an entry; nobody is there to let go of them, so from then on it only left."""
+        decisions = self.books.decisions
+        held = decisions["ts"][decisions["reason"] == Reason.STATUS.value]
+        return None if held.empty else held.iloc[0]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
@@ -84,11 +92,18 @@ class Judgement:
         ]
 
     @property
-    def rows(self) -> list[tuple[str, float, float, int, float]]:
-        """Who traded: return, drawdown, trades and their mean in R."""
+    def rows(self) -> list[tuple[str, float, float, int, float, pd.Timestamp | None]]:
+        """Who traded: return, drawdown, trades and their mean in R, and since when its limits held it back."""
         return [
-            (t.name, float(np.prod(1.0 + t.returns)) - 1.0, t.drawdown_frac, len(t.trade_r), mean(t.trade_r))
-            for t in (s.traded for s in self.stretches)
+            (
+                t.name,
+                float(np.prod(1.0 + t.returns)) - 1.0,
+                t.drawdown_frac,
+                len(t.trade_r),
+                mean(t.trade_r),
+                stretch.held_back,
+            )
+            for stretch, t in ((s, s.traded) for s in self.stretches)
         ]
 
     @property
