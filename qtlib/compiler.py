@@ -78,18 +78,6 @@ def part(function: F) -> F:
     return made  # type: ignore[no-any-return]
 
 
-def _fused(context: Any, a: Any, b: Any, c: Any) -> Any:
-    def made(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fma(*args)
-
-    number = numba.types.float64
-    return number(number, number, number), made
-
-
-# a * b + c, rounded once (IEEE 754), so to the same bits on every processor; only compiled code can call it
-fused: Any = numba.extending.intrinsic(_fused)
-
-
 @cache
 def folder() -> Path:
     """Where compiled code is kept: `QT_COMPILED_DIR`, or the user's cache folder; a temporary one if that is closed."""

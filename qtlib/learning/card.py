@@ -7,7 +7,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Any
 
-_LIBRARIES = {"numpy": "numpy", "scikit-learn": "scikit-learn", "skops": "skops"}
+_LIBRARIES = {"numpy": "numpy", "scikit-learn": "scikit-learn", "skops": "skops", "TA-Lib": "ta-lib"}
 
 
 def libraries() -> dict[str, str]:

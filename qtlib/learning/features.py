@@ -4,8 +4,8 @@ A feature is a function of a panel. Its value at a bar reads that bar and the `l
 else, and is NaN where there are not so many, or where a bar it needs is missing. The same bits come out whether it is
 given the whole past or those closes alone, because live and backtest must decide alike. So what is computed here is
 made of + - * / and square roots (IEEE 754 rounds them in one way only, on every machine, in vectors or one by one) in
-`windows`; and what is recursive begins where every reader begins, in `indicators`. All are pure numbers: the prices or
-the volumes of a symbol times ten change nothing; and the order of the symbols doesn't either.
+`windows`, and what TA-Lib computes begins where every reader begins, in `indicators`. All are pure numbers: the
+prices or the volumes of a symbol times ten change nothing; and the order of the symbols doesn't either.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ import numpy as np
 from qtlib.domain.panel import Array, Panel
 from qtlib.learning import indicators as ta
 from qtlib.learning.across import leader, mean_across, rank
-from qtlib.learning.lanes import LOOKBACK
 from qtlib.learning.measures import (
     DAY_US,
     against_leader,
@@ -117,8 +116,8 @@ class FeatureSet:
 def schema_hash(features: tuple[Feature, ...]) -> str:
     """A digest of names, lookbacks, and the bits that each function makes of one market, drawn once and for all.
 
-    Where other bits are made of the same bars, the digest is another: a model is not asked there with numbers that it
-    was not trained on.
+    On another kind of processor TA-Lib's bits may differ, and so does the digest: a model is not asked there with
+    numbers that it was not trained on.
     """
     panel = _specimen(2 * max(f.lookback for f in features))
     digest = hashlib.sha256()
@@ -147,7 +146,7 @@ def _momentum(horizon: int, span: int) -> Feature:
 
 
 def _anchored(name: str, of: Callable[[Panel], Array]) -> Feature:
-    return Feature(name, LOOKBACK, of)
+    return Feature(name, ta.LOOKBACK, of)
 
 
 _ALL = (

@@ -28,7 +28,7 @@ from qtlib.learning.features import FEATURES, FeatureSet
 from qtlib.learning.learned import Learned, Trained
 
 MODEL, CARD, MANIFEST, RULING, CHAMPION = "model.skops", "card.json", "manifest.json", "ruling.json", "champion.json"
-_BINDING = ("numpy", "scikit-learn")  # libraries whose other versions may compute other bits
+_BINDING = ("numpy", "scikit-learn", "TA-Lib")  # libraries whose other versions may compute other bits
 
 
 class NoSuchModel(ValueError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from qtlib.domain.panel import Array, Beliefs, Panel
-from qtlib.learning.measures import changes, momentum, true_range_frac, volatility
+from qtlib.learning.features import changes, momentum, true_range_frac, volatility
 
 
 @dataclass(frozen=True, slots=True)

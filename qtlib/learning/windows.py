@@ -42,9 +42,9 @@ def ratio(above: Array, below: Array | float) -> Array:
 
 
 def finite(values: Array) -> Array:
-    """`values` with NaN in place of the infinite, and one kind of zero, in place."""
-    values[np.isinf(values)] = np.nan
-    values += 0.0
+    """`values` with NaN in place of the infinite, in place."""
+    with np.errstate(invalid="ignore"):
+        values += values - values
     return values
 
 

@@ -32,6 +32,7 @@ from qtlib.params import Params, SettingsError
 from qtlib.report.story import tell
 from qtlib.rules.rules import Rules, Strangers
 from qtlib.rules.tpsl import Costs
+from qtlib.runs.believing.subjects import feature_set
 from qtlib.runs.record.commands import actor
 from qtlib.runs.record.folder import runs_root
 from qtlib.runs.record.health import Health
@@ -78,8 +79,6 @@ def lookback(params: Params) -> int:
     """How many bars the strategy reads; of whoever is champion, without asking who that is."""
     if params.strategy.name != LEARNED:
         return strategy(params).lookback
-    from qtlib.runs.believing.shown import feature_set  # noqa: PLC0415  cold start: features are compiled code
-
     return max(Trend().lookback, feature_set(params).lookback)
 
 

@@ -100,7 +100,7 @@ def changed_card(folder, **changes):
     return other.name
 
 
-OTHER = {"python": "3.11", "numpy": "2.0", "scikit-learn": "1.2.3", "skops": "0.16"}
+OTHER = {"python": "3.11", "numpy": "2.0", "scikit-learn": "1.2.3", "skops": "0.16", "TA-Lib": "0.8"}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from qtlib.runs.believing.champion import Champion, Silent
 from qtlib.runs.believing.learner import Learner
 from qtlib.runs.believing.retrainer import Retrainer
 from qtlib.runs.believing.shelf import Shelf, Unfit
-from qtlib.runs.believing.shown import feature_set
-from qtlib.runs.believing.subjects import models
+from qtlib.runs.believing.subjects import feature_set, models
 from qtlib.runs.record.commands import actor
 from qtlib.runs.record.health import Health
 from qtlib.runs.record.run import Run

@@ -21,7 +21,7 @@ from qtlib.learning.leaks import lint
 from qtlib.market.simulated import SimulatedMarket, simulate
 from qtlib.params import Params
 from qtlib.runs import wiring
-from qtlib.runs.believing.shown import feature_set
+from qtlib.runs.believing.subjects import feature_set
 from qtlib.runs.record.folder import journal_location
 
 LINTED = 200  # closes beyond two lookbacks at which features are looked at

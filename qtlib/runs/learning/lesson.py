@@ -29,8 +29,7 @@ from qtlib.report.words import number, say
 from qtlib.rules.rules import Rules
 from qtlib.rules.tpsl import ExitParams
 from qtlib.runs import wiring
-from qtlib.runs.believing.shown import feature_set
-from qtlib.runs.believing.subjects import subject
+from qtlib.runs.believing.subjects import feature_set, subject
 from qtlib.runs.record.folder import journal_location
 from qtlib.runs.record.run import Run
 
