@@ -198,6 +198,14 @@ def test_changes_are_checked_as_the_whole_is(change):
     assert answers[0] == answers[1] != params
 
 
+def test_no_check_of_one_section_looks_into_another():
+    """Else a change could be wrong, and its section alone be right: `validate_changes` would not see it."""
+    decorators = Params.__pydantic_decorators__
+    assert not decorators.model_validators
+    assert not decorators.root_validators
+    assert not decorators.field_validators
+
+
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("limits: {max_positons: 3}\n")
