@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from qtlib.market.market import REFILL, BadData, Market, aggregate
-from qtlib.market.names import FUNDING, MARKS, Name
+from qtlib.market.names import FUNDING, MARKS, RATES, Name
 from qtlib.market.quality import COLUMNS
-from qtlib.market.series import Period, Rows, Series
+from qtlib.market.series import Kept, Period, Rows, Series
 from qtlib.market.timeframes import MINUTE, Micros, among, datetime_at, length_of, micros_at, micros_in, micros_of
 
 
@@ -30,19 +30,20 @@ def read(
     allow_gaps: bool = False,
     refill: int = REFILL,
     absent_ok: bool = False,
+    keep: Kept | None = None,
 ) -> Market:
     """The bars in the folder `path` that open at or after `start` and close by `end`, checked, or `BadData`.
 
     Mark prices of the same timeframe and funding come along where there are any; what stands in for the rest is in
     the market's notes. With `allow_gaps` a gap is no refusal: bars after it are not `usable` until `refill` of them
     stand in a row. `finer_timeframe` adds the shorter bars inside, where there are some. With `absent_ok` a symbol that
-    has no bars then is left out, with a note.
+    has no bars then is left out, with a note. Files that were read whole are put into `keep`: a survey need not again.
     """
     folder, span = Path(path), micros_of(timeframe)
     period = Period(None if start is None else micros_at(start), None if end is None else micros_at(end))
     asked = {symbol: Series(folder, str(Name(symbol, timeframe))) for symbol in symbols}
     there = [symbol for symbol, series in asked.items() if not absent_ok or _has_some(series, span, period)]
-    found = {symbol: _bars(asked[symbol], span, period) for symbol in there or symbols}
+    found = {symbol: _bars(asked[symbol], span, period, keep) for symbol in there or symbols}
     absent = [
         f"{symbol}: it has no bars of {timeframe} {period}, and is left out" for symbol in asked if symbol not in found
     ]
@@ -51,14 +52,14 @@ def read(
     for symbol, frame in bars.items():
         opened, closed = frame.index.min() - length_of(timeframe), frame.index.max()
         if (series := Series(folder, str(Name(symbol, timeframe, MARKS)))).exists():
-            marks[symbol] = _bars(series, span, Period(micros_at(opened), micros_at(closed)), required=False)
+            marks[symbol] = _bars(series, span, Period(micros_at(opened), micros_at(closed)), keep, required=False)
         if (series := Series(folder, str(Name(symbol, "", FUNDING)))).exists():
-            rates[symbol] = _rates(series, micros_at(opened), micros_at(closed))
+            rates[symbol] = _rates(series, micros_at(opened), micros_at(closed), keep)
     source, simulated = _told(folder, [*found.values(), *marks.values(), *rates.values()])
     late = [
         f"{s}: its bars begin at {f.index[0]:%Y-%m-%d %H:%M}" for s, f in bars.items() if _begins_late(f, span, period)
     ]
-    finer, notes = _finer(folder, bars, finer_timeframe, timeframe, period) if finer_timeframe else (None, ())
+    finer, notes = _finer(folder, bars, finer_timeframe, timeframe, period, keep) if finer_timeframe else (None, ())
     if finer and finer.simulated != simulated:
         made, real = (timeframe, finer_timeframe) if simulated else (finer_timeframe, timeframe)
         raise BadData(f"bars of {made} are simulated and bars of {real} are not: they don't mix; use a folder for each")
@@ -127,10 +128,10 @@ def _told(folder: Path, found: Sequence[_Found]) -> tuple[str, bool]:
     return "; ".join(dict.fromkeys(its.source or f"files in {folder.name or folder}" for its in found)), bool(made)
 
 
-def _bars(series: Series, span: int, period: Period, required: bool = True) -> _Found:
+def _bars(series: Series, span: int, period: Period, keep: Kept | None, required: bool = True) -> _Found:
     """The bars of `series` that lie within `period`, by their close."""
     opens = Period(period.start, None if period.end is None else period.end - span)
-    rows, label = series.load(COLUMNS, opens)
+    rows, label = series.load(COLUMNS, opens, keep=keep)
     if required and not len(rows):
         held, _ = series.load(())
         there = f"its bars open {Period(int(held.times.min()), int(held.times.max()))}" if len(held) else "it is empty"
@@ -145,12 +146,12 @@ def _has_some(series: Series, span: int, period: Period) -> bool:
     return len(rows) > 0
 
 
-def _rates(series: Series, opened: int, closed: int) -> _Found:
+def _rates(series: Series, opened: int, closed: int, keep: Kept | None) -> _Found:
     """The funding rates of `series` that bars from `opened` to `closed` meet: settled after the one, up to the other.
 
     The venue settles a few milliseconds late, so times are floored to the minute.
     """
-    rows, label = series.load(("funding_rate",), Period(opened, closed + MINUTE))
+    rows, label = series.load(RATES, Period(opened, closed + MINUTE), keep=keep)
     rows = Rows(rows.times // MINUTE * MINUTE, rows.values)
     met = rows.where((opened < rows.times) & (rows.times <= closed))
     return _Found(series.shown, met.frame(), label.source, label.simulated)
@@ -162,7 +163,12 @@ def _begins_late(frame: pd.DataFrame, span: int, period: Period) -> bool:
 
 
 def _finer(
-    folder: Path, bars: Mapping[str, pd.DataFrame], timeframe: str, coarse: str, period: Period
+    folder: Path,
+    bars: Mapping[str, pd.DataFrame],
+    timeframe: str,
+    coarse: str,
+    period: Period,
+    keep: Kept | None,
 ) -> tuple[Market | None, tuple[str, ...]]:
     """The shorter bars that sum up exactly to bars of `bars`, and in words where there are none."""
     if micros_of(coarse) % micros_of(timeframe) or micros_of(coarse) == micros_of(timeframe):
@@ -174,7 +180,7 @@ def _finer(
         if not series.exists():
             notes.append(f"{symbol}: no bars of {timeframe}; inside a bar of {coarse} the order of prices is assumed")
             continue
-        found = _bars(series, micros_of(timeframe), period, required=False)
+        found = _bars(series, micros_of(timeframe), period, keep, required=False)
         if len(found.frame):
             Market.of({symbol: found.frame}, timeframe, source=f"{folder.name}/{found.name}", allow_gaps=True)
         fits = _fitting(found.frame, frame, coarse)

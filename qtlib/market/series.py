@@ -112,6 +112,9 @@ class Label:
         )
 
 
+Kept = dict[tuple[Path, tuple[str, ...]], tuple[Rows, Label]]  # whole files, by these columns of them
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """The series `name` in `folder`."""
@@ -155,12 +158,31 @@ class Series:
             raise BadData(f"{self.file.name} is not in {self.folder}; {_there(self.file)}")
         return [self.file]
 
-    def load(self, columns: Sequence[str], period: Period = ALWAYS) -> tuple[Rows, Label]:
-        """The rows in `period`, of these columns only, and what their files say of themselves."""
+    def load(
+        self,
+        columns: Sequence[str],
+        period: Period = ALWAYS,
+        *,
+        keep: Kept | None = None,
+        kept: Kept | None = None,
+    ) -> tuple[Rows, Label]:
+        """The rows in `period`, of these columns only, and what their files say of themselves.
+
+        Files that had to be read whole are put into `keep`; those that `kept` has are taken out of it, and not read.
+        """
         files = self.files(period)
+        alone = len(files) == 1  # many are read side by side, and threads within each of them only cost
+
+        def one(file: Path) -> tuple[Rows, Label]:
+            name = file, tuple(columns)
+            found = kept.pop(name, None) if kept else None
+            rows, label, whole = (*found, False) if found else _load(file, columns, period, alone)
+            if whole and keep is not None:
+                keep[name] = rows, label
+            return _within(rows, period), label
+
         with ThreadPoolExecutor(min(READERS, len(files))) as pool:
-            alone = len(files) == 1  # many are read side by side, and threads within each of them only cost
-            read = list(pool.map(lambda file: _load(file, columns, period, alone), files))
+            read = list(pool.map(one, files))
             values = list(pool.map(lambda column: np.concatenate([rows.values[column] for rows, _ in read]), columns))
         labels = {label for _, label in read}
         if len({label.simulated for label in labels}) > 1 or len({label for label in labels if label.simulated}) > 1:
@@ -211,8 +233,8 @@ def named(file: Path) -> str:
 # --- below ------------------------------------------------------------------------------------------------
 
 
-def _load(file: Path, columns: Sequence[str], period: Period, threads: bool) -> tuple[Rows, Label]:
-    """The rows of one file with a timestamp in `period`: only these columns, only row groups that may hold some."""
+def _load(file: Path, columns: Sequence[str], period: Period, threads: bool) -> tuple[Rows, Label, bool]:
+    """These columns of one file, of the row groups that may hold rows of `period`; and whether those are all."""
     wanted = ["timestamp", *columns]
     try:
         with pq.ParquetFile(file, memory_map=True, page_checksum_verification=True) as opened:
@@ -237,13 +259,17 @@ def _load(file: Path, columns: Sequence[str], period: Period, threads: bool) -> 
     if whole and told.get(SEAL, sealed) != sealed:
         raise BadData(f"{named(file)} is damaged: its rows are not those that it was written with; get it again")
     values = {name: table.column(name).to_numpy().astype(np.float64, copy=False) for name in columns}
-    rows = Rows(times, values)
-    if len(times) and not period.covers(int(times.min()), int(times.max())):
-        inside = (times >= (times.min() if period.start is None else period.start)) & (
-            times <= (times.max() if period.end is None else period.end)
-        )
-        rows = rows.where(inside)
-    return rows, label
+    return Rows(times, values), label, whole
+
+
+def _within(rows: Rows, period: Period) -> Rows:
+    times = rows.times
+    if not len(times) or period.covers(int(times.min()), int(times.max())):
+        return rows
+    inside = (times >= (times.min() if period.start is None else period.start)) & (
+        times <= (times.max() if period.end is None else period.end)
+    )
+    return rows.where(inside)
 
 
 def _groups(opened: pq.ParquetFile, period: Period) -> list[int]:

@@ -25,6 +25,7 @@ from qtlib.exchanges.simulated import Conduct, SimulatedExchange
 from qtlib.exchanges.simulated import instruments as simulated_instruments
 from qtlib.learning.strategies import STRATEGIES, Trend
 from qtlib.market import Market, first_closes, read
+from qtlib.market.series import Kept
 from qtlib.market.simulated import EDITION, LISTINGS, Regime, SimulatedMarket, simulate
 from qtlib.market.survey import doubts
 from qtlib.market.timeframes import datetime_at, micros_at, micros_in, micros_of
@@ -87,6 +88,7 @@ def market(params: Params, after: datetime = START) -> Market:
     data, refill = params.data, lookback(params)
     if data.source == "files":
         assert data.path is not None  # the settings were checked
+        kept: Kept = {}
         found = read(
             data.path,
             params.universe.symbols,
@@ -97,18 +99,19 @@ def market(params: Params, after: datetime = START) -> Market:
             allow_gaps=data.allow_gaps,
             refill=refill,
             absent_ok=params.universe.rule is not None,
+            keep=kept,
         )
-        return surveyed(found, data.path, refill)
+        return surveyed(found, data.path, refill, kept)
     kind = simulated_market(params)
     passed = max(0, (micros_at(after) - micros_at(kind.start)) // micros_of(data.timeframe))
     assert data.bars is not None  # the settings were checked
     return simulate(kind, bars=max(passed, data.history) + data.bars, refill=refill)
 
 
-def surveyed(market: Market, folder: str | Path, refill: int) -> Market:
-    """`market`, which was read from `folder`, with what a survey of that doubts in it."""
+def surveyed(market: Market, folder: str | Path, refill: int, kept: Kept | None = None) -> Market:
+    """`market`, which was read from `folder`, with what a survey of that doubts in it; `kept` are whole files of it."""
     within = (micros_at(market.first) - micros_of(market.timeframe), micros_at(market.last))
-    doubted = doubts(Path(folder), market.symbols, market.timeframe, within)
+    doubted = doubts(Path(folder), market.symbols, market.timeframe, within, kept)
     return market.doubting(doubted.spans, refill, doubted.notes)
 
 

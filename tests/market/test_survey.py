@@ -1,6 +1,7 @@
 """The survey: what is wrong with bars is found without being told, and what is right is left alone."""
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from market_data import folder as real_data
 from stored_bars import HERE, rows_of
 
-from qtlib.market import BadData, Store, aggregate, read
+from qtlib.market import BadData, Store, aggregate, read, series
 from qtlib.market.names import FUNDING, MARKS, Name
 from qtlib.market.series import Rows
 from qtlib.market.simulated import SimulatedMarket, simulate
@@ -28,6 +29,7 @@ HOURLY, QUARTERS, MARK, RATES = (
 )
 FINE = make_bars(24 * 60 * 4, timeframe="15min", vol=0.003).assign(volume=lambda f: 1e3 + np.arange(len(f)) % 97)
 
+DAY, HOUR_LONG = timedelta(days=1), timedelta(hours=1)
 YOUNG = 9  # bars from the first whose past is not there yet
 
 
@@ -111,6 +113,25 @@ def test_what_is_doubted_is_not_traded_on_and_said(store):
     assert (~cautious.refilled(3).usable["BTCUSDT"]).sum() == 2 + 4
     early = doubts(store.folder, ["BTCUSDT"], "15m", (micros_at(T0), micros_at(T0) + 48 * HOUR))
     assert (early.spans, early.notes) == ({}, ())
+
+
+@pytest.mark.parametrize("start", [None, T0 + 15 * DAY + HOUR_LONG])
+def test_a_survey_finds_the_same_in_files_that_were_just_read_and_reads_none_of_them_again(store, start, monkeypatch):
+    fill(store, lie(FINE, 401 + 20 * 96, high=1.2), rates=rates())
+    opened, load = Counter(), series._load
+
+    def counted(file, *rest):
+        opened[file] += 1
+        return load(file, *rest)
+
+    anew = doubts(store.folder, ["BTCUSDT"], "15m")
+    monkeypatch.setattr(series, "_load", counted)
+    kept = {}
+    told = read(store.folder, ["BTCUSDT"], "15m", start, keep=kept)
+    assert doubts(store.folder, ["BTCUSDT"], "15m", kept=kept) == anew
+    assert set(opened.values()) == {1}
+    assert not kept
+    assert told.fingerprint == read(store.folder, ["BTCUSDT"], "15m", start).fingerprint
 
 
 def found_bars(store, series):

@@ -18,7 +18,7 @@ from qtlib.market.catalogue import Span, union
 from qtlib.market.market import BadData
 from qtlib.market.names import BARS, FUNDING, MARKS, Name
 from qtlib.market.quality import check, check_funding, usable
-from qtlib.market.series import Rows, Series, names_in
+from qtlib.market.series import Kept, Rows, Series, names_in
 from qtlib.market.survey import crosschecks
 from qtlib.market.survey.oddities import Oddity, alone, stretches, when
 from qtlib.market.timeframes import datetime_at
@@ -134,8 +134,10 @@ def survey(
     *,
     refill: int = REFILL,
     tell: Callable[[int, int, str], None] = lambda done, total, name: None,
+    kept: Kept | None = None,
 ) -> Survey:
-    """Look at every series in `folder`, or at those of `symbols`; `tell` hears how far it is."""
+    """Look at every series in `folder`, or at those of `symbols`; `tell` hears how far it is. Files that are `kept` are
+    not read again."""
     if not folder.is_dir():
         raise BadData(f"there is no folder {folder}")
     names = [its for its in map(Name.of, names_in(folder)) if its is not None]
@@ -149,7 +151,7 @@ def survey(
     for symbol in sorted({its.symbol for its in names}):
         its = sorted(name for name in names if name.symbol == symbol)
         tell(done, len(names), symbol)
-        rows, odd = _looked_at(folder, its)
+        rows, odd = _looked_at(folder, its, kept)
         life = _life(symbol, rows, odd)
         odd += _between(rows, life)
         for name in its:
@@ -169,12 +171,14 @@ class Doubts:
     notes: tuple[str, ...]  # what is doubted, in words
 
 
-def doubts(folder: Path, symbols: Iterable[str], timeframe: str, within: Span | None = None) -> Doubts:
+def doubts(
+    folder: Path, symbols: Iterable[str], timeframe: str, within: Span | None = None, kept: Kept | None = None
+) -> Doubts:
     """What a survey doubts in bars of `timeframe`, or in those `within` a span of them; `BadData` where it finds that
     they must not be read at all."""
     spans: dict[str, tuple[Span, ...]] = {}
     notes: list[str] = []
-    for verdict in survey(folder, symbols).verdicts.values():
+    for verdict in survey(folder, symbols, kept=kept).verdicts.values():
         name = Name.of(verdict.series)
         if name is None or name.kind != BARS or name.timeframe != timeframe:
             continue
@@ -194,7 +198,7 @@ def _meets(spans: Iterable[Span], within: Span | None) -> bool:
     return within is None or any(start < within[1] and within[0] < end for start, end in spans)
 
 
-def _looked_at(folder: Path, names: list[Name]) -> tuple[dict[Name, Rows], list[Oddity]]:
+def _looked_at(folder: Path, names: list[Name], kept: Kept | None) -> tuple[dict[Name, Rows], list[Oddity]]:
     """Each series that can be read, and what is odd in it by itself."""
     found: dict[Name, Rows] = {}
     odd: list[Oddity] = []
@@ -202,7 +206,7 @@ def _looked_at(folder: Path, names: list[Name]) -> tuple[dict[Name, Rows], list[
         series, text = Series(folder, str(name)), str(name)
         odd += [Oddity(text, "damaged", f"{part} {why}", fatal=True) for part, why in catalogue.damaged(series).items()]
         try:
-            rows, _ = series.load(name.columns)
+            rows, _ = series.load(name.columns, kept=kept)
         except BadData as why:
             odd.append(Oddity(text, "unreadable", str(why), fatal=True))
             continue

@@ -20,6 +20,7 @@ from qtlib.learning.leaks import Leaky, lint
 from qtlib.learning.samples import BACKFILL, Sample, backfilled, samples, shadowed, taught, usable
 from qtlib.market import Market, read
 from qtlib.market.market import REFILL
+from qtlib.market.series import Kept
 from qtlib.market.simulated import simulate
 from qtlib.market.timeframes import length_of, micros_at, micros_of
 from qtlib.params import Params
@@ -138,6 +139,7 @@ def history(run: Run) -> Market:
         assert data.path is not None  # the settings were checked
         end = until or data.end
         start = None if end is None else end - bars * length_of(data.timeframe)
+        kept: Kept = {}
         found = read(
             data.path,
             params.universe.symbols,
@@ -146,8 +148,9 @@ def history(run: Run) -> Market:
             end,
             allow_gaps=data.allow_gaps,
             absent_ok=params.universe.rule is not None,
+            keep=kept,
         )
-        return wiring.surveyed(found, data.path, REFILL)
+        return wiring.surveyed(found, data.path, REFILL, kept)
     return _asked(run, bars)
 
 
