@@ -159,7 +159,8 @@ def _protect_and_leave(position: Position, orders: list[Order], state: State, ru
     elif Role.EXIT not in by_role:
         quantity, reason = leaving
         side, expected = Side.of(position.quantity).opposite, _last(symbol, state)
-        part = min(instrument.covering(quantity), instrument.largest)  # what is left is asked for once it is filled
+        whole = instrument.covering(quantity)
+        part = min(whole, instrument.largest or whole)  # what is left is asked for once it is filled
         leave = OrderIntent("", symbol, side, part, Role.EXIT, reduce_only=True, expected=expected, reason=reason)
         actions.append(Submit(leave))
     return actions

@@ -311,6 +311,13 @@ def test_what_is_larger_than_one_order_may_be_is_left_in_several(held, largest):
     assert len(parts) == ceil(held / listed["BTCUSDT"].largest)
 
 
+def test_a_venue_that_lists_no_largest_order_is_asked_for_the_whole_way_out():
+    rules = replace(RULES, instruments={"BTCUSDT": replace(BTC, max_market_quantity=ZERO)})
+    halted = a_state(a_position(2), status=TradingStatus.HALTED)
+    (out,) = [a.intent for a in plan(halted, rules) if isinstance(a, Submit) and a.intent.role is Role.EXIT]
+    assert out.quantity == 2
+
+
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_fill_that_is_heard_of_with_a_later_decision_is_still_cut_back_to_its_cap(protected):
     """One that was protected has been looked at: what it outgrows by later caps may stay."""
